@@ -1,0 +1,29 @@
+/*
+ * alloc: every allocation of the core goes through here, so that a test can make the n-th one fail.
+ *
+ * A NULL answer is always handled: the caller reports TT_ERR_MEMORY and leaves what it had as it was.
+ */
+#ifndef TT_BASE_ALLOC_H
+#define TT_BASE_ALLOC_H
+
+#include <stddef.h>
+
+/* Zeroed memory of n_items * item_bytes; NULL when there is none or the product overflows. Owner: the caller, tt_free. */
+void *tt_alloc(size_t n_items, size_t item_bytes);
+
+/* Uninitialised memory aligned to 64 bytes, for tensor data; NULL when there is none. Owner: the caller, tt_free_aligned. */
+void *tt_alloc_aligned(size_t n_bytes);
+
+/* Resizes as realloc does; on NULL the old block is untouched and still owned by the caller. */
+void *tt_realloc(void *block, size_t n_bytes);
+
+/* A copy of a zero-terminated string; NULL when there is no memory. */
+char *tt_strdup(const char *string);
+
+void tt_free(void *block);
+void tt_free_aligned(void *block);
+
+/* Tests only: the allocation after `n_successes` more fails, once. A negative number turns it off. */
+void tt_alloc_fail_after(long n_successes);
+
+#endif

@@ -1,0 +1,170 @@
+/*
+ * op: the table. ops.def has a row per op; this header says what a row is and how a row is called.
+ *
+ * A row's schema is PyTorch's way of writing a signature (native_functions.yaml), for example
+ *
+ *     "sum(Tensor self, int[]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor"
+ *
+ * with the types Tensor, Tensor[], Scalar, Tensor|Scalar, int, int[], float, bool, ScalarType, str, each with `?` for "or
+ * None" (for int[]: an int stands for a list of one), and defaults. "-> Tensor(a)" is a view of its input, "-> Tensor(a!)" the changed input itself, "-> Tensor[]" a
+ * list whose length the shape rule tells. Parsed once at tt_ops_init; the test of the table parses every row.
+ *
+ * A call passes through three functions of its row, in this order, at whoever holds what is needed:
+ *     infer   metas of the arguments -> metas of the results          (at the caller, and again at the worker)
+ *     kernel  tensors -> tensors                                      (where the data is)
+ *     grad    gradients of the results -> gradients of the operands   (written with other ops only)
+ */
+#ifndef TT_OPS_OP_H
+#define TT_OPS_OP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/random.h"
+#include "base/status.h"
+#include "ops/value.h"
+#include "tensor/tensor.h"
+
+enum {
+  TT_MAX_PARAMS = 12,  /* of an op */
+  TT_MAX_RESULTS = 64, /* of a call: split and chunk into more are refused */
+};
+
+typedef enum tt_op_number {
+  TT_OP_NONE = 0, /* so that 0 on the wire names no op */
+#define TT_OP(name, ...) TT_OP_##name,
+#include "ops/ops.def"
+#undef TT_OP
+  TT_N_OPS_PLUS_ONE
+} tt_op_number;
+
+enum { TT_N_OPS = TT_N_OPS_PLUS_ONE - 1 };
+
+/* Flags of a row. */
+enum {
+  TT_OP_REMOTE = 1 << 0,     /* may be named by a command: the allow list is the rows that have it */
+  TT_OP_INPLACE = 1 << 1,    /* result 0 is argument 0, changed */
+  TT_OP_VIEW = 1 << 2,       /* results share argument 0's storage */
+  TT_OP_RANDOM = 1 << 3,     /* draws from the call's generator; compared with PyTorch by its statistics */
+  TT_OP_FACTORY = 1 << 4,    /* takes no operand: makes a tensor from numbers */
+  TT_OP_AGGREGATE = 1 << 5,  /* each result element combines many input elements: see policies in worker/object_store.h */
+  TT_OP_DATA_SHAPE = 1 << 6, /* the result's shape depends on data: infer answers "unknown" */
+  TT_OP_FUNCTION = 1 << 7,   /* in torch's namespace only, not a tensor method (cat, zeros, where's 3-argument form) */
+};
+
+/* How closely a result must agree with PyTorch's. */
+typedef enum tt_tolerance {
+  TT_TOL_EXACT,    /* bit for bit (NaN equals NaN) */
+  TT_TOL_ROUNDING, /* a few units in the last place: correctly rounded functions, sums of products in another order */
+  TT_TOL_REDUCE,   /* grows with the number of elements summed */
+  TT_TOL_SOLVE,    /* grows with the condition of the matrix: compared by residual */
+  TT_TOL_STATISTIC /* random: shape, dtype, range and moments */
+} tt_tolerance;
+
+typedef enum tt_param_type {
+  TT_PARAM_TENSOR,
+  TT_PARAM_TENSORS,
+  TT_PARAM_SCALAR,
+  TT_PARAM_TENSOR_OR_SCALAR,
+  TT_PARAM_INT,
+  TT_PARAM_INTS,
+  TT_PARAM_FLOAT,
+  TT_PARAM_BOOL,
+  TT_PARAM_DTYPE,
+  TT_PARAM_STRING
+} tt_param_type;
+
+typedef struct tt_param {
+  char name[24];
+  tt_param_type type;
+  bool is_optional;     /* None is allowed */
+  bool has_default;
+  bool is_keyword_only; /* behind the `*` */
+  tt_value default_value; /* list defaults point into the parsed row */
+} tt_param;
+
+typedef enum tt_result_form { TT_RESULT_TENSOR, TT_RESULT_TUPLE, TT_RESULT_LIST } tt_result_form;
+
+typedef struct tt_op tt_op;
+
+/*
+ * What a kernel may use beside its arguments.
+ * `out` is not NULL for the in-place form of an elementwise op: the tensor to write into, of the inferred shape, possibly also an argument
+ * (same index read before it is written); the kernel then converts into its dtype and answers a new reference to it.
+ */
+typedef struct tt_kernel_context {
+  tt_generator *generator; /* never NULL for TT_OP_RANDOM rows */
+  tt_tensor *out;
+} tt_kernel_context;
+
+/* `args` has op->n_params values, defaults filled in and types checked (tt_op_bind). Writes up to TT_MAX_RESULTS metas. */
+typedef tt_status tt_infer_fn(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error);
+
+/* Operands are tt_tensor. `metas` is what infer answered. Answers new references in `results`; nothing on failure. */
+typedef tt_status tt_kernel_fn(const tt_op *op, tt_kernel_context *context, const tt_value *args, const tt_meta *metas,
+                               tt_tensor **results, size_t *n_results, tt_error *error);
+
+/*
+ * The context in which a gradient rule calls other ops; whoever runs the rule implements it (chain/ for users, plain tensors in the
+ * tests). Operands that `call` answers are owned by the context until it ends: a rule frees nothing.
+ */
+typedef struct tt_call_context {
+  tt_status (*call)(struct tt_call_context *context, tt_op_number number, const tt_value *args, size_t n_args,
+                    tt_operand **results, size_t *n_results, tt_error *error);
+} tt_call_context;
+
+typedef struct tt_grad_call {
+  const tt_op *op;
+  const tt_value *args;          /* as the kernel had them (for an in-place op: before the change) */
+  tt_operand *const *results;
+  size_t n_results;
+  tt_operand *const *grads;      /* per result; NULL where nothing depends on it */
+  const bool *is_needed;         /* per operand, in the order they stand in args, lists flattened */
+} tt_grad_call;
+
+/* Sets operand_grads[i] (flattened order) to the gradient of operand i in that operand's shape and dtype, or leaves it NULL for zero. */
+typedef tt_status tt_grad_fn(tt_call_context *context, const tt_grad_call *call, tt_operand **operand_grads, tt_error *error);
+
+/* A row's gradient when there is none to have: integer results, factories, ... */
+#define TT_GRAD_NONE NULL
+
+struct tt_op {
+  tt_op_number number;
+  const char *name;       /* ours, PyTorch's spelling: "add", "add_" */
+  const char *schema;
+  const char *torch_name; /* what the oracle calls: "torch.add", "torch.Tensor.add_" */
+  tt_infer_fn *infer;
+  tt_kernel_fn *kernel;
+  tt_grad_fn *grad;
+  uint32_t flags;
+  const char *domain; /* how the oracle draws arguments: see tests/oracle/README in tests/oracle/domains.py */
+  tt_tolerance tolerance;
+  /* Parsed from the schema. */
+  size_t n_params;
+  tt_param params[TT_MAX_PARAMS];
+  tt_result_form result_form;
+};
+
+/* Parses the table; call once before anything else, again is harmless. Errors: TT_ERR_STATE naming the row that does not parse. */
+tt_status tt_ops_init(tt_error *error);
+
+const tt_op *tt_op_get(unsigned number);       /* NULL when there is none */
+const tt_op *tt_op_find(const char *name, size_t n_bytes); /* NULL when there is none */
+
+/* 64-bit FNV-1a over "name schema\n" of all rows in order: two builds with the same digest agree on every number. */
+uint64_t tt_ops_digest(void);
+
+/* Fills bound[0..n_params) from positional args: checks count and types, fills defaults (ints stand for floats, an int for a list of one). Errors: TT_ERR_ARGUMENT
+ * that quotes the schema. Values are borrowed from args. `scratch` holds one int per parameter for the int-to-list case. */
+tt_status tt_op_bind(const tt_op *op, const tt_value *args, size_t n_args, tt_value bound[TT_MAX_PARAMS],
+                     int64_t scratch[TT_MAX_PARAMS], tt_error *error);
+
+/* bind, infer and kernel on tensors in one call: what a LocalTensor does, and what tests and gradient contexts use. */
+tt_status tt_op_eval(tt_op_number number, tt_generator *generator, const tt_value *args, size_t n_args, tt_tensor **results,
+                     size_t *n_results, tt_error *error);
+
+/* The whole table as JSON text for the generators, the oracle and JavaScript: [{"number":1,"name":...,"schema":...},...]. */
+void tt_ops_json(tt_buffer *text);
+
+#endif
