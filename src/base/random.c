@@ -1,0 +1,87 @@
+/* getentropy and getrandom are not ISO C. */
+#define _DEFAULT_SOURCE
+
+#include "base/random.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef __EMSCRIPTEN__
+#include <unistd.h>
+#else
+#include <errno.h>
+#include <sys/random.h>
+#endif
+
+/* One block of Philox 4x32-10: four words from a 128-bit counter and a 64-bit key. */
+static void philox(const uint32_t counter[4], uint64_t seed, uint32_t out[4]) {
+  uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
+  uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+  for (int round = 0; round < 10; round++) {
+    uint64_t p0 = (uint64_t)0xD2511F53u * c0;
+    uint64_t p1 = (uint64_t)0xCD9E8D57u * c2;
+    c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
+    c1 = (uint32_t)p1;
+    c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
+    c3 = (uint32_t)p0;
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+  out[0] = c0;
+  out[1] = c1;
+  out[2] = c2;
+  out[3] = c3;
+}
+
+void tt_generator_init(tt_generator *generator, uint64_t seed) { *generator = (tt_generator){.seed = seed}; }
+
+uint32_t tt_generator_u32(tt_generator *generator) {
+  if (generator->n_left == 0) {
+    uint32_t counter[4] = {(uint32_t)generator->counter, (uint32_t)(generator->counter >> 32), 0, 0};
+    philox(counter, generator->seed, generator->block);
+    generator->counter++;
+    generator->n_left = 4;
+  }
+  return generator->block[4 - generator->n_left--];
+}
+
+uint64_t tt_generator_u64(tt_generator *generator) {
+  uint64_t low = tt_generator_u32(generator);
+  uint64_t high = tt_generator_u32(generator);
+  return high << 32 | low;
+}
+
+float tt_generator_uniform_f32(tt_generator *generator) { return (float)(tt_generator_u32(generator) >> 8) * 0x1p-24f; }
+
+double tt_generator_uniform_f64(tt_generator *generator) { return (double)(tt_generator_u64(generator) >> 11) * 0x1p-53; }
+
+double tt_generator_normal(tt_generator *generator) {
+  double radius = 1.0 - tt_generator_uniform_f64(generator); /* (0, 1]: its logarithm is finite */
+  double angle = tt_generator_uniform_f64(generator);
+  return sqrt(-2.0 * log(radius)) * cos(6.283185307179586476925 * angle);
+}
+
+int64_t tt_generator_below(tt_generator *generator, uint64_t n) {
+  /* Numbers below 2^64 mod n would make the small remainders likelier. */
+  uint64_t refused = (0 - n) % n;
+  uint64_t drawn;
+  do {
+    drawn = tt_generator_u64(generator);
+  } while (drawn < refused);
+  return (int64_t)(drawn % n);
+}
+
+uint64_t tt_random_id(void) {
+  uint64_t id = 0;
+  while (id == 0) {
+#ifdef __EMSCRIPTEN__
+    if (getentropy(&id, sizeof id) != 0) abort();
+#else
+    ssize_t n = getrandom(&id, sizeof id, 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n != (ssize_t)sizeof id) abort();
+#endif
+  }
+  return id;
+}
