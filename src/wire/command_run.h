@@ -1,0 +1,79 @@
+/*
+ * command_run: the records of a RUN frame. Layout: PROTOCOL.md, "Commands".
+ *
+ * The writer appends records to a payload; the reader walks one, validating as it goes: after an error nothing of that record has been
+ * answered. Lists and strings that it answers are borrowed: from the payload where alignment allows, else from the reader's own scratch,
+ * valid until the next record.
+ *
+ * On the wire an operand is an id; in a tt_command's values it is a tt_wire_operand, which whoever executes the command looks up.
+ */
+#ifndef TT_WIRE_COMMAND_RUN_H
+#define TT_WIRE_COMMAND_RUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/status.h"
+#include "ops/op.h"
+#include "wire/prelude.h"
+
+typedef enum tt_record_kind {
+  TT_RECORD_CALL = 1,
+  TT_RECORD_FREE = 2,
+  TT_RECORD_FETCH = 3,
+  TT_RECORD_SEND = 4,
+  TT_RECORD_PULL = 5,
+  TT_RECORD_SYNC = 6,
+  TT_RECORD_DONE = 7,
+} tt_record_kind;
+
+enum { TT_FETCH_TAKE = 1 };
+
+/* One argument as it stands on the wire. */
+typedef struct tt_wire_value {
+  tt_value value;        /* operands are NULL here: their ids stand in `ids` */
+  const uint64_t *ids;   /* for TT_VALUE_OPERAND (1) and TT_VALUE_OPERANDS (value.n) */
+} tt_wire_value;
+
+typedef struct tt_record {
+  tt_record_kind kind;
+  uint8_t flags;
+  uint16_t op;                       /* CALL: the sender's number */
+  size_t n_args;                     /* CALL */
+  tt_wire_value args[TT_MAX_PARAMS]; /* CALL */
+  size_t n_results;                  /* CALL */
+  uint64_t results[TT_MAX_RESULTS];  /* CALL */
+  size_t n_ids;                      /* FREE */
+  const uint64_t *ids;               /* FREE */
+  uint64_t request;                  /* FETCH SEND PULL SYNC DONE */
+  uint64_t object;                   /* FETCH SEND PULL */
+  uint64_t object_there;             /* SEND */
+  tt_name worker;                    /* SEND */
+} tt_record;
+
+/* Appends a CALL. Ids of operands come from `id_of(operand)`: the chain above knows what its operands are. */
+typedef uint64_t tt_operand_id_fn(const tt_operand *operand);
+void tt_run_write_call(tt_buffer *run, uint16_t op, const tt_value *args, size_t n_args, tt_operand_id_fn *id_of,
+                       const uint64_t *results, size_t n_results);
+void tt_run_write_free(tt_buffer *run, const uint64_t *ids, size_t n_ids); /* splits above 65,535 */
+void tt_run_write_fetch(tt_buffer *run, uint8_t flags, uint64_t request, uint64_t object);
+void tt_run_write_send(tt_buffer *run, uint64_t request, uint64_t object, uint64_t object_there, tt_name worker);
+void tt_run_write_pull(tt_buffer *run, uint64_t request, uint64_t object);
+void tt_run_write_sync(tt_buffer *run, uint64_t request);
+void tt_run_write_done(tt_buffer *run, uint64_t request);
+
+typedef struct tt_run_reader {
+  tt_reader reader;
+  uint64_t *scratch; /* owned */
+  size_t scratch_capacity;
+  size_t position;   /* index of the record last read, from 0; what errors call "command" */
+} tt_run_reader;
+
+void tt_run_reader_init(tt_run_reader *reader, const uint8_t *payload, size_t n_bytes);
+void tt_run_reader_release(tt_run_reader *reader);
+/* Reads the next record. *at_end is set (and nothing read) behind the last. Errors: TT_ERR_PROTOCOL, TT_ERR_MEMORY. */
+tt_status tt_run_read(tt_run_reader *reader, tt_record *record, bool *at_end, tt_error *error);
+
+#endif

@@ -1,0 +1,112 @@
+/*
+ * control: the JSON of the protocol: HELLO, queries, answers, failures, metadata. The only file that knows cJSON.
+ *
+ * Everything is read into the plain structs below and written from them. Text is copied into the structs; *_release frees it.
+ * JSON deeper than 16 levels, or not of the expected form, is TT_ERR_PROTOCOL.
+ */
+#ifndef TT_WIRE_CONTROL_H
+#define TT_WIRE_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/status.h"
+#include "tensor/shape.h"
+
+typedef struct tt_hello {
+  unsigned protocol;
+  char *id; /* all strings here are owned by the struct */
+  char *kind;
+  char *software;
+  uint64_t ops_digest;
+  char **op_names; /* op number i+1 */
+  size_t n_op_names;
+} tt_hello;
+
+tt_status tt_hello_write(tt_buffer *json, const char *id, const char *kind, tt_error *error); /* with this build's table */
+tt_status tt_hello_read(const uint8_t *json, size_t n_bytes, tt_hello *hello, tt_error *error);
+void tt_hello_release(tt_hello *hello);
+
+/* PROTOCOL.md's ERROR, anywhere it stands. Fixed-size fields: an error must be reportable when memory is short. */
+typedef struct tt_wire_error {
+  tt_error error;
+  char worker[65];
+  char op[48];        /* "" when no op was involved */
+  int64_t command;    /* -1 when not in a run */
+  char shapes[256];   /* "[2, 3] [4]"; "" when none: an array of strings on the wire */
+  uint64_t failure;   /* 0 when it poisons nothing */
+} tt_wire_error;
+
+/* What the store tells about an object beside its data. */
+typedef enum tt_policy { TT_POLICY_OPEN, TT_POLICY_COMPUTE, TT_POLICY_CLOSED } tt_policy;
+const char *tt_policy_name(tt_policy policy);
+bool tt_policy_from_name(const char *name, tt_policy *policy);
+
+enum { TT_MAX_TAGS = 32, TT_MAX_TAG_BYTES = 128, TT_MAX_DESCRIPTION_BYTES = 4096 };
+
+typedef struct tt_metadata {
+  char **tags; /* owned, as are its items */
+  size_t n_tags;
+  char *description; /* owned; NULL when none */
+  bool has_policy;
+  tt_policy policy;
+  char *location;    /* DATA of form 1 only; owned */
+  uint64_t location_id;
+} tt_metadata;
+
+void tt_metadata_release(tt_metadata *metadata);
+tt_status tt_metadata_copy(tt_metadata *to, const tt_metadata *from, tt_error *error);
+bool tt_metadata_is_empty(const tt_metadata *metadata);
+tt_status tt_metadata_write(tt_buffer *json, const tt_metadata *metadata, tt_error *error);
+tt_status tt_metadata_read(const uint8_t *json, size_t n_bytes, tt_metadata *metadata, tt_error *error);
+
+/* One line of a listing. */
+typedef struct tt_listed {
+  uint64_t id;
+  tt_meta meta;
+  char *owner;
+  tt_metadata metadata; /* location and location_id set when it is a pointer */
+} tt_listed;
+
+typedef enum tt_query {
+  TT_QUERY_WHOAMI,
+  TT_QUERY_LIST,
+  TT_QUERY_SEARCH,
+  TT_QUERY_SHAPE,
+  TT_QUERY_PRINT,
+  TT_QUERY_CONFIGURE,
+} tt_query;
+
+typedef enum tt_control_form { TT_CONTROL_QUERY, TT_CONTROL_ANSWER, TT_CONTROL_ERROR, TT_CONTROL_FAILURE } tt_control_form;
+
+/* One CONTROL message; which fields are used follows from the form and the query. Release whatever the form. */
+typedef struct tt_control {
+  tt_control_form form;
+  uint64_t request; /* all but FAILURE */
+  tt_query query;   /* QUERY */
+  uint64_t object;  /* QUERY: shape, print, configure */
+  char **terms;     /* QUERY: search */
+  size_t n_terms;
+  tt_metadata metadata; /* QUERY: configure */
+  tt_wire_error error;  /* ERROR, FAILURE */
+  uint64_t *results;    /* FAILURE */
+  size_t n_results;
+  /* ANSWER: which of these are there depends on the query it answers. */
+  bool has_whoami;
+  char *id, *kind, *software;
+  uint64_t n_objects, n_bytes;
+  bool has_meta;
+  tt_meta meta;
+  char *text;
+  bool has_objects;
+  tt_listed *objects;
+  size_t n_listed;
+} tt_control;
+
+void tt_control_release(tt_control *control);
+tt_status tt_control_write(tt_buffer *json, const tt_control *control, tt_error *error);
+tt_status tt_control_read(const uint8_t *json, size_t n_bytes, tt_control *control, tt_error *error);
+
+#endif
