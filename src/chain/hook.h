@@ -1,0 +1,47 @@
+/*
+ * hook: the one dispatch. Every op on every kind of tensor runs through tt_hook_call.
+ *
+ * tt_hook_call binds the arguments to the op's schema, looks for the highest kind among them and calls its handle_call, which may
+ * pass the call down to the kind below. Results are wrapped again by each kind that the call passed.
+ */
+#ifndef TT_CHAIN_HOOK_H
+#define TT_CHAIN_HOOK_H
+
+#include "chain/node.h"
+
+struct tt_hook {
+  tt_generator generator; /* what unseeded random ops draw from; see tt_hook_seed */
+  const char *here;       /* how errors call this worker; borrowed, lives as long as the hook */
+};
+
+/* Errors: TT_ERR_STATE when the op table does not parse. */
+tt_status tt_hook_init(tt_hook *hook, const char *here, tt_error *error);
+
+/* torch.manual_seed */
+void tt_hook_seed(tt_hook *hook, uint64_t seed);
+
+/*
+ * Runs `op` on heads. Writes new references to result heads (for an in-place op: to its first argument); nothing on failure.
+ * result_ids: the ids that results take when they are made elsewhere, or NULL.
+ * Errors: those of the op; TT_ERR_LOCATION when operands live on different workers.
+ */
+tt_status tt_hook_call(tt_hook *hook, tt_op_number op, const tt_value *args, size_t n_args, const uint64_t *result_ids,
+                       size_t n_result_ids, tt_node **results, size_t *n_results, tt_error *error);
+
+/*
+ * For kinds: sends the call to the highest kind among its operands as they are now (tt_local when it has none). The kind that calls
+ * this has exchanged its own nodes for what is below them.
+ */
+tt_status tt_hook_pass_down(tt_hook *hook, tt_call *call, tt_error *error);
+
+/* For kinds: visits every operand slot of a call; `visit` may write another node into it. Stops at the first failure. */
+typedef tt_status tt_visit_fn(void *context, tt_node **slot, tt_error *error);
+
+/* Copies the lists of a call into `lists` (TT_MAX_LIST_ITEMS in all at most, released with tt_call_release_lists) so that slots may be written. */
+typedef struct tt_call_lists {
+  tt_operand **lists[TT_MAX_PARAMS];
+} tt_call_lists;
+tt_status tt_call_visit(tt_call *call, tt_call_lists *lists, tt_visit_fn *visit, void *context, tt_error *error);
+void tt_call_release_lists(tt_call_lists *lists);
+
+#endif

@@ -1,0 +1,79 @@
+/*
+ * node: a link of the chain of tensors. head -> child -> ... -> tail.
+ *
+ * The head is what a user holds (kind TT_KIND_HEAD, printed by its dtype: "FloatTensor"). Below it stand the kinds that change what ops mean; the
+ * tail holds data (_LocalTensor) or says where the data is (_PointerTensor). A node is an operand: its meta is that of the tensor it stands for.
+ *
+ * Nodes are counted references; a node owns one reference to its child. What is printed is "FloatTensor > _PointerTensor(...)".
+ */
+#ifndef TT_CHAIN_NODE_H
+#define TT_CHAIN_NODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/status.h"
+#include "ops/op.h"
+
+typedef struct tt_node tt_node;
+typedef struct tt_kind tt_kind;
+typedef struct tt_hook tt_hook;
+
+/* One call on its way down the chain. Operands of `args` are tt_node, all values bound to the op's schema. */
+typedef struct tt_call {
+  const tt_op *op;
+  tt_value args[TT_MAX_PARAMS];
+  const uint64_t *result_ids; /* ids that a remote result is to take, n_result_ids of them; NULL: any */
+  size_t n_result_ids;
+  tt_node *results[TT_MAX_RESULTS]; /* written by handle_call: new references */
+  size_t n_results;
+} tt_call;
+
+/*
+ * A kind of tensor: one const struct, one file. Kinds have a total order, their rank: the highest among the arguments of a call handles
+ * it. What a kind does not change it passes down with tt_hook_pass_down.
+ */
+struct tt_kind {
+  const char *name; /* as chain_print shows it */
+  int rank;
+  tt_status (*handle_call)(tt_hook *hook, const tt_kind *kind, tt_call *call, tt_error *error);
+  /* Frees what the kind holds beside the child; NULL when nothing. */
+  void (*release)(tt_node *node);
+  /* Appends what chain_print shows behind the name, such as "(bob, 17)"; NULL when nothing. */
+  void (*describe)(const tt_node *node, tt_buffer *text);
+};
+
+/* Ranks of the kinds that are here; others stand between. */
+enum { TT_RANK_LOCAL = 0, TT_RANK_POINTER = 100, TT_RANK_HEAD = 1000 };
+
+struct tt_node {
+  tt_operand operand; /* first */
+  int refs;
+  const tt_kind *kind;
+  tt_node *child;   /* one reference; NULL at the tail */
+};
+
+static inline const tt_meta *tt_node_meta(const tt_node *node) { return &node->operand.meta; }
+
+/* A node made of a block of n_bytes that begins with a tt_node; takes over the reference to child. NULL: TT_ERR_MEMORY (child is released). */
+tt_node *tt_node_new(const tt_kind *kind, size_t n_bytes, const tt_meta *meta, tt_node *take_child, tt_error *error);
+tt_node *tt_node_ref(tt_node *node);
+void tt_node_unref(tt_node *node); /* NULL is allowed */
+tt_node *tt_node_tail(tt_node *node);
+
+/* "FloatTensor > _PointerTensor(bob, 17)" */
+void tt_chain_print(const tt_node *node, tt_buffer *text);
+
+/* The head: what users and stores hold. Its child may be exchanged (send, get); takes over the reference to the child. */
+extern const tt_kind tt_kind_head;
+tt_node *tt_head_new(tt_node *take_child, tt_error *error);
+void tt_head_set_child(tt_node *head, tt_node *take_child);
+
+/* The tail with data. */
+extern const tt_kind tt_kind_local;
+tt_node *tt_local_new(tt_tensor *take_tensor, tt_error *error); /* releases the tensor on failure */
+tt_tensor *tt_local_tensor(const tt_node *node);            /* borrowed; NULL when the node is not local */
+
+#endif

@@ -1,0 +1,45 @@
+/*
+ * pointer: the tail that says where the data is, and turns calls into commands.
+ *
+ * Where commands go is a tt_location: chain/ declares it, worker/ implements it for each known worker. A pointer holds a reference to its
+ * location. One that owns its object frees it there when the last reference to the node goes; others (from search,
+ * create_pointer) borrow.
+ */
+#ifndef TT_CHAIN_POINTER_H
+#define TT_CHAIN_POINTER_H
+
+#include "chain/node.h"
+
+typedef struct tt_location tt_location;
+
+typedef struct tt_location_ops {
+  /* Queues one command: args' operands are pointer nodes at this location. Errors: TT_ERR_CONNECTION, TT_ERR_FULL, TT_ERR_ARGUMENT. */
+  tt_status (*call)(tt_location *location, const tt_op *op, const tt_value *args, size_t n_args, const uint64_t *results,
+                    size_t n_results, tt_error *error);
+  /* Queues the freeing of an object; never fails for the caller (a location that is gone has freed it already). */
+  void (*free_object)(tt_location *location, uint64_t id);
+  void (*destroy)(tt_location *location); /* the last reference is gone */
+} tt_location_ops;
+
+struct tt_location {
+  const tt_location_ops *ops;
+  int refs;
+  const char *id; /* of the worker, zero-terminated, lives as long as the location */
+};
+
+tt_location *tt_location_ref(tt_location *location);
+void tt_location_unref(tt_location *location);
+
+extern const tt_kind tt_kind_pointer;
+
+/* A pointer to object `id` at `location` (which gets one more reference). meta's shape may be unknown. NULL: TT_ERR_MEMORY. */
+tt_node *tt_pointer_new(tt_location *location, uint64_t id, const tt_meta *meta, bool owns, tt_error *error);
+bool tt_node_is_pointer(const tt_node *node);
+tt_location *tt_pointer_location(const tt_node *node); /* borrowed */
+uint64_t tt_pointer_id(const tt_node *node);
+bool tt_pointer_owns(const tt_node *node);
+void tt_pointer_disown(tt_node *node); /* the object is no longer ours to free: it was taken, or is gone */
+void tt_pointer_relocate(tt_node *node, tt_location *location); /* same id, elsewhere */
+uint64_t tt_pointer_operand_id(const tt_operand *operand); /* for tt_run_write_call */
+
+#endif
