@@ -1,0 +1,34 @@
+# The core for pages, Workers and Node: every floor that needs no operating system, linked with what JavaScript may call.
+# web/tabtensor.js loads the result and gives `instantiateWasm` itself, which is why no host but the web has to be named here.
+file(GLOB doors CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/wasm/*.c)
+file(STRINGS ${CMAKE_CURRENT_LIST_DIR}/exports exported REGEX "^[a-z]")
+list(TRANSFORM exported PREPEND _)
+list(JOIN exported , exported)
+
+add_executable(tabtensor_core ${doors})
+target_link_libraries(tabtensor_core PRIVATE ${TT_WASM_FLOORS})
+set_target_properties(tabtensor_core PROPERTIES
+  RUNTIME_OUTPUT_DIRECTORY ${CMAKE_SOURCE_DIR}/web/core
+  SUFFIX .js
+  LINK_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/exports)
+
+# The stack's setting was renamed; older names are refused by newer versions.
+if(EMSCRIPTEN_VERSION VERSION_LESS 3.1.27)
+  set(stack_setting TOTAL_STACK)
+else()
+  set(stack_setting STACK_SIZE)
+endif()
+
+target_link_options(tabtensor_core PRIVATE
+  -O3
+  -sMODULARIZE
+  -sEXPORT_ES6
+  -sENVIRONMENT=web,worker
+  -sALLOW_MEMORY_GROWTH
+  -sMAXIMUM_MEMORY=4GB
+  -s${stack_setting}=1MB
+  -sFILESYSTEM=0
+  -sINVOKE_RUN=0
+  -sEXPORTED_FUNCTIONS=${exported}
+  -lwebsocket.js
+  --no-entry)
