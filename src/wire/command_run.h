@@ -1,11 +1,11 @@
 /*
  * command_run: the records of a RUN frame. Layout: PROTOCOL.md, "Commands".
  *
- * The writer appends records to a payload; the reader walks one, validating as it goes: after an error nothing of that record has been
- * answered. Lists and strings that it answers are borrowed: from the payload where alignment allows, else from the reader's own scratch,
- * valid until the next record.
+ * The writer appends whole records to a payload and trusts its caller with the limits of PROTOCOL.md; an append that finds no memory
+ * leaves the buffer `failed`. The reader walks a payload and validates as it goes. Lists and strings that it answers are borrowed, from the
+ * payload where alignment allows, else from the reader itself: valid until the next record.
  *
- * On the wire an operand is an id; in a tt_command's values it is a tt_wire_operand, which whoever executes the command looks up.
+ * On the wire an operand is an id; in a record's arguments it is a tt_wire_value, which whoever executes the command looks up.
  */
 #ifndef TT_WIRE_COMMAND_RUN_H
 #define TT_WIRE_COMMAND_RUN_H
@@ -37,6 +37,7 @@ typedef struct tt_wire_value {
   const uint64_t *ids;   /* for TT_VALUE_OPERAND (1) and TT_VALUE_OPERANDS (value.n) */
 } tt_wire_value;
 
+/* Which fields are set follows from the kind; the others are whatever they were: a record is 1.5 KB, and runs are long. */
 typedef struct tt_record {
   tt_record_kind kind;
   uint8_t flags;
@@ -66,14 +67,18 @@ void tt_run_write_done(tt_buffer *run, uint64_t request);
 
 typedef struct tt_run_reader {
   tt_reader reader;
-  uint64_t *scratch; /* owned */
-  size_t scratch_capacity;
-  size_t position;   /* index of the record last read, from 0; what errors call "command" */
+  uint64_t operand_ids[TT_MAX_PARAMS]; /* the record's single operands, by argument */
+  uint64_t *scratch;                   /* owned; lists that could not be borrowed. Never larger than the payload */
+  size_t n_read;
+  size_t position; /* index of the record last read or refused, from 0; what errors call "command" */
 } tt_run_reader;
 
 void tt_run_reader_init(tt_run_reader *reader, const uint8_t *payload, size_t n_bytes);
 void tt_run_reader_release(tt_run_reader *reader);
-/* Reads the next record. *at_end is set (and nothing read) behind the last. Errors: TT_ERR_PROTOCOL, TT_ERR_MEMORY. */
+/*
+ * Reads the next record; *at_end is set, and nothing read, behind the last. After an error `record` holds nothing of use and the reader stays
+ * where it was. Errors: TT_ERR_PROTOCOL, TT_ERR_MEMORY.
+ */
 tt_status tt_run_read(tt_run_reader *reader, tt_record *record, bool *at_end, tt_error *error);
 
 #endif
