@@ -57,7 +57,7 @@ tt_status tt_fail(tt_error *error, tt_status status, const char *format, ...) {
 }
 
 tt_status tt_error_prefix(tt_error *error, const char *format, ...) {
-  if (error == NULL) return TT_OK;
+  if (error == NULL) return TT_ERR_STATE;
   char message[TT_ERROR_MESSAGE_BYTES];
   va_list arguments;
   va_start(arguments, format);
