@@ -6,8 +6,9 @@
  *     "sum(Tensor self, int[]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor"
  *
  * with the types Tensor, Tensor[], Scalar, Tensor|Scalar, int, int[], float, bool, ScalarType, str, each with `?` for "or
- * None" (for int[]: an int stands for a list of one), and defaults. "-> Tensor(a)" is a view of its input, "-> Tensor(a!)" the changed input itself, "-> Tensor[]" a
- * list whose length the shape rule tells. Parsed once at tt_ops_init; the test of the table parses every row.
+ * None" (for int[]: an int stands for a list of one), and defaults (None, True, a number, [1, 2], 'text', float32). "-> Tensor(a)" is a
+ * view of its input, "-> Tensor(a!)" the changed input itself, "-> (Tensor values, Tensor indices)" a tuple, "-> Tensor[]" a list whose
+ * length the shape rule tells. Parsed once at tt_ops_init; the test of the table parses every row.
  *
  * A call passes through three functions of its row, in this order, at whoever holds what is needed:
  *     infer   metas of the arguments -> metas of the results          (at the caller, and again at the worker)
@@ -29,6 +30,8 @@
 enum {
   TT_MAX_PARAMS = 12,  /* of an op */
   TT_MAX_RESULTS = 64, /* of a call: split and chunk into more are refused */
+  TT_MAX_TUPLE = 4,    /* results of a row that answers a tuple */
+  TT_MAX_DEFAULT_INTS = 8,
 };
 
 typedef enum tt_op_number {
@@ -134,16 +137,19 @@ struct tt_op {
   const char *name;       /* ours, PyTorch's spelling: "add", "add_" */
   const char *schema;
   const char *torch_name; /* what the oracle calls: "torch.add", "torch.Tensor.add_" */
-  tt_infer_fn *infer;
+  tt_infer_fn *infer; /* the row's own; callers use tt_op_infer */
   tt_kernel_fn *kernel;
   tt_grad_fn *grad;
   uint32_t flags;
-  const char *domain; /* how the oracle draws arguments: see tests/oracle/README in tests/oracle/domains.py */
+  const char *domain; /* how the oracle draws arguments: see the head of ops.def */
   tt_tolerance tolerance;
   /* Parsed from the schema. */
   size_t n_params;
   tt_param params[TT_MAX_PARAMS];
+  int64_t default_ints[TT_MAX_DEFAULT_INTS]; /* what the list defaults point to */
   tt_result_form result_form;
+  size_t n_result_names; /* of a tuple */
+  char result_names[TT_MAX_TUPLE][24];
 };
 
 /* Parses the table; call once before anything else, again is harmless. Errors: TT_ERR_STATE naming the row that does not parse. */
@@ -155,14 +161,34 @@ const tt_op *tt_op_find(const char *name, size_t n_bytes); /* NULL when there is
 /* 64-bit FNV-1a over "name schema\n" of all rows in order: two builds with the same digest agree on every number. */
 uint64_t tt_ops_digest(void);
 
-/* Fills bound[0..n_params) from positional args: checks count and types, fills defaults (ints stand for floats, an int for a list of one). Errors: TT_ERR_ARGUMENT
- * that quotes the schema. Values are borrowed from args. `scratch` holds one int per parameter for the int-to-list case. */
+/*
+ * Fills bound[0..n_params) from positional args: checks count and types, fills defaults (ints stand for floats, an int for a list of
+ * one). A None stands for the default where the parameter does not take None itself, so that a caller can pass over it. Errors:
+ * TT_ERR_ARGUMENT that quotes the schema. Values are borrowed from args. `scratch` holds one int per parameter for the int-to-list case.
+ */
 tt_status tt_op_bind(const tt_op *op, const tt_value *args, size_t n_args, tt_value bound[TT_MAX_PARAMS],
                      int64_t scratch[TT_MAX_PARAMS], tt_error *error);
 
-/* bind, infer and kernel on tensors in one call: what a LocalTensor does, and what tests and gradient contexts use. */
+/*
+ * The metas of a call's results from its bound args. Call this, not op->infer: for an in-place row it runs the shared rule, checks that the
+ * result fits self (PyTorch's errors, TT_ERR_SHAPE and TT_ERR_DTYPE) and answers self's meta. `results` has room for TT_MAX_RESULTS.
+ */
+tt_status tt_op_infer(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error);
+
+/*
+ * bind, infer and kernel on tensors in one call: what a LocalTensor does, and what tests and gradient contexts use. `generator` may be
+ * NULL for a row that is not TT_OP_RANDOM. An in-place row answers a new reference to its own first operand; another operand that
+ * overlaps it is read as it was before the call. `results` has room for TT_MAX_RESULTS; new references, the caller's.
+ */
 tt_status tt_op_eval(tt_op_number number, tt_generator *generator, const tt_value *args, size_t n_args, tt_tensor **results,
                      size_t *n_results, tt_error *error);
+
+/* The same for arguments that are bound already: infer, the in-place rules and the kernel. What the chain's tail calls. */
+tt_status tt_op_eval_bound(const tt_op *op, tt_generator *generator, const tt_value *bound, tt_tensor **results, size_t *n_results,
+                           tt_error *error);
+
+/* What an in-place op asks of the result that its row infers: self's shape, and a dtype that self can hold. Errors: TT_ERR_SHAPE, TT_ERR_DTYPE. */
+tt_status tt_op_check_inplace(const tt_op *op, const tt_value *bound, const tt_meta *result, tt_error *error);
 
 /* The whole table as JSON text for the generators, the oracle and JavaScript: [{"number":1,"name":...,"schema":...},...]. */
 void tt_ops_json(tt_buffer *text);

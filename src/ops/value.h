@@ -58,6 +58,9 @@ static inline tt_value tt_bool(bool boolean) { return (tt_value){.type = TT_VALU
 static inline tt_value tt_int(int64_t integer) { return (tt_value){.type = TT_VALUE_INT, .as.integer = integer}; }
 static inline tt_value tt_float(double real) { return (tt_value){.type = TT_VALUE_FLOAT, .as.real = real}; }
 static inline tt_value tt_ints(const int64_t *ints, uint32_t n) { return (tt_value){.type = TT_VALUE_INTS, .n = n, .as.ints = ints}; }
+static inline tt_value tt_string(const char *string, uint32_t n) {
+  return (tt_value){.type = TT_VALUE_STRING, .n = n, .as.string = string};
+}
 static inline tt_value tt_dtype_value(tt_dtype dtype) { return (tt_value){.type = TT_VALUE_DTYPE, .as.dtype = dtype}; }
 
 #endif

@@ -1,0 +1,316 @@
+#include "ops/op.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ops/inplace.h"
+#include "ops/rows.h"
+#include "ops/schema.h"
+
+static tt_op table[TT_N_OPS_PLUS_ONE] = {
+#define TT_OP(row_name, row_schema, row_torch_name, row_infer, row_kernel, row_grad, row_flags, row_domain, row_tolerance) \
+  [TT_OP_##row_name] = {.number = TT_OP_##row_name,                                                                        \
+                        .name = #row_name,                                                                                 \
+                        .schema = row_schema,                                                                              \
+                        .torch_name = row_torch_name,                                                                      \
+                        .infer = row_infer,                                                                                \
+                        .kernel = row_kernel,                                                                              \
+                        .grad = row_grad,                                                                                  \
+                        .flags = row_flags,                                                                                \
+                        .domain = row_domain,                                                                              \
+                        .tolerance = row_tolerance},
+#include "ops/ops.def"
+#undef TT_OP
+};
+
+static const tt_op *by_name[TT_N_OPS_PLUS_ONE]; /* the rows in the order of their names, behind an unused first place */
+static bool is_ready;
+
+static int compare_rows(const void *a, const void *b) {
+  const tt_op *const *left = a;
+  const tt_op *const *right = b;
+  return strcmp((*left)->name, (*right)->name);
+}
+
+/* What the flags of a row promise must hold of its schema. */
+static tt_status check_row(const tt_op *op, tt_error *error) {
+  bool has_tensor_first = op->n_params > 0 && op->params[0].type == TT_PARAM_TENSOR && !op->params[0].is_optional;
+  if ((op->flags & (TT_OP_INPLACE | TT_OP_VIEW)) != 0 && !has_tensor_first) {
+    return tt_fail(error, TT_ERR_STATE, "row %s: an in-place or view op needs a Tensor as its first parameter", op->name);
+  }
+  for (size_t i = 0; i < op->n_params; i++) {
+    if ((op->flags & TT_OP_INPLACE) != 0 && op->params[i].type == TT_PARAM_TENSORS) {
+      return tt_fail(error, TT_ERR_STATE, "row %s: an in-place op cannot take a list of tensors", op->name);
+    }
+  }
+  if ((op->flags & TT_OP_INPLACE) != 0 && op->result_form != TT_RESULT_TENSOR) {
+    return tt_fail(error, TT_ERR_STATE, "row %s: an in-place op answers one tensor", op->name);
+  }
+  return TT_OK;
+}
+
+tt_status tt_ops_init(tt_error *error) {
+  if (is_ready) return TT_OK;
+  for (int i = 1; i <= TT_N_OPS; i++) {
+    TT_TRY(tt_schema_parse(&table[i], error));
+    TT_TRY(check_row(&table[i], error));
+    by_name[i] = &table[i];
+  }
+  qsort(by_name + 1, TT_N_OPS, sizeof by_name[0], compare_rows);
+  for (int i = 2; i <= TT_N_OPS; i++) {
+    if (strcmp(by_name[i - 1]->name, by_name[i]->name) == 0) {
+      return tt_fail(error, TT_ERR_STATE, "two rows are named %s", by_name[i]->name);
+    }
+  }
+  is_ready = true;
+  return TT_OK;
+}
+
+const tt_op *tt_op_get(unsigned number) { return number == 0 || number > TT_N_OPS ? NULL : &table[number]; }
+
+const tt_op *tt_op_find(const char *name, size_t n_bytes) {
+  int low = 1, high = TT_N_OPS;
+  while (low <= high) {
+    int middle = low + (high - low) / 2;
+    const char *other = by_name[middle]->name;
+    int order = strncmp(name, other, n_bytes);
+    if (order == 0 && other[n_bytes] != 0) order = -1;
+    if (order == 0) return by_name[middle];
+    if (order < 0) {
+      high = middle - 1;
+    } else {
+      low = middle + 1;
+    }
+  }
+  return NULL;
+}
+
+static uint64_t fnv1a(uint64_t hash, const char *text) {
+  for (; *text != 0; text++) hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001B3);
+  return hash;
+}
+
+uint64_t tt_ops_digest(void) {
+  uint64_t hash = UINT64_C(0xCBF29CE484222325);
+  for (int i = 1; i <= TT_N_OPS; i++) {
+    hash = fnv1a(hash, table[i].name);
+    hash = fnv1a(hash, " ");
+    hash = fnv1a(hash, table[i].schema);
+    hash = fnv1a(hash, "\n");
+  }
+  return hash;
+}
+
+static const char *const value_type_names[TT_N_VALUE_TYPES] = {
+    [TT_VALUE_NONE] = "None",           [TT_VALUE_OPERAND] = "a tensor", [TT_VALUE_OPERANDS] = "a list of tensors",
+    [TT_VALUE_BOOL] = "a bool",         [TT_VALUE_INT] = "an int",       [TT_VALUE_FLOAT] = "a float",
+    [TT_VALUE_INTS] = "a list of ints", [TT_VALUE_DTYPE] = "a dtype",    [TT_VALUE_STRING] = "a string",
+};
+
+/* Which value types a parameter type takes as they are. */
+#define TAKES(type) (1u << TT_VALUE_##type)
+static const uint32_t takes[] = {
+    [TT_PARAM_TENSOR] = TAKES(OPERAND),
+    [TT_PARAM_TENSORS] = TAKES(OPERANDS),
+    [TT_PARAM_SCALAR] = TAKES(BOOL) | TAKES(INT) | TAKES(FLOAT),
+    [TT_PARAM_TENSOR_OR_SCALAR] = TAKES(OPERAND) | TAKES(BOOL) | TAKES(INT) | TAKES(FLOAT),
+    [TT_PARAM_INT] = TAKES(INT),
+    [TT_PARAM_INTS] = TAKES(INTS),
+    [TT_PARAM_FLOAT] = TAKES(FLOAT),
+    [TT_PARAM_BOOL] = TAKES(BOOL),
+    [TT_PARAM_DTYPE] = TAKES(DTYPE),
+    [TT_PARAM_STRING] = TAKES(STRING),
+};
+
+static tt_status bind_one(const tt_op *op, size_t i, const tt_value *given, tt_value *bound, int64_t *scratch,
+                          tt_error *error) {
+  const tt_param *param = &op->params[i];
+  if (given == NULL || (given->type == TT_VALUE_NONE && !param->is_optional)) {
+    if (param->has_default) {
+      *bound = param->default_value;
+      return TT_OK;
+    }
+    return tt_fail(error, TT_ERR_ARGUMENT, "%s: the argument '%s' (position %zu) is missing; the signature is %s", op->name,
+                   param->name, i, op->schema);
+  }
+  if (given->type == TT_VALUE_NONE) {
+    *bound = *given;
+    return TT_OK;
+  }
+  if (given->type < TT_N_VALUE_TYPES && (takes[param->type] & (1u << given->type)) != 0) {
+    *bound = *given;
+    return TT_OK;
+  }
+  if (param->type == TT_PARAM_FLOAT && given->type == TT_VALUE_INT) {
+    *bound = tt_float((double)given->as.integer);
+    return TT_OK;
+  }
+  if (param->type == TT_PARAM_INTS && given->type == TT_VALUE_INT) {
+    *scratch = given->as.integer;
+    *bound = tt_ints(scratch, 1);
+    return TT_OK;
+  }
+  return tt_fail(error, TT_ERR_ARGUMENT,
+                 "%s: the argument '%s' (position %zu) is %s, which it does not take; the signature is %s", op->name,
+                 param->name, i, given->type < TT_N_VALUE_TYPES ? value_type_names[given->type] : "of no known type",
+                 op->schema);
+}
+
+tt_status tt_op_bind(const tt_op *op, const tt_value *args, size_t n_args, tt_value bound[TT_MAX_PARAMS],
+                     int64_t scratch[TT_MAX_PARAMS], tt_error *error) {
+  if (n_args > op->n_params) {
+    return tt_fail(error, TT_ERR_ARGUMENT, "%s: %zu arguments were given but it takes at most %zu; the signature is %s",
+                   op->name, n_args, op->n_params, op->schema);
+  }
+  tt_value ready[TT_MAX_PARAMS];
+  for (size_t i = 0; i < op->n_params; i++) {
+    TT_TRY(bind_one(op, i, i < n_args ? &args[i] : NULL, &ready[i], &scratch[i], error));
+  }
+  memcpy(bound, ready, op->n_params * sizeof ready[0]);
+  return TT_OK;
+}
+
+tt_status tt_op_infer(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error) {
+  tt_meta metas[TT_MAX_RESULTS];
+  size_t n = 0;
+  TT_TRY(op->infer(op, args, metas, &n, error));
+  if ((op->flags & TT_OP_INPLACE) != 0) {
+    TT_TRY(tt_inplace_check(op, &args[0].as.operand->meta, &metas[0], error));
+    metas[0] = args[0].as.operand->meta;
+  }
+  memcpy(results, metas, n * sizeof metas[0]);
+  *n_results = n;
+  return TT_OK;
+}
+
+tt_status tt_op_eval(tt_op_number number, tt_generator *generator, const tt_value *args, size_t n_args, tt_tensor **results,
+                     size_t *n_results, tt_error *error) {
+  const tt_op *op = tt_op_get(number);
+  if (op == NULL) {
+    return tt_fail(error, TT_ERR_UNKNOWN_OP, "there is no op number %d; the table has 1 to %d", (int)number, (int)TT_N_OPS);
+  }
+  tt_value bound[TT_MAX_PARAMS];
+  int64_t scratch[TT_MAX_PARAMS];
+  TT_TRY(tt_op_bind(op, args, n_args, bound, scratch, error));
+  if ((op->flags & TT_OP_RANDOM) != 0 && generator == NULL) {
+    return tt_fail(error, TT_ERR_STATE, "%s draws random numbers but was called without a generator", op->name);
+  }
+  /* The kernel of an in-place row computes in the dtype its own rule says and converts into self's, so it is given that rule's metas. */
+  tt_meta metas[TT_MAX_RESULTS];
+  size_t n_metas = 0;
+  TT_TRY(op->infer(op, bound, metas, &n_metas, error));
+  tt_kernel_context context = {.generator = generator};
+  if ((op->flags & TT_OP_INPLACE) == 0) return op->kernel(op, &context, bound, metas, results, n_results, error);
+  TT_TRY(tt_inplace_check(op, &bound[0].as.operand->meta, &metas[0], error));
+  tt_inplace_guard guard;
+  TT_TRY(tt_inplace_begin(op, bound, &guard, error));
+  context.out = (tt_tensor *)(void *)bound[0].as.operand;
+  tt_status status = op->kernel(op, &context, bound, metas, results, n_results, error);
+  tt_inplace_end(&guard);
+  return status;
+}
+
+/* JSON */
+
+static void write_json_string(tt_buffer *text, const char *string, size_t n_bytes) {
+  tt_buffer_u8(text, '"');
+  for (size_t i = 0; i < n_bytes; i++) {
+    if (string[i] == '"' || string[i] == '\\') tt_buffer_u8(text, '\\');
+    tt_buffer_u8(text, (uint8_t)string[i]);
+  }
+  tt_buffer_u8(text, '"');
+}
+
+static void write_pair(tt_buffer *text, const char *key, const char *string) {
+  tt_buffer_printf(text, ",\"%s\":", key);
+  write_json_string(text, string, strlen(string));
+}
+
+static const char *yes_or_no(bool yes) { return yes ? "true" : "false"; }
+
+/* Defaults come from our own table: no float in it is infinite or NaN. */
+static void write_default(tt_buffer *text, const tt_value *value) {
+  if (value->type == TT_VALUE_BOOL) {
+    tt_buffer_printf(text, "%s", yes_or_no(value->as.boolean));
+  } else if (value->type == TT_VALUE_INT) {
+    tt_buffer_printf(text, "%" PRId64, value->as.integer);
+  } else if (value->type == TT_VALUE_FLOAT) {
+    tt_buffer_printf(text, "%.17g", value->as.real);
+  } else if (value->type == TT_VALUE_STRING) {
+    write_json_string(text, value->as.string, value->n);
+  } else if (value->type == TT_VALUE_DTYPE) {
+    write_json_string(text, tt_dtype_name(value->as.dtype), strlen(tt_dtype_name(value->as.dtype)));
+  } else if (value->type == TT_VALUE_INTS) {
+    tt_buffer_u8(text, '[');
+    for (uint32_t i = 0; i < value->n; i++) tt_buffer_printf(text, i == 0 ? "%" PRId64 : ",%" PRId64, value->as.ints[i]);
+    tt_buffer_u8(text, ']');
+  } else {
+    tt_buffer_printf(text, "null");
+  }
+}
+
+static void write_params(tt_buffer *text, const tt_op *op) {
+  tt_buffer_printf(text, ",\"params\":[");
+  for (size_t i = 0; i < op->n_params; i++) {
+    const tt_param *param = &op->params[i];
+    tt_buffer_printf(text, "%s{\"name\":\"%s\",\"type\":\"%s\",\"optional\":%s,\"keyword_only\":%s,\"has_default\":%s",
+                     i == 0 ? "" : ",", param->name, tt_param_type_name(param->type), yes_or_no(param->is_optional),
+                     yes_or_no(param->is_keyword_only), yes_or_no(param->has_default));
+    if (param->has_default) {
+      tt_buffer_printf(text, ",\"default\":");
+      write_default(text, &param->default_value);
+    }
+    tt_buffer_u8(text, '}');
+  }
+  tt_buffer_u8(text, ']');
+}
+
+static void write_flags(tt_buffer *text, uint32_t flags) {
+  static const struct {
+    uint32_t flag;
+    const char *name;
+  } names[] = {{TT_OP_REMOTE, "remote"},         {TT_OP_INPLACE, "inplace"},  {TT_OP_VIEW, "view"},
+               {TT_OP_RANDOM, "random"},         {TT_OP_FACTORY, "factory"},  {TT_OP_AGGREGATE, "aggregate"},
+               {TT_OP_DATA_SHAPE, "data_shape"}, {TT_OP_FUNCTION, "function"}};
+  const char *between = "";
+  tt_buffer_printf(text, ",\"flags\":[");
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    if ((flags & names[i].flag) == 0) continue;
+    tt_buffer_printf(text, "%s\"%s\"", between, names[i].name);
+    between = ",";
+  }
+  tt_buffer_u8(text, ']');
+}
+
+void tt_ops_json(tt_buffer *text) {
+  static const char *const tolerances[] = {[TT_TOL_EXACT] = "exact",
+                                           [TT_TOL_ROUNDING] = "rounding",
+                                           [TT_TOL_REDUCE] = "reduce",
+                                           [TT_TOL_SOLVE] = "solve",
+                                           [TT_TOL_STATISTIC] = "statistic"};
+  static const char *const forms[] = {[TT_RESULT_TENSOR] = "tensor", [TT_RESULT_TUPLE] = "tuple", [TT_RESULT_LIST] = "list"};
+  tt_buffer_u8(text, '[');
+  for (int i = 1; i <= TT_N_OPS; i++) {
+    const tt_op *op = &table[i];
+    tt_buffer_printf(text, "%s{\"number\":%d", i == 1 ? "\n" : ",\n", i);
+    write_pair(text, "name", op->name);
+    write_pair(text, "schema", op->schema);
+    write_pair(text, "torch_name", op->torch_name);
+    write_flags(text, op->flags);
+    write_pair(text, "domain", op->domain);
+    write_pair(text, "tolerance", tolerances[op->tolerance]);
+    tt_buffer_printf(text, ",\"differentiable\":%s", yes_or_no(op->grad != NULL));
+    write_params(text, op);
+    write_pair(text, "result", forms[op->result_form]);
+    if (op->result_form == TT_RESULT_TUPLE) {
+      tt_buffer_printf(text, ",\"result_names\":[");
+      for (size_t k = 0; k < op->n_result_names; k++)
+        tt_buffer_printf(text, "%s\"%s\"", k == 0 ? "" : ",", op->result_names[k]);
+      tt_buffer_u8(text, ']');
+    }
+    tt_buffer_u8(text, '}');
+  }
+  tt_buffer_printf(text, "\n]\n");
+}
