@@ -185,15 +185,12 @@ tt_status tt_op_infer(const tt_op *op, const tt_value *args, tt_meta *results, s
   return TT_OK;
 }
 
-tt_status tt_op_eval(tt_op_number number, tt_generator *generator, const tt_value *args, size_t n_args, tt_tensor **results,
-                     size_t *n_results, tt_error *error) {
-  const tt_op *op = tt_op_get(number);
-  if (op == NULL) {
-    return tt_fail(error, TT_ERR_UNKNOWN_OP, "there is no op number %d; the table has 1 to %d", (int)number, (int)TT_N_OPS);
-  }
-  tt_value bound[TT_MAX_PARAMS];
-  int64_t scratch[TT_MAX_PARAMS];
-  TT_TRY(tt_op_bind(op, args, n_args, bound, scratch, error));
+tt_status tt_op_check_inplace(const tt_op *op, const tt_value *bound, const tt_meta *result, tt_error *error) {
+  return tt_inplace_check(op, &bound[0].as.operand->meta, result, error);
+}
+
+tt_status tt_op_eval_bound(const tt_op *op, tt_generator *generator, const tt_value *bound, tt_tensor **results,
+                           size_t *n_results, tt_error *error) {
   if ((op->flags & TT_OP_RANDOM) != 0 && generator == NULL) {
     return tt_fail(error, TT_ERR_STATE, "%s draws random numbers but was called without a generator", op->name);
   }
@@ -203,13 +200,27 @@ tt_status tt_op_eval(tt_op_number number, tt_generator *generator, const tt_valu
   TT_TRY(op->infer(op, bound, metas, &n_metas, error));
   tt_kernel_context context = {.generator = generator};
   if ((op->flags & TT_OP_INPLACE) == 0) return op->kernel(op, &context, bound, metas, results, n_results, error);
-  TT_TRY(tt_inplace_check(op, &bound[0].as.operand->meta, &metas[0], error));
+  TT_TRY(tt_op_check_inplace(op, bound, &metas[0], error));
   tt_inplace_guard guard;
-  TT_TRY(tt_inplace_begin(op, bound, &guard, error));
-  context.out = (tt_tensor *)(void *)bound[0].as.operand;
-  tt_status status = op->kernel(op, &context, bound, metas, results, n_results, error);
+  tt_value apart[TT_MAX_PARAMS];
+  memcpy(apart, bound, op->n_params * sizeof apart[0]);
+  TT_TRY(tt_inplace_begin(op, apart, &guard, error));
+  context.out = (tt_tensor *)(void *)apart[0].as.operand;
+  tt_status status = op->kernel(op, &context, apart, metas, results, n_results, error);
   tt_inplace_end(&guard);
   return status;
+}
+
+tt_status tt_op_eval(tt_op_number number, tt_generator *generator, const tt_value *args, size_t n_args, tt_tensor **results,
+                     size_t *n_results, tt_error *error) {
+  const tt_op *op = tt_op_get(number);
+  if (op == NULL) {
+    return tt_fail(error, TT_ERR_UNKNOWN_OP, "there is no op number %d; the table has 1 to %d", (int)number, (int)TT_N_OPS);
+  }
+  tt_value bound[TT_MAX_PARAMS];
+  int64_t scratch[TT_MAX_PARAMS];
+  TT_TRY(tt_op_bind(op, args, n_args, bound, scratch, error));
+  return tt_op_eval_bound(op, generator, bound, results, n_results, error);
 }
 
 /* JSON */
