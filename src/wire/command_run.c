@@ -6,27 +6,11 @@
 #include "base/alloc.h"
 #include "base/utf8.h"
 
-/* 64-bit lists can be used where they lie only by a machine that reads its own memory as the wire writes numbers. */
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-enum { HOST_IS_LITTLE_ENDIAN = 1 };
-#else
-enum { HOST_IS_LITTLE_ENDIAN = 0 };
-#endif
+/* 64-bit lists are copied, and where aligned used, as they lie in the payload. */
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the wire's numbers are read in place: little-endian machines only");
 
-static void store_words(uint8_t *at, const uint64_t *words, size_t n_words) {
-  if (HOST_IS_LITTLE_ENDIAN) {
-    if (n_words != 0) memcpy(at, words, n_words * 8);
-    return;
-  }
-  for (size_t i = 0; i < n_words; i++) tt_store_u64(at + 8 * i, words[i]);
-}
-
-static void load_words(uint64_t *words, const uint8_t *at, size_t n_words) {
-  if (HOST_IS_LITTLE_ENDIAN) {
-    if (n_words != 0) memcpy(words, at, n_words * 8);
-    return;
-  }
-  for (size_t i = 0; i < n_words; i++) words[i] = tt_load_u64(at + 8 * i);
+static void copy_words(void *to, const void *from, size_t n_words) {
+  if (n_words != 0) memcpy(to, from, n_words * 8);
 }
 
 /* Writing: a record's size is known before its first byte, so it is in the run whole or not at all. */
@@ -77,7 +61,7 @@ static uint8_t *store_value(uint8_t *at, const tt_value *value, tt_operand_id_fn
   }
   case TT_VALUE_INTS:
     tt_store_u32(at, value->n);
-    store_words(at + 4, (const uint64_t *)value->as.ints, value->n);
+    copy_words(at + 4, value->as.ints, value->n);
     return at + 4 + 8 * (size_t)value->n;
   case TT_VALUE_DTYPE:
     *at = (uint8_t)value->as.dtype;
@@ -106,7 +90,7 @@ void tt_run_write_call(tt_buffer *run, uint16_t op, const tt_value *args, size_t
   tt_store_u16(at + 2, op);
   at[4] = (uint8_t)n_args;
   at[5] = (uint8_t)n_results;
-  store_words(at + CALL_HEAD_BYTES, results, n_results);
+  copy_words(at + CALL_HEAD_BYTES, results, n_results);
   at += CALL_HEAD_BYTES + 8 * n_results;
   for (size_t i = 0; i < n_args; i++) at = store_value(at, &args[i], id_of);
 }
@@ -119,7 +103,7 @@ void tt_run_write_free(tt_buffer *run, const uint64_t *ids, size_t n_ids) {
     at[0] = TT_RECORD_FREE;
     at[1] = 0;
     tt_store_u16(at + 2, (uint16_t)n);
-    store_words(at + 4, ids, n);
+    copy_words(at + 4, ids, n);
     ids += n;
     n_ids -= n;
   }
@@ -132,7 +116,7 @@ static uint8_t *write_numbers(tt_buffer *run, tt_record_kind kind, uint8_t flags
   if (at == NULL) return NULL;
   at[0] = (uint8_t)kind;
   at[1] = flags;
-  store_words(at + 2, numbers, n_numbers);
+  copy_words(at + 2, numbers, n_numbers);
   return at + 2 + 8 * n_numbers;
 }
 
@@ -190,7 +174,7 @@ static tt_status read_words(list_room *room, size_t n_words, const uint64_t **wo
     *words = run->operand_ids; /* nothing will be read there, but a list is not NULL */
     return TT_OK;
   }
-  if (HOST_IS_LITTLE_ENDIAN && (uintptr_t)bytes % _Alignof(uint64_t) == 0) {
+  if ((uintptr_t)bytes % _Alignof(uint64_t) == 0) {
     /* Through void: the alignment that the cast asks for was just looked at. */
     *words = (const void *)bytes;
     return TT_OK;
@@ -204,7 +188,7 @@ static tt_status read_words(list_room *room, size_t n_words, const uint64_t **wo
     if (run->scratch == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory for a list of %zu numbers", n_words);
   }
   uint64_t *copy = run->scratch + room->n_used;
-  load_words(copy, bytes, n_words);
+  copy_words(copy, bytes, n_words);
   room->n_used += n_words;
   *words = copy;
   return TT_OK;
@@ -309,7 +293,7 @@ static tt_status read_call(tt_run_reader *run, tt_record *record, tt_error *erro
   }
   const uint8_t *results = tt_read_bytes(reader, 8 * record->n_results);
   if (results == NULL) return fail_short(error);
-  load_words(record->results, results, record->n_results);
+  copy_words(record->results, results, record->n_results);
   TT_TRY(check_ids(record->results, record->n_results, "result", error));
   list_room room = {.run = run};
   for (size_t i = 0; i < record->n_args; i++) {

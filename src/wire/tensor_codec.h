@@ -34,7 +34,8 @@ void tt_data_header_write(tt_buffer *payload, const tt_data_header *header);
 
 /*
  * Reads a first frame's payload; *elements and *n_bytes tell the part of the elements that it holds. Checks that dims, dtype and total_bytes
- * agree and that no more bytes came than announced. Errors: TT_ERR_PROTOCOL, TT_ERR_SHAPE (too many dimensions or elements).
+ * agree and that no more bytes came than announced. Errors: TT_ERR_PROTOCOL; TT_ERR_SHAPE (too many dimensions or elements), and then all outputs
+ * are set but header->meta.shape, so that the error can be answered and the rest of the transfer skipped.
  */
 tt_status tt_data_header_read(const uint8_t *payload, size_t n_bytes, tt_data_header *header, const uint8_t **elements,
                               size_t *n_element_bytes, tt_error *error);
@@ -48,10 +49,13 @@ typedef struct tt_data_reader {
   bool is_active;
 } tt_data_reader;
 
-/* Begins with a header whose tensor is to be kept (keep) or skipped, and takes its first elements. Errors: TT_ERR_MEMORY, TT_ERR_STATE (one is active). */
+/*
+ * Begins with a header whose tensor is to be kept (keep) or skipped, and takes its first elements; a pointer has none and is complete at once.
+ * Errors: TT_ERR_STATE (one is active), TT_ERR_PROTOCOL (a bool that is neither 0 nor 1), TT_ERR_MEMORY: begin again without keep to skip the rest.
+ */
 tt_status tt_data_reader_begin(tt_data_reader *reader, const tt_data_header *header, bool keep, const uint8_t *elements,
                                size_t n_bytes, tt_error *error);
-/* Takes a continuing frame's payload. Errors: TT_ERR_PROTOCOL (another transfer, more than announced). */
+/* Takes a continuing frame's payload. Errors: TT_ERR_PROTOCOL (another transfer, more than announced or nothing, a bad bool). */
 tt_status tt_data_reader_continue(tt_data_reader *reader, const uint8_t *payload, size_t n_bytes, tt_error *error);
 bool tt_data_reader_is_complete(const tt_data_reader *reader);
 tt_tensor *tt_data_reader_take(tt_data_reader *reader); /* the tensor, or NULL when it was skipped; the reader is free again */
