@@ -1,12 +1,21 @@
 # The core for pages, Workers and Node: every floor that needs no operating system, linked with what JavaScript may call.
 # web/tabtensor.js loads the result and gives `instantiateWasm` itself, which is why no host but the web has to be named here.
-file(GLOB doors CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/wasm/*.c)
+file(GLOB doors CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/wasm/*.c
+  ${CMAKE_SOURCE_DIR}/src/transport/message_port.c ${CMAKE_SOURCE_DIR}/src/transport/websocket_browser.c)
 file(STRINGS ${CMAKE_CURRENT_LIST_DIR}/exports exported REGEX "^[a-z]")
 list(TRANSFORM exported PREPEND _)
 list(JOIN exported , exported)
 
+if(NOT doors)
+  return() # the floors alone still show whether they compile
+endif()
+
 add_executable(tabtensor_core ${doors})
-target_link_libraries(tabtensor_core PRIVATE ${TT_WASM_FLOORS})
+foreach(floor transport worker nn chain wire prelude ops kernels tensor base)
+  if(TARGET tt_${floor})
+    target_link_libraries(tabtensor_core PRIVATE tt_${floor})
+  endif()
+endforeach()
 set_target_properties(tabtensor_core PROPERTIES
   RUNTIME_OUTPUT_DIRECTORY ${CMAKE_SOURCE_DIR}/web/core
   SUFFIX .js
