@@ -11,6 +11,7 @@
 
 struct tt_hook {
   tt_generator generator; /* what unseeded random ops draw from; see tt_hook_seed */
+  int64_t max_result_bytes; /* what the results of one op may take; 0: no limit. Checked before anything is allocated */
   const char *here;       /* how errors call this worker; borrowed, lives as long as the hook */
 };
 
@@ -34,14 +35,19 @@ tt_status tt_hook_call(tt_hook *hook, tt_op_number op, const tt_value *args, siz
  */
 tt_status tt_hook_pass_down(tt_hook *hook, tt_call *call, tt_error *error);
 
-/* For kinds: visits every operand slot of a call; `visit` may write another node into it. Stops at the first failure. */
-typedef tt_status tt_visit_fn(void *context, tt_node **slot, tt_error *error);
+/* For kinds: visits every operand of a call. Stops at the first failure. */
+typedef tt_status tt_visit_fn(void *context, tt_node *node, tt_error *error);
+tt_status tt_call_visit(const tt_call *call, tt_visit_fn *visit, void *context, tt_error *error);
 
-/* Copies the lists of a call into `lists` (TT_MAX_LIST_ITEMS in all at most, released with tt_call_release_lists) so that slots may be written. */
+/*
+ * For kinds: replaces every operand of a call by what `exchange` answers (borrowed nodes). Lists are copied into `lists`, which the call uses until
+ * tt_call_release_lists; that is to be called on failure as well.
+ */
 typedef struct tt_call_lists {
   tt_operand **lists[TT_MAX_PARAMS];
 } tt_call_lists;
-tt_status tt_call_visit(tt_call *call, tt_call_lists *lists, tt_visit_fn *visit, void *context, tt_error *error);
+typedef tt_status tt_exchange_fn(const tt_op *op, tt_node **slot, tt_error *error);
+tt_status tt_call_exchange(tt_call *call, tt_call_lists *lists, tt_exchange_fn *exchange, tt_error *error);
 void tt_call_release_lists(tt_call_lists *lists);
 
 #endif

@@ -66,10 +66,15 @@ tt_node *tt_node_tail(tt_node *node);
 /* "FloatTensor > _PointerTensor(bob, 17)" */
 void tt_chain_print(const tt_node *node, tt_buffer *text);
 
-/* The head: what users and stores hold. Its child may be exchanged (send, get); takes over the reference to the child. */
+/*
+ * The head: what users and stores hold. Its child may be exchanged (send, get); takes over the reference to the child. A head
+ * with `busy` set ("is on its way back from bob") refuses every op with TT_ERR_STATE and that text, which must outlive the state.
+ */
 extern const tt_kind tt_kind_head;
-tt_node *tt_head_new(tt_node *take_child, tt_error *error);
+tt_node *tt_head_new(tt_node *take_child, tt_error *error); /* NULL: TT_ERR_MEMORY (child is released) */
 void tt_head_set_child(tt_node *head, tt_node *take_child);
+void tt_head_set_busy(tt_node *head, const char *busy); /* NULL: free again */
+const char *tt_head_busy(const tt_node *head);
 
 /* The tail with data. */
 extern const tt_kind tt_kind_local;

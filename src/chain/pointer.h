@@ -39,7 +39,7 @@ tt_location *tt_pointer_location(const tt_node *node); /* borrowed */
 uint64_t tt_pointer_id(const tt_node *node);
 bool tt_pointer_owns(const tt_node *node);
 void tt_pointer_disown(tt_node *node); /* the object is no longer ours to free: it was taken, or is gone */
-void tt_pointer_relocate(tt_node *node, tt_location *location); /* same id, elsewhere */
+void tt_pointer_own(tt_node *node);
 uint64_t tt_pointer_operand_id(const tt_operand *operand); /* for tt_run_write_call */
 
 #endif

@@ -51,7 +51,8 @@ typedef struct tt_event {
   const uint64_t *ids;
   size_t n_operands;
   size_t n_results;
-  const tt_wire_error *error; /* or NULL */
+  const tt_wire_error *error; /* or NULL; LINK_CLOSED has it when the other end refused us */
+  const void *transport;      /* LINK_*: whose link it is, as given to tt_worker_attach; else NULL */
   bool is_ours;             /* FAILURE: of a command that we sent, not one that ran here */
 } tt_event;
 
@@ -89,9 +90,11 @@ tt_counters tt_worker_counters(const tt_worker *worker);
 
 typedef struct tt_link_ops {
   const char *name; /* "websocket", "virtual", ...: for whoami and errors */
-  /* Raw send of one frame; the bytes are valid during the call only. The transport queues what it cannot write (bounded by credits). */
+  /* Raw send of one frame; the bytes are valid during the call only. The transport queues what it cannot write (bounded by
+   * credits) and calls no tt_link_* from within. */
   void (*send)(void *transport, const uint8_t *frame, size_t n_bytes);
-  /* The worker is done with the link. After this it makes no more calls on it and tt_link_* must not be called any more. */
+  /* The worker is done with the link: it makes no more calls on it, and tt_link_* must not be called any more, nor from within. What was sent
+   * before should still leave. */
   void (*close)(void *transport, const char *reason);
 } tt_link_ops;
 
@@ -102,6 +105,12 @@ enum {
 
 /* NULL: TT_ERR_MEMORY. The link is owned by the worker until tt_link_closed or ops->close. May send at once. */
 tt_link *tt_worker_attach(tt_worker *worker, const tt_link_ops *ops, void *transport, unsigned flags, tt_error *error);
+/*
+ * Names the worker that is going to say HELLO over this link, where that is known beforehand: a page's own worker, a native one that is attached to. It is
+ * a known worker at once, and what is sent to it gathers until its HELLO. A HELLO of another id closes the link (TT_ERR_ARGUMENT).
+ * NULL: TT_ERR_DUPLICATE (it is known already), TT_ERR_MEMORY.
+ */
+tt_peer *tt_worker_expect(tt_worker *worker, tt_link *link, const char *id, tt_error *error);
 /* One whole frame has arrived; the bytes are borrowed during the call. May call ops->send and ops->close. */
 void tt_link_receive(tt_link *link, const uint8_t *frame, size_t n_bytes);
 /* The transport has lost the connection: everything open with the peers behind it fails. The link is gone after this. */
@@ -113,6 +122,8 @@ void tt_link_closed(tt_link *link, const char *reason);
 tt_peer *tt_worker_get_worker(tt_worker *worker, const char *id, tt_error *error);
 /* A page's way to name a worker behind its own: commands for `id` go through `via`. NULL: TT_ERR_DUPLICATE, TT_ERR_MEMORY. */
 tt_peer *tt_worker_add_via(tt_worker *worker, const char *id, tt_peer *via, tt_error *error);
+/* That worker is gone: pointers to it answer TT_ERR_CONNECTION. It may be added again. */
+void tt_worker_remove_via(tt_worker *worker, tt_peer *peer);
 const char *tt_peer_id(const tt_peer *peer);
 bool tt_peer_is_present(const tt_peer *peer);
 /* The next known worker from *cursor on (start at 0); NULL at the end. */

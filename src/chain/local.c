@@ -1,0 +1,65 @@
+/* local: the tail that holds data. It runs the kernel. */
+#include "base/alloc.h"
+#include "chain/hook.h"
+
+typedef struct tt_local {
+  tt_node node;
+  tt_tensor *tensor; /* one reference */
+} tt_local;
+
+tt_node *tt_local_new(tt_tensor *take_tensor, tt_error *error) {
+  tt_node *node = tt_node_new(&tt_kind_local, sizeof(tt_local), &take_tensor->operand.meta, NULL, error);
+  if (node == NULL) {
+    tt_tensor_unref(take_tensor);
+    return NULL;
+  }
+  ((tt_local *)node)->tensor = take_tensor;
+  return node;
+}
+
+tt_tensor *tt_local_tensor(const tt_node *node) {
+  return node->kind == &tt_kind_local ? ((const tt_local *)node)->tensor : NULL;
+}
+
+static void release(tt_node *node) { tt_tensor_unref(((tt_local *)node)->tensor); }
+
+/* From here down operands are tensors: the slot's node is replaced by what it holds. */
+static tt_status take_tensor(const tt_op *op, tt_node **slot, tt_error *error) {
+  tt_tensor *tensor = tt_local_tensor(*slot);
+  if (tensor == NULL) return tt_fail(error, TT_ERR_STATE, "%s: an operand is a %s, which holds no data", op->name, (*slot)->kind->name);
+  *slot = (tt_node *)(void *)tensor;
+  return TT_OK;
+}
+
+static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, tt_error *error) {
+  (void)kind;
+  tt_call inner = *call;
+  tt_call_lists lists;
+  tt_tensor *tensors[TT_MAX_RESULTS];
+  size_t n_tensors = 0;
+  tt_status status = tt_call_exchange(&inner, &lists, take_tensor, error);
+  if (status == TT_OK) {
+    status = tt_op_eval_bound(call->op, &hook->generator, inner.args, tensors, &n_tensors, error);
+  }
+  tt_call_release_lists(&lists);
+  if (status != TT_OK) return status;
+
+  if (call->op->flags & TT_OP_INPLACE) {
+    tt_tensor_unref(tensors[0]); /* the tensor of argument 0 itself */
+    call->results[0] = tt_node_ref((tt_node *)(void *)call->args[0].as.operand);
+    call->n_results = 1;
+    return TT_OK;
+  }
+  for (size_t i = 0; i < n_tensors; i++) {
+    call->results[i] = tt_local_new(tensors[i], error);
+    if (call->results[i] != NULL) continue;
+    for (size_t made = 0; made < i; made++) tt_node_unref(call->results[made]);
+    for (size_t left = i + 1; left < n_tensors; left++) tt_tensor_unref(tensors[left]);
+    return TT_ERR_MEMORY;
+  }
+  call->n_results = n_tensors;
+  return TT_OK;
+}
+
+const tt_kind tt_kind_local = {
+    .name = "_LocalTensor", .rank = TT_RANK_LOCAL, .handle_call = handle_call, .release = release};

@@ -1,0 +1,44 @@
+#include "chain/node.h"
+
+#include "base/alloc.h"
+
+tt_node *tt_node_new(const tt_kind *kind, size_t n_bytes, const tt_meta *meta, tt_node *take_child, tt_error *error) {
+  tt_node *node = tt_alloc(1, n_bytes);
+  if (node == NULL) {
+    tt_node_unref(take_child);
+    tt_fail(error, TT_ERR_MEMORY, "no memory for a %s", kind->name);
+    return NULL;
+  }
+  node->operand.meta = *meta;
+  node->refs = 1;
+  node->kind = kind;
+  node->child = take_child;
+  return node;
+}
+
+tt_node *tt_node_ref(tt_node *node) {
+  node->refs++;
+  return node;
+}
+
+void tt_node_unref(tt_node *node) {
+  while (node != NULL && --node->refs == 0) {
+    tt_node *child = node->child;
+    if (node->kind->release != NULL) node->kind->release(node);
+    tt_free(node);
+    node = child;
+  }
+}
+
+tt_node *tt_node_tail(tt_node *node) {
+  while (node->child != NULL) node = node->child;
+  return node;
+}
+
+void tt_chain_print(const tt_node *node, tt_buffer *text) {
+  for (const tt_node *at = node; at != NULL; at = at->child) {
+    if (at != node) tt_buffer_printf(text, " > ");
+    tt_buffer_printf(text, "%s", at->kind == &tt_kind_head ? tt_dtype_tensor_class(at->operand.meta.dtype) : at->kind->name);
+    if (at->kind->describe != NULL) at->kind->describe(at, text);
+  }
+}

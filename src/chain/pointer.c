@@ -1,0 +1,132 @@
+#include "chain/pointer.h"
+
+#include <inttypes.h>
+
+#include "base/random.h"
+#include "chain/hook.h"
+
+typedef struct tt_pointer {
+  tt_node node;
+  tt_location *location; /* one reference */
+  uint64_t id;
+  bool owns;
+} tt_pointer;
+
+tt_location *tt_location_ref(tt_location *location) {
+  location->refs++;
+  return location;
+}
+
+void tt_location_unref(tt_location *location) {
+  if (location != NULL && --location->refs == 0) location->ops->destroy(location);
+}
+
+tt_node *tt_pointer_new(tt_location *location, uint64_t id, const tt_meta *meta, bool owns, tt_error *error) {
+  tt_pointer *pointer = (tt_pointer *)tt_node_new(&tt_kind_pointer, sizeof(tt_pointer), meta, NULL, error);
+  if (pointer == NULL) return NULL;
+  pointer->location = tt_location_ref(location);
+  pointer->id = id;
+  pointer->owns = owns;
+  return &pointer->node;
+}
+
+bool tt_node_is_pointer(const tt_node *node) { return node->kind == &tt_kind_pointer; }
+tt_location *tt_pointer_location(const tt_node *node) { return ((const tt_pointer *)node)->location; }
+uint64_t tt_pointer_id(const tt_node *node) { return ((const tt_pointer *)node)->id; }
+bool tt_pointer_owns(const tt_node *node) { return ((const tt_pointer *)node)->owns; }
+void tt_pointer_disown(tt_node *node) { ((tt_pointer *)node)->owns = false; }
+void tt_pointer_own(tt_node *node) { ((tt_pointer *)node)->owns = true; }
+
+uint64_t tt_pointer_operand_id(const tt_operand *operand) { return tt_pointer_id((const tt_node *)(const void *)operand); }
+
+static void release(tt_node *node) {
+  tt_pointer *pointer = (tt_pointer *)node;
+  if (pointer->owns) pointer->location->ops->free_object(pointer->location, pointer->id);
+  tt_location_unref(pointer->location);
+}
+
+static void describe(const tt_node *node, tt_buffer *text) {
+  tt_buffer_printf(text, "(%s, %" PRIu64 ")", tt_pointer_location(node)->id, tt_pointer_id(node));
+}
+
+/* What handle_call learns from its operands, and refuses. */
+typedef struct tt_operands_place {
+  const tt_hook *hook;
+  const tt_op *op;
+  tt_location *location;
+} tt_operands_place;
+
+static tt_status check_place(void *context, tt_node *node, tt_error *error) {
+  tt_operands_place *place = context;
+  if (!tt_node_is_pointer(node)) {
+    return tt_fail(error, TT_ERR_LOCATION,
+                   "%s: its operands must be on the same worker, but one is here (%s) and one at %s; send the one or get the other",
+                   place->op->name, place->hook->here, place->location->id);
+  }
+  tt_location *location = tt_pointer_location(node);
+  if (location != place->location) {
+    return tt_fail(error, TT_ERR_LOCATION,
+                   "%s: its operands must be on the same worker, but one is at %s and one at %s; move one of them first",
+                   place->op->name, place->location->id, location->id);
+  }
+  return TT_OK;
+}
+
+static tt_status find_place(void *context, tt_node *node, tt_error *error) {
+  (void)error;
+  tt_operands_place *place = context;
+  if (place->location == NULL && tt_node_is_pointer(node)) place->location = tt_pointer_location(node);
+  return TT_OK;
+}
+
+static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, tt_error *error) {
+  (void)kind;
+  const tt_op *op = call->op;
+  if (!(op->flags & TT_OP_REMOTE)) {
+    return tt_fail(error, TT_ERR_UNKNOWN_OP, "%s cannot be called on a pointer: it is not on the list of remote ops", op->name);
+  }
+  tt_operands_place place = {.hook = hook, .op = op};
+  TT_TRY(tt_call_visit(call, find_place, &place, error));
+  TT_TRY(tt_call_visit(call, check_place, &place, error));
+
+  bool in_place = (op->flags & TT_OP_INPLACE) != 0;
+  tt_meta metas[TT_MAX_RESULTS];
+  size_t n_results = 0;
+  TT_TRY(op->infer(op, call->args, metas, &n_results, error));
+  if (in_place) {
+    TT_TRY(tt_op_check_inplace(op, call->args, &metas[0], error));
+    TT_TRY(place.location->ops->call(place.location, op, call->args, op->n_params, NULL, 0, error));
+    call->results[0] = tt_node_ref((tt_node *)(void *)call->args[0].as.operand);
+    call->n_results = 1;
+    return TT_OK;
+  }
+  if (call->result_ids != NULL && call->n_result_ids != n_results) {
+    return tt_fail(error, TT_ERR_ARGUMENT, "%s: %zu result ids were given, but it has %zu results", op->name, call->n_result_ids,
+                   n_results);
+  }
+  uint64_t ids[TT_MAX_RESULTS];
+  size_t n_made = 0;
+  tt_status status = TT_OK;
+  for (; n_made < n_results; n_made++) {
+    ids[n_made] = call->result_ids != NULL ? call->result_ids[n_made] : tt_random_id();
+    /* Owned only once the command is queued: until then there is nothing to free there. */
+    call->results[n_made] = tt_pointer_new(place.location, ids[n_made], &metas[n_made], false, error);
+    if (call->results[n_made] == NULL) {
+      status = TT_ERR_MEMORY;
+      break;
+    }
+  }
+  if (status == TT_OK) {
+    status = place.location->ops->call(place.location, op, call->args, op->n_params, ids, n_results, error);
+  }
+  if (status != TT_OK) {
+    for (size_t i = 0; i < n_made; i++) tt_node_unref(call->results[i]);
+    return status;
+  }
+  for (size_t i = 0; i < n_made; i++) ((tt_pointer *)call->results[i])->owns = true;
+  call->n_results = n_results;
+  return TT_OK;
+}
+
+const tt_kind tt_kind_pointer = {
+    .name = "_PointerTensor", .rank = TT_RANK_POINTER, .handle_call = handle_call, .release = release, .describe = describe};

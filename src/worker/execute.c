@@ -1,0 +1,634 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/random.h"
+#include "worker/internal.h"
+
+/* Who asks the store: the worker's own page may do what the worker may, but what it makes is its own to free. */
+static const tt_peer *asker_of(const tt_peer *peer) { return peer->link != NULL && (peer->link->flags & TT_LINK_CONTROLLER) ? NULL : peer; }
+
+static bool is_controller(const tt_peer *peer) { return asker_of(peer) == NULL; }
+
+/* ---- answers ---- */
+
+void tt_reply_done(tt_peer *peer, uint64_t request) {
+  tt_buffer *run;
+  size_t start;
+  if (tt_stream_begin_record(peer, &run, &start, NULL) != TT_OK) return; /* gone: nobody waits */
+  tt_run_write_done(run, request);
+  (void)tt_stream_end_record(peer, start, NULL);
+}
+
+void tt_reply_error(tt_peer *peer, uint64_t request, const tt_wire_error *error) {
+  const tt_control control = {.form = TT_CONTROL_ERROR, .request = request, .error = *error};
+  tt_error trouble;
+  tt_status status = tt_stream_send_control(peer, &control, &trouble);
+  /* Someone who asks and asks and does not read the answers. */
+  if (status == TT_ERR_FULL) tt_peer_break(peer, &trouble);
+}
+
+static void reply_plain_error(tt_peer *peer, uint64_t request, const tt_error *error) {
+  tt_wire_error wire;
+  tt_wire_error_fill(peer->worker, &wire, error);
+  tt_reply_error(peer, request, &wire);
+}
+
+static void reply_failure(tt_peer *peer, uint64_t request, tt_failure *failure) {
+  failure->is_reported = true;
+  tt_reply_error(peer, request, &failure->error);
+}
+
+/* ---- failures of one run ---- */
+
+/* What went wrong in a run, told to its sender at the end unless an answer has told it before. */
+typedef struct tt_run_failure {
+  struct tt_run_failure *next;
+  tt_failure *failure; /* one reference */
+  size_t n_results;
+  uint64_t results[TT_MAX_RESULTS];
+} tt_run_failure;
+
+typedef struct tt_run {
+  tt_peer *peer;
+  tt_worker *worker;
+  tt_run_failure *first, **last;
+} tt_run;
+
+static void append_shape(tt_wire_error *wire, const tt_meta *meta) {
+  char text[TT_SHAPE_TEXT_BYTES];
+  size_t used = strlen(wire->shapes);
+  size_t n_bytes = strlen(tt_shape_text(&meta->shape, text));
+  if (used + n_bytes + 2 > sizeof wire->shapes) return;
+  snprintf(wire->shapes + used, sizeof wire->shapes - used, "%s%s", used > 0 ? " " : "", text);
+}
+
+static void describe_operands(tt_wire_error *wire, const tt_value *args, size_t n_args) {
+  for (size_t i = 0; i < n_args; i++) {
+    if (args[i].type == TT_VALUE_OPERAND && args[i].as.operand != NULL) append_shape(wire, &args[i].as.operand->meta);
+    if (args[i].type != TT_VALUE_OPERANDS) continue;
+    for (uint32_t item = 0; item < args[i].n && args[i].as.operands[item] != NULL; item++) {
+      append_shape(wire, &args[i].as.operands[item]->meta);
+    }
+  }
+}
+
+/* Marks the command's results, so that whatever uses them fails with the first cause. */
+static void poison_results(tt_run *run, const uint64_t *ids, size_t n_ids, tt_failure *failure) {
+  for (size_t i = 0; i < n_ids; i++) {
+    bool is_new = tt_store_find(&run->worker->store, ids[i]) == NULL;
+    /* An id that somebody else's object has, or a full store: then using the id fails for that reason. */
+    if (tt_store_poison(&run->worker->store, ids[i], failure, run->peer, NULL) == TT_OK && is_new) run->peer->n_objects++;
+  }
+}
+
+static void tell_failure(tt_worker *worker, const tt_peer *peer, const tt_wire_error *error, const uint64_t *ids, size_t n_ids, bool is_ours) {
+  tt_worker_tell(worker, &(tt_event){.type = TT_EVENT_FAILURE, .peer = peer->id, .text = error->op, .error = error, .ids = ids, .n_results = n_ids, .is_ours = is_ours});
+}
+
+static void fail_command(tt_run *run, const tt_record *record, const tt_op *op, size_t position, const tt_error *error, const tt_value *args,
+                         size_t n_args) {
+  tt_wire_error wire;
+  tt_wire_error_fill(run->worker, &wire, error);
+  wire.command = (int64_t)position;
+  wire.failure = tt_random_id();
+  if (op != NULL) snprintf(wire.op, sizeof wire.op, "%s", op->name);
+  describe_operands(&wire, args, n_args);
+
+  const uint64_t *ids = record->results;
+  size_t n_ids = record->n_results;
+  if (op != NULL && (op->flags & TT_OP_INPLACE) && record->n_args > 0 && record->args[0].value.type == TT_VALUE_OPERAND) {
+    ids = record->args[0].ids;
+    n_ids = 1;
+  }
+  tell_failure(run->worker, run->peer, &wire, ids, n_ids, false);
+  tt_failure *failure = tt_failure_new(&wire);
+  tt_run_failure *entry = tt_alloc(1, sizeof *entry);
+  if (failure != NULL) poison_results(run, ids, n_ids, failure);
+  if (failure == NULL || entry == NULL) {
+    tt_failure_unref(failure);
+    tt_free(entry);
+    return;
+  }
+  entry->failure = failure;
+  entry->n_results = n_ids;
+  memcpy(entry->results, ids, n_ids * sizeof *ids);
+  *run->last = entry;
+  run->last = &entry->next;
+}
+
+static void report_failures(tt_run *run) {
+  for (tt_run_failure *entry = run->first, *next; entry != NULL; entry = next) {
+    next = entry->next;
+    if (!entry->failure->is_reported && run->peer->link != NULL) {
+      entry->failure->is_reported = true;
+      const tt_control control = {
+          .form = TT_CONTROL_FAILURE, .error = entry->failure->error, .results = entry->results, .n_results = entry->n_results};
+      tt_error trouble;
+      if (tt_stream_send_control(run->peer, &control, &trouble) == TT_ERR_FULL) tt_peer_break(run->peer, &trouble);
+    }
+    tt_failure_unref(entry->failure);
+    tt_free(entry);
+  }
+}
+
+/* ---- CALL ---- */
+
+/* The operands of one command: their objects, and heads in the form that values want. */
+typedef struct tt_operand_set {
+  tt_operand *few[2 * TT_MAX_PARAMS]; /* most commands */
+  tt_operand **many;                  /* owned; used when `few` is too small */
+  size_t n;
+  bool is_withheld; /* one of them must not leave */
+  tt_failure *failure; /* of the first that is poisoned; borrowed */
+} tt_operand_set;
+
+static tt_status translate_op(tt_peer *peer, uint16_t number, const tt_op **op, tt_error *error) {
+  unsigned ours = number;
+  if (peer->op_map != NULL) ours = number < peer->n_op_map ? peer->op_map[number] : 0;
+  *op = tt_op_get(ours);
+  if (*op == NULL) {
+    const char *name = peer->op_names != NULL && number < peer->n_op_map && peer->op_names[number] != NULL ? peer->op_names[number] : NULL;
+    return name != NULL ? tt_fail(error, TT_ERR_UNKNOWN_OP, "%s (%s) has no op %s; the two versions differ", peer->worker->id, TT_SOFTWARE, name)
+                        : tt_fail(error, TT_ERR_UNKNOWN_OP, "%s (%s) has no op number %u", peer->worker->id, TT_SOFTWARE, (unsigned)number);
+  }
+  if (!((*op)->flags & TT_OP_REMOTE)) return tt_fail(error, TT_ERR_POLICY, "%s may not be called from elsewhere", (*op)->name);
+  return TT_OK;
+}
+
+static tt_status look_up(tt_run *run, uint64_t id, tt_access access, tt_operand_set *set, tt_operand **operand, tt_error *error) {
+  tt_object *object;
+  const tt_peer *asker = asker_of(run->peer);
+  TT_TRY(tt_store_read(&run->worker->store, id, asker, access, &object, error));
+  if (object->failure != NULL) {
+    set->failure = object->failure;
+    *error = object->failure->error.error;
+    return object->failure->error.error.status;
+  }
+  if (asker != NULL && (object->is_withheld || (object->policy == TT_POLICY_COMPUTE && object->owner != asker))) set->is_withheld = true;
+  *operand = (tt_operand *)(void *)object->head;
+  return TT_OK;
+}
+
+static tt_status look_up_args(tt_run *run, const tt_record *record, const tt_op *op, tt_value *values, tt_operand_set *set, tt_error *error) {
+  size_t n_operands = 0;
+  for (size_t i = 0; i < record->n_args; i++) {
+    values[i] = record->args[i].value;
+    if (values[i].type == TT_VALUE_OPERAND) n_operands += 1;
+    if (values[i].type == TT_VALUE_OPERANDS) n_operands += values[i].n;
+  }
+  tt_operand **operands = set->few;
+  if (n_operands > sizeof set->few / sizeof *set->few) {
+    operands = set->many = tt_alloc(n_operands, sizeof *operands);
+    if (operands == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory for %zu operands", n_operands);
+  }
+  for (size_t i = 0; i < record->n_args; i++) {
+    tt_value *value = &values[i];
+    if (value->type != TT_VALUE_OPERAND && value->type != TT_VALUE_OPERANDS) continue;
+    size_t n = value->type == TT_VALUE_OPERAND ? 1 : value->n;
+    tt_access access = i == 0 && (op->flags & TT_OP_INPLACE) ? TT_ACCESS_OWN : TT_ACCESS_OPERATE;
+    tt_operand **first = operands + set->n;
+    if (value->type == TT_VALUE_OPERANDS) value->as.operands = first;
+    for (size_t item = 0; item < n; item++) {
+      TT_TRY(look_up(run, record->args[i].ids[item], access, set, &operands[set->n], error));
+      set->n++;
+    }
+    if (value->type == TT_VALUE_OPERAND) value->as.operand = first[0];
+  }
+  return TT_OK;
+}
+
+/*
+ * A result that shares memory with an object of somebody else would let the commander change what is not its own: it gets a copy. Views of one's
+ * own objects stay views.
+ */
+static tt_status separate(tt_run *run, const tt_record *record, tt_node *result, tt_error *error) {
+  tt_tensor *made = tt_local_tensor(tt_node_tail(result));
+  if (made == NULL) return TT_OK;
+  for (size_t i = 0; i < record->n_args; i++) {
+    size_t n = record->args[i].value.type == TT_VALUE_OPERAND ? 1 : record->args[i].value.type == TT_VALUE_OPERANDS ? record->args[i].value.n : 0;
+    for (size_t item = 0; item < n; item++) {
+      const tt_object *object = tt_store_find(&run->worker->store, record->args[i].ids[item]);
+      if (object == NULL || object->owner == run->peer) continue;
+      const tt_tensor *source = tt_local_tensor(tt_node_tail(object->head));
+      if (source == NULL || source->storage != made->storage) continue;
+      tt_tensor *copy = tt_tensor_cast(made, tt_tensor_dtype(made), error);
+      if (copy == NULL) return TT_ERR_MEMORY;
+      tt_node *local = tt_local_new(copy, error);
+      if (local == NULL) return TT_ERR_MEMORY;
+      tt_head_set_child(result, local);
+      return TT_OK;
+    }
+  }
+  return TT_OK;
+}
+
+static tt_status keep_results(tt_run *run, const tt_record *record, const tt_op *op, bool is_withheld, tt_node **results, size_t n_results,
+                              tt_error *error) {
+  if (op->flags & TT_OP_INPLACE) {
+    tt_object *object = tt_store_find(&run->worker->store, record->args[0].ids[0]);
+    object->is_withheld |= is_withheld;
+    return TT_OK;
+  }
+  if (n_results != record->n_results) {
+    return tt_fail(error, TT_ERR_ARGUMENT, "%s has %zu results here, but %zu ids were given for them", op->name, n_results, record->n_results);
+  }
+  for (size_t i = 0; i < n_results; i++) {
+    tt_object *object;
+    TT_TRY(separate(run, record, results[i], error));
+    TT_TRY(tt_worker_keep_object(run->worker, record->results[i], results[i], run->peer, &object, error));
+    object->is_withheld = is_withheld && !(op->flags & TT_OP_AGGREGATE);
+  }
+  return TT_OK;
+}
+
+static tt_status check_result_ids(const tt_run *run, const tt_record *record, tt_error *error) {
+  for (size_t i = 0; i < record->n_results; i++) {
+    uint64_t id = record->results[i];
+    if (id == 0) return tt_fail(error, TT_ERR_ARGUMENT, "0 is no id of an object");
+    if (tt_store_find(&run->worker->store, id) != NULL) {
+      return tt_fail(error, TT_ERR_DUPLICATE, "%s has an object %" PRIu64 " already; nothing was overwritten", run->worker->id, id);
+    }
+  }
+  return TT_OK;
+}
+
+static void tell_command(tt_run *run, const tt_record *record, const tt_op *op) {
+  uint64_t ids[2 * TT_MAX_PARAMS + TT_MAX_RESULTS];
+  size_t n_ids = 0;
+  for (size_t i = 0; i < record->n_args; i++) {
+    size_t n = record->args[i].value.type == TT_VALUE_OPERAND ? 1 : record->args[i].value.type == TT_VALUE_OPERANDS ? record->args[i].value.n : 0;
+    for (size_t item = 0; item < n && n_ids < 2 * TT_MAX_PARAMS; item++) ids[n_ids++] = record->args[i].ids[item];
+  }
+  size_t n_operands = n_ids;
+  for (size_t i = 0; i < record->n_results; i++) ids[n_ids++] = record->results[i];
+  tt_worker_tell(run->worker, &(tt_event){.type = TT_EVENT_COMMAND,
+                                          .peer = run->peer->id,
+                                          .text = op->name,
+                                          .ids = ids,
+                                          .n_operands = n_operands,
+                                          .n_results = record->n_results});
+}
+
+static void execute_call(tt_run *run, const tt_record *record, size_t position) {
+  tt_worker *worker = run->worker;
+  worker->counters.commands_in++;
+  tt_error error;
+  const tt_op *op = NULL;
+  tt_value values[TT_MAX_PARAMS];
+  tt_operand_set operands;
+  operands.n = 0;
+  operands.many = NULL;
+  operands.failure = NULL;
+  operands.is_withheld = false;
+  tt_node *results[TT_MAX_RESULTS];
+  size_t n_results = 0, n_described = 0;
+  tt_status status = translate_op(run->peer, record->op, &op, &error);
+  if (status == TT_OK) status = check_result_ids(run, record, &error);
+  if (status == TT_OK) status = look_up_args(run, record, op, values, &operands, &error);
+  if (status == TT_OK) {
+    n_described = record->n_args;
+    worker->hook.max_result_bytes = (int64_t)(worker->store.max_bytes - worker->store.n_bytes);
+    if (worker->hook.max_result_bytes == 0) worker->hook.max_result_bytes = 1;
+    status = tt_hook_call(&worker->hook, op->number, values, record->n_args, record->n_results > 0 ? record->results : NULL, record->n_results,
+                          results, &n_results, &error);
+    worker->hook.max_result_bytes = 0;
+  }
+  if (status == TT_OK) {
+    status = keep_results(run, record, op, operands.is_withheld, results, n_results, &error);
+    /* All or nothing: what was kept before the failing one goes again. */
+    for (size_t i = 0; status != TT_OK && i < record->n_results; i++) {
+      tt_object *object = tt_store_find(&worker->store, record->results[i]);
+      if (object != NULL && object->owner == run->peer) tt_worker_forget_object(worker, object, "its command failed");
+    }
+    for (size_t i = 0; i < n_results; i++) tt_node_unref(results[i]);
+  }
+  if (status == TT_OK) {
+    if (tt_worker_hears(worker, TT_EVENT_COMMAND)) tell_command(run, record, op);
+  } else if (operands.failure != NULL) {
+    poison_results(run, record->results, record->n_results, operands.failure);
+  } else {
+    fail_command(run, record, op, position, &error, values, n_described);
+  }
+  tt_free(operands.many);
+}
+
+/* ---- FREE, FETCH, DONE ---- */
+
+static void refuse(tt_run *run, const tt_error *error) {
+  tt_wire_error wire;
+  tt_wire_error_fill(run->worker, &wire, error);
+  tt_worker_tell(run->worker, &(tt_event){.type = TT_EVENT_REFUSED, .peer = run->peer->id, .error = &wire});
+}
+
+static void execute_free(tt_run *run, const tt_record *record) {
+  for (size_t i = 0; i < record->n_ids; i++) {
+    tt_object *object;
+    tt_error error;
+    /* Who made it frees it; to free what is not there is no fault (it may have been taken, or its command failed). */
+    if (tt_store_find(&run->worker->store, record->ids[i]) == NULL) continue;
+    if (tt_store_read(&run->worker->store, record->ids[i], run->peer, TT_ACCESS_OWN, &object, &error) == TT_OK) {
+      tt_worker_forget_object(run->worker, object, "freed");
+    } else {
+      refuse(run, &error);
+    }
+  }
+}
+
+static tt_status read_for_request(tt_run *run, const tt_record *record, tt_access access, tt_object **object, tt_error *error) {
+  TT_TRY(tt_store_read(&run->worker->store, record->object, asker_of(run->peer), access, object, error));
+  if ((*object)->failure != NULL) {
+    reply_failure(run->peer, record->request, (*object)->failure);
+    *object = NULL;
+  }
+  return TT_OK;
+}
+
+static tt_status answer_fetch(tt_run *run, const tt_record *record, tt_error *error) {
+  bool takes = (record->flags & TT_FETCH_TAKE) != 0;
+  tt_object *object;
+  TT_TRY(read_for_request(run, record, TT_ACCESS_FETCH, &object, error));
+  if (object == NULL) return TT_OK;
+  if (takes) TT_TRY(tt_store_read(&run->worker->store, record->object, asker_of(run->peer), TT_ACCESS_OWN, &object, error));
+  const char *busy = tt_head_busy(object->head);
+  if (busy != NULL) return tt_fail(error, TT_ERR_STATE, "object %" PRIu64 " %s", object->id, busy);
+  tt_tensor *tensor = tt_local_tensor(tt_node_tail(object->head));
+  if (tensor == NULL) {
+    return tt_fail(error, TT_ERR_STATE, "object %" PRIu64 " at %s is a pointer to %s; bring it home there first", object->id, run->worker->id,
+                   tt_pointer_location(tt_node_tail(object->head))->id);
+  }
+  const tt_data_header header = {.transfer = record->request,
+                                 .form = TT_DATA_TENSOR,
+                                 .meta = tensor->operand.meta,
+                                 .total_bytes = (uint64_t)tt_tensor_n_elements(tensor) * tt_dtype_bytes(tt_tensor_dtype(tensor))};
+  uint64_t *taken = NULL;
+  if (takes) {
+    taken = tt_alloc(1, sizeof *taken);
+    if (taken == NULL || !tt_id_map_put(&run->peer->takings, record->request, taken)) {
+      tt_free(taken);
+      return tt_fail(error, TT_ERR_MEMORY, "%s has no memory to answer", run->worker->id);
+    }
+    *taken = object->id;
+  }
+  tt_status status = tt_stream_send_tensor(run->peer, tensor, &header, &object->metadata, error);
+  if (status != TT_OK && takes) {
+    tt_id_map_remove(&run->peer->takings, record->request);
+    tt_free(taken);
+  }
+  return status;
+}
+
+/* The peer has what it took, or what we sent it. */
+static void execute_done(tt_run *run, const tt_record *record) {
+  uint64_t *taken = tt_id_map_remove(&run->peer->takings, record->request);
+  if (taken == NULL) {
+    tt_request *request = tt_request_find(run->worker, run->peer, record->request);
+    if (request != NULL) tt_request_finish(run->worker, request, &(tt_answer){0});
+    return;
+  }
+  tt_object *object = tt_store_find(&run->worker->store, *taken);
+  if (object != NULL) tt_worker_forget_object(run->worker, object, "taken");
+  tt_free(taken);
+}
+
+/* ---- SEND, PULL: what a page asks its own worker to do ---- */
+
+/* A request of the page that waits for an answer of somebody else. */
+typedef struct tt_errand {
+  tt_peer *peer; /* one reference to its location */
+  uint64_t request;
+  uint64_t object;
+} tt_errand;
+
+static void errand_done(void *context, const tt_answer *answer) {
+  tt_errand *errand = context;
+  tt_peer *peer = errand->peer;
+  tt_worker *worker = peer->worker;
+  if (worker != NULL) {
+    tt_object *object = tt_store_find(&worker->store, errand->object);
+    if (object != NULL) tt_store_recount(&worker->store, object);
+    if (answer->error != NULL) tt_reply_error(peer, errand->request, answer->error);
+    else tt_reply_done(peer, errand->request);
+  }
+  tt_location_unref(&peer->location);
+  tt_free(errand);
+}
+
+static tt_status execute_errand(tt_run *run, const tt_record *record, tt_error *error) {
+  if (!is_controller(run->peer)) {
+    return tt_fail(error, TT_ERR_POLICY, "only %s's own page may have it send or get for it", run->worker->id);
+  }
+  tt_object *object;
+  TT_TRY(read_for_request(run, record, TT_ACCESS_OWN, &object, error));
+  if (object == NULL) return TT_OK;
+  tt_errand *errand = tt_alloc(1, sizeof *errand);
+  if (errand == NULL) return tt_fail(error, TT_ERR_MEMORY, "%s has no memory for one more request", run->worker->id);
+  *errand = (tt_errand){.peer = run->peer, .request = record->request, .object = record->object};
+  tt_location_ref(&run->peer->location);
+  tt_status status;
+  if (record->kind == TT_RECORD_SEND) {
+    char id[TT_MAX_WORKER_ID_BYTES + 1];
+    snprintf(id, sizeof id, "%.*s", (int)record->worker.n_bytes, record->worker.bytes);
+    tt_peer *to = tt_worker_get_worker(run->worker, id, error);
+    status = to == NULL ? TT_ERR_UNKNOWN_WORKER
+                        : tt_worker_send(run->worker, object->head, to, record->object_there, &object->metadata, errand_done, errand, NULL, error);
+  } else {
+    status = tt_worker_get(run->worker, object->head, errand_done, errand, NULL, error);
+  }
+  if (status != TT_OK) {
+    tt_location_unref(&run->peer->location);
+    tt_free(errand);
+  }
+  return status;
+}
+
+/* ---- the three payloads ---- */
+
+tt_status tt_execute_run(tt_peer *peer, const uint8_t *payload, size_t n_bytes, tt_error *error) {
+  tt_run run = {.peer = peer, .worker = peer->worker};
+  run.last = &run.first;
+  tt_run_reader reader;
+  tt_run_reader_init(&reader, payload, n_bytes);
+  tt_record record;
+  tt_status status = TT_OK;
+  for (bool at_end = false; status == TT_OK && !at_end && peer->link != NULL;) {
+    tt_error trouble;
+    tt_status refused = TT_OK;
+    status = tt_run_read(&reader, &record, &at_end, error);
+    if (status != TT_OK || at_end) break;
+    switch (record.kind) {
+    case TT_RECORD_CALL: execute_call(&run, &record, reader.position); break;
+    case TT_RECORD_FREE: execute_free(&run, &record); break;
+    case TT_RECORD_FETCH: refused = answer_fetch(&run, &record, &trouble); break;
+    case TT_RECORD_SEND:
+    case TT_RECORD_PULL: refused = execute_errand(&run, &record, &trouble); break;
+    case TT_RECORD_SYNC: tt_reply_done(peer, record.request); break;
+    case TT_RECORD_DONE: execute_done(&run, &record); break;
+    }
+    if (refused == TT_ERR_FULL && record.kind == TT_RECORD_FETCH && peer->n_queued > TT_MAX_OPEN_REQUESTS) tt_peer_break(peer, &trouble);
+    else if (refused != TT_OK) reply_plain_error(peer, record.request, &trouble);
+  }
+  tt_run_reader_release(&reader);
+  report_failures(&run);
+  return status;
+}
+
+/* A whole tensor that a peer has sent becomes its object here. */
+static tt_status keep_incoming(tt_peer *peer, tt_tensor *take_tensor, tt_error *error) {
+  const tt_data_header *header = &peer->incoming_header;
+  tt_node *local = tt_local_new(take_tensor, error);
+  tt_node *head = local == NULL ? NULL : tt_head_new(local, error);
+  if (head == NULL) return TT_ERR_MEMORY;
+  tt_object *object;
+  tt_status status = tt_worker_keep_object(peer->worker, header->object, head, peer, &object, error);
+  tt_node_unref(head);
+  if (status != TT_OK) return status;
+  object->metadata = peer->incoming_metadata;
+  peer->incoming_metadata = (tt_metadata){0};
+  if (object->metadata.has_policy) object->policy = object->metadata.policy;
+  return TT_OK;
+}
+
+static tt_status check_incoming(const tt_peer *peer, const tt_data_header *header, tt_error *error) {
+  const tt_worker *worker = peer->worker;
+  if (header->form != TT_DATA_TENSOR) return tt_fail(error, TT_ERR_ARGUMENT, "%s does not take pointers; send the tensor itself", worker->id);
+  if (header->object == 0) return TT_OK;
+  if (worker->is_storeless) {
+    return tt_fail(error, TT_ERR_POLICY, "%s keeps no objects of others: it is the page of a worker; send to that worker", worker->id);
+  }
+  if (tt_store_find(&worker->store, header->object) != NULL) {
+    return tt_fail(error, TT_ERR_DUPLICATE, "%s has an object %" PRIu64 " already; nothing was overwritten", worker->id, header->object);
+  }
+  return tt_store_check_room(&worker->store, header->total_bytes, error);
+}
+
+static void finish_incoming(tt_peer *peer) {
+  const tt_data_header *header = &peer->incoming_header;
+  tt_tensor *tensor = tt_data_reader_take(&peer->incoming);
+  if (tensor != NULL && header->object == 0) {
+    tt_request_tensor(peer, header->transfer, tensor, NULL);
+    tt_tensor_unref(tensor);
+  } else if (tensor != NULL) {
+    tt_error error;
+    if (keep_incoming(peer, tensor, &error) == TT_OK) tt_reply_done(peer, header->transfer);
+    else reply_plain_error(peer, header->transfer, &error);
+  }
+  tt_metadata_release(&peer->incoming_metadata);
+}
+
+tt_status tt_execute_data(tt_peer *peer, const tt_prelude *prelude, const uint8_t *payload, size_t n_bytes, tt_error *error) {
+  if (prelude->flags & TT_FLAG_CONTINUES) {
+    uint64_t before = peer->incoming.n_bytes;
+    TT_TRY(tt_data_reader_continue(&peer->incoming, payload, n_bytes, error));
+    peer->worker->counters.tensor_bytes_in += peer->incoming.n_bytes - before;
+  } else {
+    const uint8_t *elements;
+    size_t n_element_bytes;
+    tt_data_header *header = &peer->incoming_header;
+    if (peer->incoming.is_active) return tt_fail(error, TT_ERR_PROTOCOL, "a second tensor from %s before the first was whole", peer->id);
+    TT_TRY(tt_data_header_read(payload, n_bytes, header, &elements, &n_element_bytes, error));
+    tt_metadata_release(&peer->incoming_metadata);
+    if (header->metadata_bytes > 0) TT_TRY(tt_metadata_read(header->metadata, header->metadata_bytes, &peer->incoming_metadata, error));
+    header->metadata = NULL; /* it points into this frame */
+    tt_error trouble;
+    tt_status refused = check_incoming(peer, header, &trouble);
+    tt_status status = tt_data_reader_begin(&peer->incoming, header, refused == TT_OK, elements, n_element_bytes, &trouble);
+    if (refused == TT_OK && status == TT_ERR_MEMORY) {
+      refused = status;
+      status = tt_data_reader_begin(&peer->incoming, header, false, elements, n_element_bytes, error);
+    }
+    if (status != TT_OK) return status;
+    if (refused != TT_OK && header->object != 0) reply_plain_error(peer, header->transfer, &trouble);
+    if (refused != TT_OK && header->object == 0) {
+      tt_wire_error wire;
+      tt_wire_error_fill(peer->worker, &wire, &trouble);
+      tt_request_tensor(peer, header->transfer, NULL, &wire);
+    }
+    peer->worker->counters.tensor_bytes_in += n_element_bytes;
+  }
+  if (tt_data_reader_is_complete(&peer->incoming)) finish_incoming(peer);
+  return TT_OK;
+}
+
+/* ---- queries ---- */
+
+static tt_status print_object(const tt_object *object, tt_control *answer, tt_error *error) {
+  tt_buffer text;
+  tt_buffer_init(&text);
+  tt_tensor *tensor = tt_local_tensor(tt_node_tail(object->head));
+  if (tensor != NULL) tt_tensor_print(tensor, &text);
+  else tt_chain_print(object->head, &text);
+  answer->text = text.failed ? NULL : tt_strdup(tt_buffer_string(&text));
+  tt_buffer_release(&text);
+  return answer->text != NULL ? TT_OK : tt_fail(error, TT_ERR_MEMORY, "no memory to print object %" PRIu64, object->id);
+}
+
+static tt_status configure_object(tt_object *object, tt_metadata *metadata, tt_error *error) {
+  if (object->is_withheld && metadata->has_policy) {
+    return tt_fail(error, TT_ERR_POLICY, "object %" PRIu64 " is made from data that must not leave: its policy stays", object->id);
+  }
+  tt_metadata *kept = &object->metadata;
+  if (metadata->has_policy) object->policy = kept->policy = metadata->policy;
+  kept->has_policy |= metadata->has_policy;
+  if (metadata->n_tags > 0) {
+    for (size_t i = 0; i < kept->n_tags; i++) tt_free(kept->tags[i]);
+    tt_free(kept->tags);
+    kept->tags = metadata->tags;
+    kept->n_tags = metadata->n_tags;
+    metadata->tags = NULL;
+    metadata->n_tags = 0;
+  }
+  if (metadata->description != NULL) {
+    tt_free(kept->description);
+    kept->description = metadata->description;
+    metadata->description = NULL;
+  }
+  return TT_OK;
+}
+
+static tt_status answer_query(tt_peer *peer, tt_control *query, tt_control *answer, tt_failure **failure, tt_error *error) {
+  tt_worker *worker = peer->worker;
+  const tt_peer *asker = asker_of(peer);
+  tt_object *object = NULL;
+  bool names_object = query->query == TT_QUERY_SHAPE || query->query == TT_QUERY_PRINT || query->query == TT_QUERY_CONFIGURE;
+  if (names_object) {
+    tt_access access = query->query == TT_QUERY_SHAPE ? TT_ACCESS_SEE : query->query == TT_QUERY_PRINT ? TT_ACCESS_FETCH : TT_ACCESS_OWN;
+    TT_TRY(tt_store_read(&worker->store, query->object, asker, access, &object, error));
+    *failure = object->failure;
+    if (object->failure != NULL) return object->failure->error.error.status;
+  }
+  switch (query->query) {
+  case TT_QUERY_WHOAMI: return tt_worker_whoami(worker, answer, error);
+  case TT_QUERY_LIST:
+  case TT_QUERY_SEARCH: return tt_worker_search_for(worker, asker, (const char *const *)query->terms, query->n_terms, answer, error);
+  case TT_QUERY_SHAPE:
+    answer->has_meta = true;
+    answer->meta = *tt_node_meta(object->head);
+    return TT_OK;
+  case TT_QUERY_PRINT: return print_object(object, answer, error);
+  case TT_QUERY_CONFIGURE: return configure_object(object, &query->metadata, error);
+  }
+  return tt_fail(error, TT_ERR_ARGUMENT, "%s knows no such query", worker->id);
+}
+
+tt_status tt_execute_query(tt_peer *peer, tt_control *query, tt_error *error) {
+  (void)error;
+  tt_control answer = {.form = TT_CONTROL_ANSWER};
+  tt_failure *failure = NULL;
+  tt_error trouble;
+  tt_status status = answer_query(peer, query, &answer, &failure, &trouble);
+  if (status == TT_OK) {
+    answer.request = query->request;
+    status = tt_stream_send_control(peer, &answer, &trouble);
+    if (status != TT_OK && peer->n_queued > TT_MAX_OPEN_REQUESTS) {
+      tt_control_release(&answer);
+      tt_peer_break(peer, &trouble);
+      return TT_OK;
+    }
+  }
+  tt_control_release(&answer);
+  if (status != TT_OK && failure != NULL) reply_failure(peer, query->request, failure);
+  else if (status != TT_OK) reply_plain_error(peer, query->request, &trouble);
+  return TT_OK;
+}

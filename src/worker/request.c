@@ -1,0 +1,285 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/random.h"
+#include "worker/internal.h"
+
+/* ---- the table of open requests ---- */
+
+static tt_request *open_request(tt_worker *worker, tt_peer *peer, tt_request_kind kind, tt_answer_fn *done, void *context, tt_error *error) {
+  tt_request *request = tt_alloc(1, sizeof *request);
+  if (request == NULL || !tt_id_map_put(&worker->requests, worker->last_request + 1, request)) {
+    tt_free(request);
+    tt_fail(error, TT_ERR_MEMORY, "%s has no memory for one more request", worker->id);
+    return NULL;
+  }
+  *request = (tt_request){.id = ++worker->last_request, .kind = kind, .peer = peer, .done = done, .context = context, .next = peer->requests};
+  if (peer->requests != NULL) peer->requests->previous = request;
+  peer->requests = request;
+  return request;
+}
+
+static void close_request(tt_worker *worker, tt_request *request) {
+  tt_id_map_remove(&worker->requests, request->id);
+  if (request->next != NULL) request->next->previous = request->previous;
+  if (request->previous != NULL) request->previous->next = request->next;
+  else request->peer->requests = request->next;
+  tt_node_unref(request->head);
+  tt_node_unref(request->before);
+  tt_free(request);
+}
+
+tt_request *tt_request_find(tt_worker *worker, tt_peer *peer, uint64_t id) {
+  tt_request *request = tt_id_map_get(&worker->requests, id);
+  return request != NULL && request->peer == peer ? request : NULL;
+}
+
+/* Counts anew what the worker's own registered head holds, if it is one. */
+static void recount(tt_worker *worker, const tt_node *head) {
+  tt_object *object = tt_id_map_get(&worker->store.by_head, (uint64_t)(uintptr_t)head);
+  if (object != NULL) tt_store_recount(&worker->store, object);
+}
+
+/* ---- how each kind ends ---- */
+
+static void end_send(tt_worker *worker, tt_request *request, bool succeeded) {
+  tt_node *pointer = request->head->child;
+  if (succeeded) {
+    /* What was before was a page's pointer to its own worker, which now holds a pointer under the same id: that one goes with the new pointer. */
+    if (tt_node_is_pointer(request->before)) tt_pointer_disown(request->before);
+  } else if (tt_node_is_pointer(pointer)) {
+    tt_pointer_disown(pointer);
+    tt_head_set_child(request->head, request->before);
+    request->before = NULL;
+  }
+  recount(worker, request->head);
+}
+
+static tt_status end_get(tt_worker *worker, tt_request *request, tt_tensor *tensor, tt_error *error) {
+  tt_node *pointer = request->head->child;
+  tt_node *arrived;
+  if (request->is_remote_control) {
+    arrived = tt_pointer_new(&request->peer->location, tt_pointer_id(pointer), tt_node_meta(pointer), tt_pointer_owns(pointer), error);
+  } else {
+    arrived = tt_local_new(tt_tensor_ref(tensor), error);
+  }
+  if (arrived == NULL) return TT_ERR_MEMORY;
+  if (request->takes || request->is_remote_control) tt_pointer_disown(pointer);
+  tt_head_set_child(request->head, arrived);
+  recount(worker, request->head);
+  if (!request->takes) return TT_OK;
+  /* It is here: the giver may let go. If this cannot be said the giver is gone anyway. */
+  tt_reply_done(request->peer, request->id);
+  return TT_OK;
+}
+
+void tt_request_finish(tt_worker *worker, tt_request *request, const tt_answer *answer) {
+  tt_wire_error trouble;
+  tt_answer told = *answer;
+  tt_answer_fn *done = request->done;
+  void *context = request->context;
+  if (request->head != NULL) tt_head_set_busy(request->head, NULL);
+  if (request->kind == TT_REQUEST_SEND) end_send(worker, request, answer->error == NULL);
+  if (request->kind == TT_REQUEST_GET && answer->error == NULL) {
+    tt_error error;
+    tt_status status = answer->tensor == NULL && !request->is_remote_control ? tt_fail(&error, TT_ERR_PROTOCOL, "%s answered without a tensor", request->peer->id)
+                                                                             : end_get(worker, request, answer->tensor, &error);
+    if (status != TT_OK) {
+      tt_wire_error_fill(worker, &trouble, &error);
+      told = (tt_answer){.error = &trouble};
+    }
+  }
+  close_request(worker, request);
+  if (done != NULL) done(context, &told);
+}
+
+void tt_request_fail_all(tt_peer *peer, const tt_wire_error *error) {
+  while (peer->requests != NULL) tt_request_finish(peer->worker, peer->requests, &(tt_answer){.error = error});
+}
+
+void tt_request_tensor(tt_peer *peer, uint64_t id, tt_tensor *tensor, const tt_wire_error *error) {
+  tt_request *request = tt_request_find(peer->worker, peer, id);
+  if (request == NULL) return; /* given up: without a DONE what was taken stays there */
+  tt_request_finish(peer->worker, request, &(tt_answer){.tensor = tensor, .error = error});
+}
+
+tt_status tt_request_answered(tt_peer *peer, tt_control *control, tt_error *error) {
+  (void)error;
+  tt_worker *worker = peer->worker;
+  if (control->form == TT_CONTROL_FAILURE) {
+    tt_worker_tell(worker, &(tt_event){.type = TT_EVENT_FAILURE,
+                                       .peer = peer->id,
+                                       .text = control->error.op,
+                                       .error = &control->error,
+                                       .ids = control->results,
+                                       .n_results = control->n_results,
+                                       .is_ours = true});
+    return TT_OK;
+  }
+  tt_request *request = tt_request_find(worker, peer, control->request);
+  if (request == NULL) return TT_OK;
+  const tt_answer answer = {.control = control->form == TT_CONTROL_ANSWER ? control : NULL,
+                            .error = control->form == TT_CONTROL_ERROR ? &control->error : NULL};
+  tt_request_finish(worker, request, &answer);
+  return TT_OK;
+}
+
+void tt_worker_cancel(tt_worker *worker, uint64_t id) {
+  tt_request *request = tt_id_map_get(&worker->requests, id);
+  if (request == NULL) return;
+  /* A send is not undone by giving up: the tensor is on its way. Only the waiting ends. */
+  tt_error told;
+  tt_fail(&told, TT_ERR_ABORTED, "gave up waiting for %s", request->peer->id);
+  tt_wire_error error;
+  tt_wire_error_fill(worker, &error, &told);
+  if (request->kind == TT_REQUEST_SEND) {
+    tt_answer_fn *done = request->done;
+    void *context = request->context;
+    request->done = NULL;
+    if (done != NULL) done(context, &(tt_answer){.error = &error});
+    return;
+  }
+  tt_request_finish(worker, request, &(tt_answer){.error = &error});
+}
+
+/* ---- asking ---- */
+
+static tt_status check_head(const tt_node *head, const char *verb, tt_error *error) {
+  if (head->kind != &tt_kind_head) return tt_fail(error, TT_ERR_ARGUMENT, "%s: only the head of a chain can be sent or got", verb);
+  const char *busy = tt_head_busy(head);
+  return busy == NULL ? TT_OK : tt_fail(error, TT_ERR_STATE, "%s: the tensor %s; await that first", verb, busy);
+}
+
+tt_status tt_worker_send(tt_worker *worker, tt_node *head, tt_peer *peer, uint64_t id, const tt_metadata *metadata, tt_answer_fn *done,
+                         void *context, uint64_t *request_out, tt_error *error) {
+  TT_TRY(check_head(head, "send", error));
+  tt_node *before = head->child;
+  tt_tensor *tensor = tt_local_tensor(before);
+  bool is_remote_control = tensor == NULL && peer->via != NULL && tt_node_is_pointer(before) && tt_pointer_location(before) == &peer->via->location;
+  if (tensor == NULL && !is_remote_control) {
+    const char *where = tt_node_is_pointer(before) ? tt_pointer_location(before)->id : "elsewhere";
+    return tt_fail(error, TT_ERR_STATE, strcmp(where, peer->id) == 0 ? "send: the tensor is at %s already" : "send: the tensor is at %s; get it before sending it on", where);
+  }
+  if (tensor != NULL && peer->via != NULL) {
+    return tt_fail(error, TT_ERR_STATE, "send: %s is reached through %s; send the tensor there first", peer->id, peer->via->id);
+  }
+  if (peer->via != NULL && !peer->is_present) return tt_fail(error, TT_ERR_CONNECTION, "%s is not connected", peer->id);
+  /* A page's object keeps its id on the way, so that one id names it at the page, at its worker and at the other end. */
+  if (is_remote_control) id = tt_pointer_id(before);
+  else if (id == 0) id = tt_random_id();
+
+  tt_peer *through = is_remote_control ? peer->via : peer;
+  tt_node *pointer = tt_pointer_new(&peer->location, id, tt_node_meta(before), false, error);
+  if (pointer == NULL) return TT_ERR_MEMORY;
+  tt_request *request = open_request(worker, through, TT_REQUEST_SEND, done, context, error);
+  tt_status status = request == NULL ? TT_ERR_MEMORY : TT_OK;
+  if (status == TT_OK && is_remote_control) {
+    tt_buffer *run;
+    size_t start;
+    status = tt_stream_begin_record(through, &run, &start, error);
+    if (status == TT_OK) {
+      tt_run_write_send(run, request->id, id, id, tt_name_of(peer->id));
+      status = tt_stream_end_record(through, start, error);
+    }
+  } else if (status == TT_OK) {
+    const tt_data_header header = {.transfer = request->id,
+                                   .object = id,
+                                   .form = TT_DATA_TENSOR,
+                                   .meta = tensor->operand.meta,
+                                   .total_bytes = (uint64_t)tt_tensor_n_elements(tensor) * tt_dtype_bytes(tt_tensor_dtype(tensor))};
+    status = tt_stream_send_tensor(peer, tensor, &header, metadata, error);
+  }
+  if (status != TT_OK) {
+    if (request != NULL) close_request(worker, request);
+    tt_node_unref(pointer);
+    return status;
+  }
+  request->head = tt_node_ref(head);
+  request->before = tt_node_ref(before);
+  request->is_remote_control = is_remote_control;
+  tt_pointer_own(pointer);
+  tt_head_set_child(head, pointer);
+  if (request_out != NULL) *request_out = request->id;
+  return TT_OK;
+}
+
+tt_status tt_worker_get(tt_worker *worker, tt_node *head, tt_answer_fn *done, void *context, uint64_t *request_out, tt_error *error) {
+  TT_TRY(check_head(head, "get", error));
+  tt_node *pointer = head->child;
+  if (!tt_node_is_pointer(pointer)) return tt_fail(error, TT_ERR_STATE, "get: the tensor is here already");
+  tt_peer *peer = tt_peer_of_location(tt_pointer_location(pointer));
+  tt_peer *through = peer->via != NULL ? peer->via : peer;
+  tt_buffer *run;
+  size_t start;
+  TT_TRY(tt_stream_begin_record(through, &run, &start, error));
+  tt_request *request = open_request(worker, through, TT_REQUEST_GET, done, context, error);
+  if (request == NULL) return TT_ERR_MEMORY;
+  request->is_remote_control = peer->via != NULL;
+  request->takes = !request->is_remote_control && tt_pointer_owns(pointer);
+  if (request->is_remote_control) tt_run_write_pull(run, request->id, tt_pointer_id(pointer));
+  else tt_run_write_fetch(run, request->takes ? TT_FETCH_TAKE : 0, request->id, tt_pointer_id(pointer));
+  tt_status status = tt_stream_end_record(through, start, error);
+  if (status != TT_OK) {
+    close_request(worker, request);
+    return status;
+  }
+  request->head = tt_node_ref(head);
+  snprintf(request->busy, sizeof request->busy, "is on its way here from %s", peer->id);
+  tt_head_set_busy(head, request->busy);
+  if (request_out != NULL) *request_out = request->id;
+  return TT_OK;
+}
+
+tt_status tt_worker_fetch(tt_worker *worker, tt_node *head, tt_answer_fn *done, void *context, uint64_t *request_out, tt_error *error) {
+  TT_TRY(check_head(head, "fetch", error));
+  tt_node *pointer = tt_node_tail(head);
+  if (!tt_node_is_pointer(pointer)) return tt_fail(error, TT_ERR_STATE, "fetch: the tensor is here already");
+  tt_peer *peer = tt_peer_of_location(tt_pointer_location(pointer));
+  if (peer->via != NULL) return tt_fail(error, TT_ERR_STATE, "fetch: the tensor is at %s; get it first", peer->id);
+  tt_buffer *run;
+  size_t start;
+  TT_TRY(tt_stream_begin_record(peer, &run, &start, error));
+  tt_request *request = open_request(worker, peer, TT_REQUEST_FETCH, done, context, error);
+  if (request == NULL) return TT_ERR_MEMORY;
+  tt_run_write_fetch(run, 0, request->id, tt_pointer_id(pointer));
+  tt_status status = tt_stream_end_record(peer, start, error);
+  if (status != TT_OK) {
+    close_request(worker, request);
+    return status;
+  }
+  if (request_out != NULL) *request_out = request->id;
+  return TT_OK;
+}
+
+tt_status tt_worker_query(tt_worker *worker, tt_peer *peer, tt_control *query, tt_answer_fn *done, void *context, uint64_t *request_out,
+                          tt_error *error) {
+  tt_request *request = open_request(worker, peer, TT_REQUEST_QUERY, done, context, error);
+  if (request == NULL) return TT_ERR_MEMORY;
+  query->form = TT_CONTROL_QUERY;
+  query->request = request->id;
+  tt_status status = tt_stream_send_control(peer, query, error);
+  if (status != TT_OK) {
+    close_request(worker, request);
+    return status;
+  }
+  if (request_out != NULL) *request_out = request->id;
+  return TT_OK;
+}
+
+tt_status tt_worker_sync(tt_worker *worker, tt_peer *peer, tt_answer_fn *done, void *context, uint64_t *request_out, tt_error *error) {
+  tt_buffer *run;
+  size_t start;
+  TT_TRY(tt_stream_begin_record(peer, &run, &start, error));
+  tt_request *request = open_request(worker, peer, TT_REQUEST_SYNC, done, context, error);
+  if (request == NULL) return TT_ERR_MEMORY;
+  tt_run_write_sync(run, request->id);
+  tt_status status = tt_stream_end_record(peer, start, error);
+  if (status != TT_OK) {
+    close_request(worker, request);
+    return status;
+  }
+  if (request_out != NULL) *request_out = request->id;
+  return TT_OK;
+}

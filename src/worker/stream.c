@@ -1,0 +1,270 @@
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "worker/internal.h"
+
+static size_t prelude_room(const tt_peer *peer) { return tt_prelude_bytes(strlen(peer->worker->id), strlen(peer->id)); }
+
+/* Begins a frame to the peer: its prelude is written whole and patched when the frame leaves. */
+static void begin_frame(tt_peer *peer, tt_buffer *frame, tt_frame_type type, uint16_t flags) {
+  const tt_prelude prelude = {
+      .type = (uint8_t)type, .flags = flags, .source = tt_name_of(peer->worker->id), .destination = tt_name_of(peer->id)};
+  tt_prelude_write(frame, &prelude, 0);
+}
+
+void tt_stream_mark(tt_peer *peer) {
+  tt_worker *worker = peer->worker;
+  if (!peer->is_dirty) {
+    peer->is_dirty = true;
+    peer->next_dirty = worker->dirty;
+    worker->dirty = peer;
+  }
+  if (!worker->has_asked_flush && worker->n_receiving == 0 && worker->want_flush != NULL) {
+    worker->has_asked_flush = true;
+    worker->want_flush(worker->host, worker);
+  }
+}
+
+static void release_outgoing(tt_outgoing *outgoing) {
+  tt_buffer_release(&outgoing->frame);
+  tt_buffer_release(&outgoing->metadata);
+  tt_tensor_unref(outgoing->tensor);
+  tt_free(outgoing);
+}
+
+static void drop_first(tt_peer *peer) {
+  tt_outgoing *first = peer->first;
+  peer->first = first->next;
+  if (peer->first == NULL) peer->last = NULL;
+  peer->n_queued--;
+  peer->n_queued_bytes -= first->frame.n_bytes;
+  release_outgoing(first);
+}
+
+void tt_stream_clear(tt_peer *peer) {
+  while (peer->first != NULL) drop_first(peer);
+  tt_buffer_release(&peer->run);
+}
+
+static void append(tt_peer *peer, tt_outgoing *outgoing) {
+  if (peer->last != NULL) peer->last->next = outgoing;
+  else peer->first = outgoing;
+  peer->last = outgoing;
+  peer->n_queued++;
+  peer->n_queued_bytes += outgoing->frame.n_bytes;
+}
+
+/* Moves the run that is being filled to the end of the queue; the buffer goes along. */
+static tt_status close_run(tt_peer *peer, tt_error *error) {
+  if (peer->run.n_bytes <= prelude_room(peer)) return TT_OK;
+  tt_outgoing *outgoing = tt_alloc(1, sizeof *outgoing);
+  if (outgoing == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory to queue commands for %s", peer->id);
+  outgoing->frame = peer->run;
+  tt_buffer_init(&outgoing->metadata);
+  tt_buffer_init(&peer->run);
+  append(peer, outgoing);
+  return TT_OK;
+}
+
+static tt_status check_queue(const tt_peer *peer, tt_error *error) {
+  if (peer->n_queued_bytes > TT_MAX_QUEUED_BYTES || peer->n_queued > TT_MAX_OPEN_REQUESTS) {
+    return tt_fail(error, TT_ERR_FULL, "%zu frames (%zu bytes) wait for %s already, which does not keep up; await something before sending more",
+                   peer->n_queued, peer->n_queued_bytes, peer->id);
+  }
+  return TT_OK;
+}
+
+tt_status tt_stream_begin_record(tt_peer *peer, tt_buffer **run, size_t *start, tt_error *error) {
+  TT_TRY(tt_peer_greet(peer, error));
+  TT_TRY(check_queue(peer, error));
+  if (peer->run.n_bytes == 0) begin_frame(peer, &peer->run, TT_FRAME_RUN, 0);
+  *run = &peer->run;
+  *start = peer->run.n_bytes;
+  return TT_OK;
+}
+
+tt_status tt_stream_end_record(tt_peer *peer, size_t start, tt_error *error) {
+  tt_buffer *run = &peer->run;
+  size_t room = prelude_room(peer);
+  if (run->failed) {
+    run->n_bytes = start;
+    run->failed = false;
+    return tt_fail(error, TT_ERR_MEMORY, "no memory to queue a command for %s", peer->id);
+  }
+  if (run->n_bytes > TT_MAX_FRAME_BYTES) {
+    size_t record_bytes = run->n_bytes - start;
+    if (room + record_bytes > TT_MAX_FRAME_BYTES) {
+      run->n_bytes = start;
+      return tt_fail(error, TT_ERR_ARGUMENT, "a command of %zu bytes does not fit in a frame of %d; give it shorter lists", record_bytes,
+                     TT_MAX_FRAME_BYTES);
+    }
+    /* The record opens the next frame. */
+    tt_buffer next;
+    tt_buffer_init(&next);
+    begin_frame(peer, &next, TT_FRAME_RUN, 0);
+    tt_buffer_append(&next, run->bytes + start, record_bytes);
+    run->n_bytes = start;
+    tt_status status = next.failed ? tt_fail(error, TT_ERR_MEMORY, "no memory to queue a command for %s", peer->id) : close_run(peer, error);
+    if (status != TT_OK) {
+      tt_buffer_release(&next);
+      return status;
+    }
+    peer->run = next;
+  }
+  tt_stream_mark(peer);
+  return TT_OK;
+}
+
+tt_status tt_stream_send_control(tt_peer *peer, const tt_control *control, tt_error *error) {
+  TT_TRY(tt_peer_greet(peer, error));
+  TT_TRY(check_queue(peer, error));
+  TT_TRY(close_run(peer, error));
+  tt_outgoing *outgoing = tt_alloc(1, sizeof *outgoing);
+  if (outgoing == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory to queue a message for %s", peer->id);
+  tt_buffer_init(&outgoing->frame);
+  tt_buffer_init(&outgoing->metadata);
+  begin_frame(peer, &outgoing->frame, TT_FRAME_CONTROL, 0);
+  tt_status status = tt_control_write(&outgoing->frame, control, error);
+  if (status == TT_OK && outgoing->frame.failed) status = tt_fail(error, TT_ERR_MEMORY, "no memory to queue a message for %s", peer->id);
+  if (status == TT_OK && outgoing->frame.n_bytes > TT_MAX_FRAME_BYTES) {
+    status = tt_fail(error, TT_ERR_FULL, "a message of %zu bytes does not fit in a frame of %d; ask for less at once", outgoing->frame.n_bytes,
+                     TT_MAX_FRAME_BYTES);
+  }
+  if (status != TT_OK) {
+    release_outgoing(outgoing);
+    return status;
+  }
+  append(peer, outgoing);
+  tt_stream_mark(peer);
+  return TT_OK;
+}
+
+tt_status tt_stream_send_tensor(tt_peer *peer, tt_tensor *tensor, const tt_data_header *header, const tt_metadata *metadata,
+                                tt_error *error) {
+  TT_TRY(tt_peer_greet(peer, error));
+  TT_TRY(check_queue(peer, error));
+  TT_TRY(close_run(peer, error));
+  tt_outgoing *outgoing = tt_alloc(1, sizeof *outgoing);
+  if (outgoing == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory to queue a tensor for %s", peer->id);
+  tt_buffer_init(&outgoing->frame);
+  tt_buffer_init(&outgoing->metadata);
+  outgoing->header = *header;
+  tt_status status = TT_OK;
+  if (metadata != NULL && !tt_metadata_is_empty(metadata)) {
+    status = tt_metadata_write(&outgoing->metadata, metadata, error);
+    if (status == TT_OK && outgoing->metadata.failed) status = tt_fail(error, TT_ERR_MEMORY, "no memory to queue a tensor for %s", peer->id);
+    if (status == TT_OK && outgoing->metadata.n_bytes > TT_MAX_FRAME_BYTES / 2) {
+      status = tt_fail(error, TT_ERR_ARGUMENT, "tags and description of %zu bytes are too long to travel with a tensor", outgoing->metadata.n_bytes);
+    }
+  }
+  if (status == TT_OK) {
+    outgoing->tensor = tt_tensor_contiguous(tensor, error);
+    if (outgoing->tensor == NULL) status = TT_ERR_MEMORY;
+  }
+  if (status != TT_OK) {
+    release_outgoing(outgoing);
+    return status;
+  }
+  outgoing->header.metadata = outgoing->metadata.bytes;
+  outgoing->header.metadata_bytes = outgoing->metadata.n_bytes;
+  append(peer, outgoing);
+  tt_stream_mark(peer);
+  return TT_OK;
+}
+
+/* Whether a frame of that many bytes may leave now. */
+static bool has_credit(const tt_peer *peer, size_t n_bytes) { return peer->is_greeted && n_bytes <= peer->out_limit - peer->out_bytes; }
+
+static void leave(tt_peer *peer, uint8_t *frame, size_t n_bytes) {
+  peer->out_sequence++;
+  peer->out_bytes += n_bytes;
+  peer->in_limit = peer->in_bytes + TT_WINDOW_BYTES;
+  tt_prelude_patch(frame, (uint32_t)n_bytes, peer->out_stream, peer->out_sequence, peer->in_sequence, peer->in_limit);
+  tt_link_write(peer->link, frame, n_bytes);
+}
+
+/* Sends the next piece of the tensor in front. False when there is no credit for it, or no memory: it stays queued. */
+static bool send_piece(tt_peer *peer, tt_outgoing *outgoing) {
+  size_t room = prelude_room(peer);
+  size_t head = outgoing->is_begun ? sizeof(uint64_t) : tt_data_header_bytes(&outgoing->header);
+  uint64_t left = outgoing->header.total_bytes - outgoing->n_sent;
+  uint64_t fits = TT_MAX_FRAME_BYTES - room - head;
+  size_t n_elements = (size_t)(left < fits ? left : fits);
+  size_t frame_bytes = room + head + n_elements;
+  if (!has_credit(peer, frame_bytes)) return false;
+
+  tt_buffer *frame = &peer->worker->scratch;
+  tt_buffer_clear(frame);
+  if (!tt_buffer_reserve(frame, TT_MAX_FRAME_BYTES)) return false;
+  begin_frame(peer, frame, TT_FRAME_DATA, outgoing->is_begun ? TT_FLAG_CONTINUES : 0);
+  if (outgoing->is_begun) tt_buffer_u64(frame, outgoing->header.transfer);
+  else tt_data_header_write(frame, &outgoing->header);
+  if (n_elements > 0) {
+    tt_buffer_append(frame, (const uint8_t *)tt_tensor_data(outgoing->tensor) + outgoing->n_sent, n_elements);
+  }
+  outgoing->is_begun = true;
+  outgoing->n_sent += n_elements;
+  peer->worker->counters.tensor_bytes_out += n_elements;
+  leave(peer, frame->bytes, frame->n_bytes);
+  return true;
+}
+
+void tt_stream_flush(tt_peer *peer) {
+  if (peer->link == NULL || close_run(peer, NULL) != TT_OK) return;
+  while (peer->first != NULL && peer->link != NULL) {
+    tt_outgoing *first = peer->first;
+    if (first->tensor != NULL) {
+      if (!send_piece(peer, first)) return;
+      if (peer->first == first && first->n_sent == first->header.total_bytes) drop_first(peer);
+    } else {
+      if (!has_credit(peer, first->frame.n_bytes)) return;
+      /* Taken out before it is sent: a transport that fails resets the peer from within. */
+      tt_buffer frame = first->frame;
+      peer->n_queued_bytes -= frame.n_bytes;
+      tt_buffer_init(&first->frame);
+      drop_first(peer);
+      leave(peer, frame.bytes, frame.n_bytes);
+      tt_buffer_release(&frame);
+    }
+  }
+}
+
+tt_status tt_stream_accept(tt_peer *peer, const tt_prelude *prelude, tt_error *error) {
+  if (peer->in_stream == 0 || prelude->stream != peer->in_stream) {
+    return tt_fail(error, TT_ERR_PROTOCOL, "a frame of stream %" PRIu32 " from %s, which has not announced it; say HELLO first", prelude->stream,
+                   peer->id);
+  }
+  if (prelude->sequence != peer->in_sequence + 1) {
+    return tt_fail(error, TT_ERR_PROTOCOL, "frame %" PRIu64 " from %s where %" PRIu64 " was next", prelude->sequence, peer->id,
+                   peer->in_sequence + 1);
+  }
+  if (prelude->length > peer->in_limit - peer->in_bytes) {
+    return tt_fail(error, TT_ERR_PROTOCOL, "%s sent more than the credit it was given (%" PRIu64 " bytes)", peer->id, peer->in_limit);
+  }
+  peer->in_sequence = prelude->sequence;
+  peer->in_bytes += prelude->length;
+  return TT_OK;
+}
+
+void tt_stream_take_credit(tt_peer *peer, const tt_prelude *prelude) {
+  if (prelude->credit <= peer->out_limit) return;
+  peer->out_limit = prelude->credit;
+  if (peer->first != NULL) tt_stream_mark(peer);
+}
+
+void tt_stream_return_credit(tt_peer *peer) {
+  if (peer->link == NULL || !peer->is_greeted || peer->in_limit - peer->in_bytes > TT_WINDOW_BYTES / 2) return;
+  peer->in_limit = peer->in_bytes + TT_WINDOW_BYTES;
+  const tt_prelude prelude = {.type = TT_FRAME_CREDIT,
+                              .stream = peer->out_stream,
+                              .acknowledgement = peer->in_sequence,
+                              .credit = peer->in_limit,
+                              .source = tt_name_of(peer->worker->id),
+                              .destination = tt_name_of(peer->id)};
+  tt_buffer frame;
+  tt_buffer_init(&frame);
+  tt_prelude_write(&frame, &prelude, 0);
+  if (!frame.failed) tt_link_write(peer->link, frame.bytes, frame.n_bytes);
+  tt_buffer_release(&frame);
+}
