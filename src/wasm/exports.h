@@ -1,0 +1,93 @@
+/*
+ * exports: the functions that JavaScript may call, all of them; wasm-build/exports lists the same names for the linker.
+ *
+ * Functions that return int answer a status; when it is not 0 the message is the scratch's text. Pointers and handles are 32-bit words.
+ * `worker` and `tensor` are handles. Names of workers, URLs and JSON are written to the input (tt_wasm_input) as zero-terminated strings, at the offsets that are given.
+ */
+#ifndef TT_WASM_EXPORTS_H
+#define TT_WASM_EXPORTS_H
+
+#include <stdint.h>
+
+#include "wasm/handles.h"
+#include "wasm/scratch.h"
+
+/* ---- the scratch ---- */
+
+int tt_wasm_start(void); /* once, before all others */
+tt_scratch *tt_wasm_scratch(void);
+uint8_t *
+tt_wasm_input(uint32_t n_bytes); /* room for that many bytes, which stays until a later call asks for more; NULL: no memory */
+int tt_wasm_constants(void);     /* text: JSON of the offsets in the scratch and of all enums that JavaScript needs */
+int tt_wasm_ops(void);           /* text: the op table, as tt_ops_json writes it */
+
+/* ---- tensors ---- */
+
+/* Runs an op on the scratch's args; results are handles, none for an in-place op. In a page, an op without operands runs at its own worker. */
+int tt_wasm_call(tt_handle worker, uint32_t op, uint32_t n_args);
+/* A local tensor of scratch dtype, n_dims and dims: results[0], and data where its elements are to be written. */
+int tt_wasm_tensor_new(void);
+/* The elements of a local tensor, contiguous: data, and the meta. Valid until the next call. */
+int tt_wasm_tensor_read(tt_handle tensor);
+/* dtype, n_dims, dims, flags; for a pointer id and, as text, its location. */
+int tt_wasm_tensor_meta(tt_handle tensor);
+int tt_wasm_tensor_print(tt_handle tensor); /* text: as PyTorch prints it. TT_ERR_STATE for a pointer */
+int tt_wasm_tensor_chain(tt_handle tensor); /* text: "FloatTensor > _LocalTensor" */
+void tt_wasm_tensor_dispose(tt_handle tensor);
+uint32_t tt_wasm_n_tensors(void); /* how many handles to tensors there are */
+
+/* ---- workers ---- */
+
+/* Input: id at 0, kind behind it. results[0]. */
+int tt_wasm_worker_new(uint32_t kind_offset, double max_store_bytes, uint32_t max_objects, int is_storeless);
+void tt_wasm_worker_free(tt_handle worker);
+void tt_wasm_worker_flush(tt_handle worker);
+void tt_wasm_worker_tick(tt_handle worker);
+void tt_wasm_worker_listen(tt_handle worker, uint32_t event_mask);
+void tt_wasm_worker_seed(tt_handle worker); /* scratch id: torch.manual_seed */
+/* numbers: frames in, out, bytes in, out, commands in, out, tensor bytes in, out */
+int tt_wasm_worker_counters(tt_handle worker);
+/* text: the log's records (wasm/event_log.h); numbers[type]: events that it had no room for. What was read is gone at the next call. */
+int tt_wasm_worker_events(tt_handle worker);
+int tt_wasm_worker_whoami(tt_handle worker); /* text: JSON */
+int tt_wasm_worker_search(tt_handle worker); /* input: a query's JSON with its terms. text: JSON */
+/* A text line per known worker: "1" when it is here or "0", then its id. */
+int tt_wasm_worker_peers(tt_handle worker);
+int tt_wasm_virtual_connect(tt_handle a, tt_handle b);
+/* Delivers what virtual workers have sent each other, until nothing is left. */
+void tt_wasm_virtual_poll(void);
+int tt_wasm_add_via(tt_handle worker, uint32_t via_offset); /* input: id at 0 */
+int tt_wasm_remove_via(tt_handle worker);                   /* input: id at 0 */
+
+/* ---- the store ---- */
+
+/* Scratch id: 0 for any. Input: metadata's JSON at 0 (n_bytes of it). Answers the id. */
+int tt_wasm_set_object(tt_handle worker, tt_handle tensor, uint32_t metadata_bytes);
+int tt_wasm_get_object(tt_handle worker); /* scratch id; results[0]: one more handle to it */
+int tt_wasm_remove_object(tt_handle worker);
+
+/* ---- what is answered later, through the host: `token` names the answer, scratch id the request for tt_wasm_cancel ---- */
+
+/* Input: the peer at 0, metadata behind it. Scratch id: the id to take there, 0 for any. */
+int tt_wasm_send(tt_handle worker, tt_handle tensor, uint32_t metadata_offset, uint32_t metadata_bytes, uint32_t token);
+int tt_wasm_get(tt_handle worker, tt_handle tensor, uint32_t token);
+int tt_wasm_fetch(tt_handle worker, tt_handle tensor, uint32_t token);
+int tt_wasm_query(tt_handle worker, uint32_t query_offset, uint32_t query_bytes,
+                  uint32_t token);                  /* input: the peer at 0, the query's JSON */
+int tt_wasm_sync(tt_handle worker, uint32_t token); /* input: the peer at 0 */
+void tt_wasm_cancel(tt_handle worker);              /* scratch id */
+/* Input: the peer at 0; scratch: id and meta. results[0]. owns: freed there when the handle goes. */
+int tt_wasm_create_pointer(tt_handle worker, int owns);
+
+/* ---- connections ---- */
+
+/* Input: url at 0, the expected worker's id behind it (0: none). Answers, as n_results, the number that events call it by. */
+int tt_wasm_websocket_open(tt_handle worker, uint32_t expected_offset);
+void tt_wasm_websocket_close(uint32_t socket); /* input: reason at 0 */
+/* A message port that JavaScript calls `port`. Input: the expected worker's id at 0. flags: those of tt_worker_attach; a page's own worker (is_own) is where its
+ * tensors live. Answers, as n_results, the number for the three calls below and for events. */
+int tt_wasm_port_open(tt_handle worker, uint32_t port, uint32_t flags, int has_expected, int is_own);
+void tt_wasm_port_receive(uint32_t number, uint32_t n_bytes); /* the frame is in the input */
+void tt_wasm_port_lost(uint32_t number);                      /* input: reason at 0 */
+
+#endif

@@ -1,0 +1,157 @@
+#include "wasm/scratch.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "wasm/exports.h"
+#include "wasm/host.h"
+#include "worker/worker.h"
+
+_Static_assert(sizeof(tt_value) == 16 && offsetof(tt_value, as) == 8, "JavaScript writes arguments as four 32-bit words");
+_Static_assert(sizeof(void *) == 4, "JavaScript reads pointers as 32-bit words");
+
+tt_scratch tt_wasm_area;
+
+static tt_buffer text;
+static tt_error last_error;
+static struct {
+  uint8_t *bytes; /* owned */
+  size_t capacity;
+} input;
+
+tt_buffer *tt_scratch_text(void) {
+  tt_buffer_clear(&text);
+  return &text;
+}
+
+tt_status tt_scratch_show_text(void) {
+  if (text.failed) return TT_ERR_MEMORY;
+  tt_wasm_area.text = text.bytes;
+  tt_wasm_area.text_bytes = (uint32_t)text.n_bytes;
+  return TT_OK;
+}
+
+void tt_scratch_show_string(const char *string) {
+  tt_wasm_area.text = (const uint8_t *)string;
+  tt_wasm_area.text_bytes = (uint32_t)strlen(string);
+}
+
+int tt_scratch_fail(const tt_error *error) {
+  last_error = *error;
+  tt_scratch_show_string(last_error.message);
+  return (int)last_error.status;
+}
+
+const uint8_t *tt_scratch_input(void) { return input.bytes; }
+
+const char *tt_scratch_input_string(size_t offset) { return (const char *)input.bytes + offset; }
+
+void tt_scratch_show_meta(const tt_meta *meta) {
+  tt_wasm_area.dtype = (int32_t)meta->dtype;
+  tt_wasm_area.n_dims = meta->shape.n_dims;
+  for (int i = 0; i < meta->shape.n_dims; i++) tt_wasm_area.dims[i] = meta->shape.dims[i];
+}
+
+uint8_t *tt_wasm_input(uint32_t n_bytes) {
+  if (n_bytes > input.capacity) {
+    uint8_t *bytes = tt_realloc(input.bytes, n_bytes);
+    if (bytes == NULL) return NULL;
+    input.bytes = bytes;
+    input.capacity = n_bytes;
+  }
+  return input.bytes;
+}
+
+tt_scratch *tt_wasm_scratch(void) { return &tt_wasm_area; }
+
+int tt_wasm_start(void) {
+  tt_error error = {.status = TT_OK};
+  if (tt_ops_init(&error) != TT_OK) return tt_scratch_fail(&error);
+  /* Room for a frame from the start, so that receiving one does not depend on memory. */
+  if (tt_wasm_input(TT_MAX_FRAME_BYTES) == NULL) return TT_ERR_MEMORY;
+  return TT_OK;
+}
+
+int tt_wasm_ops(void) {
+  tt_ops_json(tt_scratch_text());
+  return (int)tt_scratch_show_text();
+}
+
+static void write_name(tt_buffer *json, const char *name, int number, int *n_written) {
+  tt_buffer_printf(json, "%s\"%s\":%d", (*n_written)++ == 0 ? "" : ",", name, number);
+}
+
+int tt_wasm_constants(void) {
+  static const struct {
+    const char *name;
+    size_t offset;
+  } fields[] = {
+#define FIELD(name) {#name, offsetof(tt_scratch, name)}
+      FIELD(args),       FIELD(id),   FIELD(results),    FIELD(n_results), FIELD(text),
+      FIELD(text_bytes), FIELD(data), FIELD(data_bytes), FIELD(dtype),     FIELD(n_dims),
+      FIELD(flags),      FIELD(dims), FIELD(numbers),    FIELD(ints),      FIELD(operands),
+#undef FIELD
+  };
+  tt_buffer *json = tt_scratch_text();
+  int n = 0;
+  tt_buffer_printf(json, "{\"scratch\":{");
+  for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) write_name(json, fields[i].name, (int)fields[i].offset, &n);
+  n = 0;
+  tt_buffer_printf(json, "},\"value\":{");
+#define VALUE(symbol, number) write_name(json, #symbol, number, &n);
+  TT_VALUE_TYPE_LIST(VALUE)
+#undef VALUE
+  n = 0;
+  tt_buffer_printf(json, "},\"dtype\":{");
+#define DTYPE(symbol, number, type, name, tensor_class, npy) write_name(json, name, number, &n);
+  TT_DTYPE_LIST(DTYPE)
+#undef DTYPE
+  n = 0;
+  tt_buffer_printf(json, "},\"dtypeBytes\":{");
+#define DTYPE(symbol, number, type, name, tensor_class, npy) write_name(json, name, (int)sizeof(type), &n);
+  TT_DTYPE_LIST(DTYPE)
+#undef DTYPE
+  n = 0;
+  tt_buffer_printf(json, "},\"tensorClass\":{");
+#define DTYPE(symbol, number, type, name, tensor_class, npy) write_name(json, tensor_class, number, &n);
+  TT_DTYPE_LIST(DTYPE)
+#undef DTYPE
+  n = 0;
+  tt_buffer_printf(json, "},\"status\":{");
+#define STATUS(symbol, number, name) write_name(json, name, number, &n);
+  TT_STATUS_LIST(STATUS)
+#undef STATUS
+  n = 0;
+  tt_buffer_printf(json, "},\"event\":{");
+#define EVENT(symbol) write_name(json, #symbol, TT_EVENT_##symbol, &n);
+  EVENT(LINK_OPEN)
+  EVENT(LINK_CLOSED)
+  EVENT(PEER_JOINED)
+  EVENT(PEER_LEFT)
+  EVENT(OBJECT_ADDED)
+  EVENT(OBJECT_REMOVED)
+  EVENT(COMMAND)
+  EVENT(FAILURE)
+  EVENT(REFUSED)
+#undef EVENT
+  n = 0;
+  tt_buffer_printf(json, "},\"answer\":{");
+#define ANSWER(symbol) write_name(json, #symbol, TT_ANSWER_##symbol, &n);
+  ANSWER(DONE)
+  ANSWER(TENSOR)
+  ANSWER(CONTROL)
+  ANSWER(ERROR)
+#undef ANSWER
+  n = 0;
+  tt_buffer_printf(json, "},\"limit\":{");
+#define LIMIT(name, value) write_name(json, name, value, &n);
+  LIMIT("params", TT_MAX_PARAMS)
+  LIMIT("dims", TT_MAX_DIMS)
+  LIMIT("listItems", TT_MAX_LIST_ITEMS)
+  LIMIT("stringBytes", TT_MAX_STRING_BYTES)
+  LIMIT("workerIdBytes", TT_MAX_WORKER_ID_BYTES)
+  LIMIT("frameBytes", TT_MAX_FRAME_BYTES)
+#undef LIMIT
+  tt_buffer_printf(json, "},\"software\":\"%s\"}", tt_software());
+  return (int)tt_scratch_show_text();
+}

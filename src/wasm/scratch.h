@@ -1,0 +1,54 @@
+/*
+ * scratch: the one place in memory where JavaScript and the core leave each other arguments and results.
+ *
+ * A call from JavaScript writes what it has to say here (numbers as they are, so that nothing is parsed and nothing allocated), calls an exported function and reads
+ * what that left here. Everything in it is valid until the next call. Where each field is, JavaScript learns from tt_wasm_constants.
+ */
+#ifndef TT_WASM_SCRATCH_H
+#define TT_WASM_SCRATCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/status.h"
+#include "ops/op.h"
+#include "wasm/handles.h"
+
+enum { TT_META_POINTER = 1, TT_META_OWNS = 2, TT_META_BUSY = 4 };
+
+typedef struct tt_scratch {
+  /* In: the arguments of a call. An operand is a tt_handle in the first four bytes of `as`; lists point into ints or operands, strings into the input. */
+  tt_value args[TT_MAX_PARAMS];
+  uint64_t id;                           /* in and out: an object, a request, a seed */
+  tt_handle results[TT_MAX_RESULTS];     /* out */
+  uint32_t n_results;                    /* out */
+  const uint8_t *text;                   /* out: a message, a name, JSON */
+  uint32_t text_bytes;                   /* out */
+  uint8_t *data;                         /* out: elements, row-major */
+  uint32_t data_bytes;                   /* out */
+  int32_t dtype, n_dims, flags;          /* in and out; n_dims may be TT_DIMS_UNKNOWN, flags are TT_META_* */
+  int64_t dims[TT_MAX_DIMS];             /* in and out */
+  double numbers[8];                     /* out: counters */
+  int64_t ints[TT_MAX_LIST_ITEMS];       /* in: all lists of ints of a call, one behind the other */
+  tt_handle operands[TT_MAX_LIST_ITEMS]; /* in: all lists of operands of a call */
+} tt_scratch;
+
+extern tt_scratch tt_wasm_area;
+
+/* Text for JavaScript to read: empty it, append to it, show it. */
+tt_buffer *tt_scratch_text(void);
+tt_status tt_scratch_show_text(void);            /* points area.text at it; TT_ERR_MEMORY when it failed */
+void tt_scratch_show_string(const char *string); /* borrowed */
+
+/* Leaves the error's message as the text and answers its status: what every exported function that can fail returns. */
+int tt_scratch_fail(const tt_error *error);
+
+/* What JavaScript wrote to tt_wasm_input: a zero-terminated string at `offset`, and the one behind it. */
+const char *tt_scratch_input_string(size_t offset);
+const uint8_t *tt_scratch_input(void);
+
+/* Fills dtype, n_dims and dims. */
+void tt_scratch_show_meta(const tt_meta *meta);
+
+#endif

@@ -1,0 +1,208 @@
+/* Tensors, for JavaScript: see wasm/exports.h. */
+#include <string.h>
+
+#include "base/random.h"
+#include "chain/hook.h"
+#include "chain/pointer.h"
+#include "wasm/door.h"
+#include "wasm/exports.h"
+
+/* Elements that JavaScript is reading: they stay until it reads the next. */
+static tt_tensor *being_read;
+
+static const char GONE[] = "this tensor has been disposed of: its handle stands for nothing any more";
+
+tt_node *tt_door_head(tt_handle tensor, tt_error *error) {
+  tt_node *head = tt_handle_get(tensor, TT_HANDLE_HEAD);
+  if (head == NULL) tt_fail(error, TT_ERR_STATE, "%s", GONE);
+  return head;
+}
+
+tt_status tt_door_give(tt_node *take_head, tt_handle *handle, tt_error *error) {
+  if (take_head == NULL) return error->status;
+  *handle = tt_handle_new(TT_HANDLE_HEAD, take_head);
+  if (*handle != 0) return TT_OK;
+  tt_node_unref(take_head);
+  return tt_fail(error, TT_ERR_FULL,
+                 "%d tensors are held by JavaScript, which is the limit (or there is no memory): dispose of some, or use tidy",
+                 (int)tt_handle_count(TT_HANDLE_HEAD));
+}
+
+/* Exchanges the handles in the scratch's args for nodes. `lists` has room for every item of every list. */
+static tt_status resolve(uint32_t n_args, tt_operand **lists, tt_error *error) {
+  size_t n_listed = 0;
+  for (uint32_t i = 0; i < n_args; i++) {
+    tt_value *value = &tt_wasm_area.args[i];
+    if (value->type == TT_VALUE_OPERAND) {
+      tt_node *head = tt_door_head((tt_handle)(uintptr_t)value->as.operand, error);
+      if (head == NULL) return TT_ERR_STATE;
+      value->as.operand = &head->operand;
+    } else if (value->type == TT_VALUE_OPERANDS) {
+      const tt_handle *handles = (const tt_handle *)(const void *)value->as.operands;
+      if (value->n > TT_MAX_LIST_ITEMS - n_listed) {
+        return tt_fail(error, TT_ERR_ARGUMENT, "the lists of a call hold at most %d tensors", (int)TT_MAX_LIST_ITEMS);
+      }
+      value->as.operands = lists + n_listed;
+      for (uint32_t k = 0; k < value->n; k++) {
+        tt_node *head = tt_door_head(handles[k], error);
+        if (head == NULL) return TT_ERR_STATE;
+        lists[n_listed++] = &head->operand;
+      }
+    }
+  }
+  return TT_OK;
+}
+
+/* A call without operands from a page: its own worker makes the tensor, and the page has a pointer to it. */
+static tt_status call_at_own(tt_door *door, const tt_op *op, uint32_t n_args, tt_node **results, size_t *n_results,
+                             tt_error *error) {
+  tt_value bound[TT_MAX_PARAMS];
+  int64_t numbers[TT_MAX_PARAMS];
+  TT_TRY(tt_op_bind(op, tt_wasm_area.args, n_args, bound, numbers, error));
+  tt_node *pointers[TT_MAX_RESULTS];
+  size_t n_pointers = 0;
+  /* A peer begins with its location (worker/worker.h). */
+  TT_TRY(tt_pointer_call((tt_location *)(void *)door->own, op, bound, NULL, 0, pointers, &n_pointers, error));
+  size_t n_made = 0;
+  for (; n_made < n_pointers; n_made++) {
+    results[n_made] = tt_head_new(pointers[n_made], error);
+    if (results[n_made] == NULL) break;
+  }
+  if (n_made == n_pointers) {
+    *n_results = n_made;
+    return TT_OK;
+  }
+  for (size_t i = n_made + 1; i < n_pointers; i++) tt_node_unref(pointers[i]);
+  for (size_t i = 0; i < n_made; i++) tt_node_unref(results[i]);
+  return TT_ERR_MEMORY;
+}
+
+int tt_wasm_call(tt_handle worker, uint32_t op_number, uint32_t n_args) {
+  static tt_operand *lists[TT_MAX_LIST_ITEMS];
+  tt_error error = {.status = TT_OK};
+  tt_door *door = tt_door_get(worker, &error);
+  const tt_op *op = tt_op_get(op_number);
+  if (door == NULL) return tt_scratch_fail(&error);
+  if (op == NULL || n_args > TT_MAX_PARAMS) {
+    tt_fail(&error, TT_ERR_UNKNOWN_OP, "there is no op number %u with %u arguments", (unsigned)op_number, (unsigned)n_args);
+    return tt_scratch_fail(&error);
+  }
+  if (resolve(n_args, lists, &error) != TT_OK) return tt_scratch_fail(&error);
+  tt_node *results[TT_MAX_RESULTS];
+  size_t n_results = 0;
+  tt_status status;
+  if ((op->flags & TT_OP_FACTORY) != 0 && door->own != NULL) {
+    status = call_at_own(door, op, n_args, results, &n_results, &error);
+  } else {
+    status = tt_hook_call(tt_worker_hook(door->worker), (tt_op_number)op_number, tt_wasm_area.args, n_args, NULL, 0, results,
+                          &n_results, &error);
+  }
+  if (status != TT_OK) return tt_scratch_fail(&error);
+  tt_wasm_area.n_results = 0;
+  if ((op->flags & TT_OP_INPLACE) != 0) {
+    for (size_t i = 0; i < n_results; i++) tt_node_unref(results[i]);
+    return TT_OK;
+  }
+  for (size_t i = 0; i < n_results; i++) {
+    status = tt_door_give(results[i], &tt_wasm_area.results[i], &error);
+    if (status == TT_OK) continue;
+    for (size_t k = 0; k < i; k++) tt_wasm_tensor_dispose(tt_wasm_area.results[k]);
+    for (size_t k = i + 1; k < n_results; k++) tt_node_unref(results[k]);
+    return tt_scratch_fail(&error);
+  }
+  tt_wasm_area.n_results = (uint32_t)n_results;
+  return TT_OK;
+}
+
+/* Parks a tensor's elements in the scratch's data; takes over the reference. */
+static void show_elements(tt_tensor *take_tensor) {
+  tt_tensor_unref(being_read);
+  being_read = take_tensor;
+  tt_wasm_area.data = tt_tensor_data(take_tensor);
+  tt_wasm_area.data_bytes =
+      (uint32_t)((uint64_t)tt_tensor_n_elements(take_tensor) * tt_dtype_bytes(tt_tensor_dtype(take_tensor)));
+}
+
+int tt_wasm_tensor_new(void) {
+  tt_error error = {.status = TT_OK};
+  tt_shape shape;
+  size_t n_dims = tt_wasm_area.n_dims < 0 ? 0 : (size_t)tt_wasm_area.n_dims;
+  if (tt_shape_make(tt_wasm_area.dims, n_dims, &shape, &error) != TT_OK) return tt_scratch_fail(&error);
+  tt_tensor *tensor = tt_tensor_new((tt_dtype)tt_wasm_area.dtype, &shape, &error);
+  if (tensor == NULL) return tt_scratch_fail(&error);
+  tt_tensor_ref(tensor); /* for being_read: JavaScript writes the elements right after this */
+  tt_node *local = tt_local_new(tensor, &error);
+  tt_node *head = local == NULL ? NULL : tt_head_new(local, &error);
+  if (tt_door_give(head, &tt_wasm_area.results[0], &error) != TT_OK) {
+    tt_tensor_unref(tensor);
+    return tt_scratch_fail(&error);
+  }
+  show_elements(tensor);
+  tt_wasm_area.n_results = 1;
+  return TT_OK;
+}
+
+/* The tensor of a local head. */
+static tt_tensor *local_tensor(tt_handle tensor, tt_error *error) {
+  tt_node *head = tt_door_head(tensor, error);
+  if (head == NULL) return NULL;
+  tt_node *tail = tt_node_tail(head);
+  tt_tensor *local = tt_local_tensor(tail);
+  if (local != NULL) return local;
+  tt_fail(error, TT_ERR_STATE, "this tensor's data is at %s", tt_pointer_location(tail)->id);
+  return NULL;
+}
+
+int tt_wasm_tensor_read(tt_handle tensor) {
+  tt_error error = {.status = TT_OK};
+  tt_tensor *local = local_tensor(tensor, &error);
+  if (local == NULL) return tt_scratch_fail(&error);
+  tt_tensor *contiguous = tt_tensor_contiguous(local, &error);
+  if (contiguous == NULL) return tt_scratch_fail(&error);
+  show_elements(contiguous);
+  tt_scratch_show_meta(&contiguous->operand.meta);
+  return TT_OK;
+}
+
+int tt_wasm_tensor_meta(tt_handle tensor) {
+  tt_error error = {.status = TT_OK};
+  tt_node *head = tt_door_head(tensor, &error);
+  if (head == NULL) return tt_scratch_fail(&error);
+  tt_scratch_show_meta(tt_node_meta(head));
+  tt_node *tail = tt_node_tail(head);
+  tt_wasm_area.flags = tt_head_busy(head) != NULL ? TT_META_BUSY : 0;
+  tt_wasm_area.id = 0;
+  tt_wasm_area.text_bytes = 0;
+  if (tt_node_is_pointer(tail)) {
+    tt_wasm_area.flags |= TT_META_POINTER | (tt_pointer_owns(tail) ? TT_META_OWNS : 0);
+    tt_wasm_area.id = tt_pointer_id(tail);
+    tt_scratch_show_string(tt_pointer_location(tail)->id);
+  }
+  return TT_OK;
+}
+
+static int show_text(tt_error *error) {
+  if (tt_scratch_show_text() == TT_OK) return TT_OK;
+  tt_fail(error, TT_ERR_MEMORY, "no memory for the text");
+  return tt_scratch_fail(error);
+}
+
+int tt_wasm_tensor_print(tt_handle tensor) {
+  tt_error error = {.status = TT_OK};
+  tt_tensor *local = local_tensor(tensor, &error);
+  if (local == NULL) return tt_scratch_fail(&error);
+  tt_tensor_print(local, tt_scratch_text());
+  return show_text(&error);
+}
+
+int tt_wasm_tensor_chain(tt_handle tensor) {
+  tt_error error = {.status = TT_OK};
+  tt_node *head = tt_door_head(tensor, &error);
+  if (head == NULL) return tt_scratch_fail(&error);
+  tt_chain_print(head, tt_scratch_text());
+  return show_text(&error);
+}
+
+void tt_wasm_tensor_dispose(tt_handle tensor) { tt_node_unref(tt_handle_end(tensor, TT_HANDLE_HEAD)); }
+
+uint32_t tt_wasm_n_tensors(void) { return (uint32_t)tt_handle_count(TT_HANDLE_HEAD); }
