@@ -10,9 +10,9 @@
 #include "chain/node.h"
 
 struct tt_hook {
-  tt_generator generator; /* what unseeded random ops draw from; see tt_hook_seed */
+  tt_generator generator;   /* what unseeded random ops draw from; see tt_hook_seed */
   int64_t max_result_bytes; /* what the results of one op may take; 0: no limit. Checked before anything is allocated */
-  const char *here;       /* how errors call this worker; borrowed, lives as long as the hook */
+  const char *here;         /* how errors call this worker; borrowed, lives as long as the hook */
 };
 
 /* Errors: TT_ERR_STATE when the op table does not parse. */

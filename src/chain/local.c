@@ -26,9 +26,27 @@ static void release(tt_node *node) { tt_tensor_unref(((tt_local *)node)->tensor)
 /* From here down operands are tensors: the slot's node is replaced by what it holds. */
 static tt_status take_tensor(const tt_op *op, tt_node **slot, tt_error *error) {
   tt_tensor *tensor = tt_local_tensor(*slot);
-  if (tensor == NULL) return tt_fail(error, TT_ERR_STATE, "%s: an operand is a %s, which holds no data", op->name, (*slot)->kind->name);
+  if (tensor == NULL)
+    return tt_fail(error, TT_ERR_STATE, "%s: an operand is a %s, which holds no data", op->name, (*slot)->kind->name);
   *slot = (tt_node *)(void *)tensor;
   return TT_OK;
+}
+
+/* A worker that runs the commands of others knows what an op may take before it takes it. */
+static tt_status check_room(const tt_hook *hook, const tt_call *call, tt_error *error) {
+  if (call->op->flags & (TT_OP_INPLACE | TT_OP_VIEW)) return TT_OK;
+  tt_meta metas[TT_MAX_RESULTS];
+  size_t n_results = 0;
+  TT_TRY(call->op->infer(call->op, call->args, metas, &n_results, error));
+  double n_bytes = 0;
+  for (size_t i = 0; i < n_results; i++) {
+    if (!tt_shape_is_known(&metas[i].shape)) continue;
+    n_bytes += (double)tt_shape_n_elements(&metas[i].shape) * (double)tt_dtype_bytes(metas[i].dtype);
+  }
+  if (n_bytes <= (double)hook->max_result_bytes) return TT_OK;
+  return tt_fail(error, TT_ERR_FULL,
+                 "%s: its result takes %.0f bytes, and the store of %s has room for %lld; free something first", call->op->name,
+                 n_bytes, hook->here, (long long)hook->max_result_bytes);
 }
 
 static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, tt_error *error) {
@@ -38,6 +56,7 @@ static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, 
   tt_tensor *tensors[TT_MAX_RESULTS];
   size_t n_tensors = 0;
   tt_status status = tt_call_exchange(&inner, &lists, take_tensor, error);
+  if (status == TT_OK && hook->max_result_bytes > 0) status = check_room(hook, &inner, error);
   if (status == TT_OK) {
     status = tt_op_eval_bound(call->op, &hook->generator, inner.args, tensors, &n_tensors, error);
   }
@@ -61,5 +80,4 @@ static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, 
   return TT_OK;
 }
 
-const tt_kind tt_kind_local = {
-    .name = "_LocalTensor", .rank = TT_RANK_LOCAL, .handle_call = handle_call, .release = release};
+const tt_kind tt_kind_local = {.name = "_LocalTensor", .rank = TT_RANK_LOCAL, .handle_call = handle_call, .release = release};

@@ -52,7 +52,7 @@ struct tt_node {
   tt_operand operand; /* first */
   int refs;
   const tt_kind *kind;
-  tt_node *child;   /* one reference; NULL at the tail */
+  tt_node *child; /* one reference; NULL at the tail */
 };
 
 static inline const tt_meta *tt_node_meta(const tt_node *node) { return &node->operand.meta; }
@@ -79,6 +79,6 @@ const char *tt_head_busy(const tt_node *head);
 /* The tail with data. */
 extern const tt_kind tt_kind_local;
 tt_node *tt_local_new(tt_tensor *take_tensor, tt_error *error); /* releases the tensor on failure */
-tt_tensor *tt_local_tensor(const tt_node *node);            /* borrowed; NULL when the node is not local */
+tt_tensor *tt_local_tensor(const tt_node *node);                /* borrowed; NULL when the node is not local */
 
 #endif

@@ -59,9 +59,10 @@ typedef struct tt_operands_place {
 static tt_status check_place(void *context, tt_node *node, tt_error *error) {
   tt_operands_place *place = context;
   if (!tt_node_is_pointer(node)) {
-    return tt_fail(error, TT_ERR_LOCATION,
-                   "%s: its operands must be on the same worker, but one is here (%s) and one at %s; send the one or get the other",
-                   place->op->name, place->hook->here, place->location->id);
+    return tt_fail(
+        error, TT_ERR_LOCATION,
+        "%s: its operands must be on the same worker, but one is here (%s) and one at %s; send the one or get the other",
+        place->op->name, place->hook->here, place->location->id);
   }
   tt_location *location = tt_pointer_location(node);
   if (location != place->location) {
@@ -101,8 +102,8 @@ static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, 
     return TT_OK;
   }
   if (call->result_ids != NULL && call->n_result_ids != n_results) {
-    return tt_fail(error, TT_ERR_ARGUMENT, "%s: %zu result ids were given, but it has %zu results", op->name, call->n_result_ids,
-                   n_results);
+    return tt_fail(error, TT_ERR_ARGUMENT, "%s: %zu result ids were given, but it has %zu results", op->name,
+                   call->n_result_ids, n_results);
   }
   uint64_t ids[TT_MAX_RESULTS];
   size_t n_made = 0;

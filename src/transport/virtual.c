@@ -6,11 +6,11 @@
 
 /* One end of a pair. Each end is its worker's link; frames wait at the end that is to receive them. */
 typedef struct tt_virtual_end {
-  struct tt_virtual_end *next; /* all open ends of the process */
+  struct tt_virtual_end *next;  /* all open ends of the process */
   struct tt_virtual_end *other; /* NULL once the other end is closed */
   tt_worker *worker;
-  tt_link *link; /* NULL once closed at this side */
-  tt_buffer waiting; /* u32 length, frame, ... */
+  tt_link *link;          /* NULL once closed at this side */
+  tt_buffer waiting;      /* u32 length, frame, ... */
   const char *closed_why; /* the other end has gone; told when the frames before it are delivered */
 } tt_virtual_end;
 

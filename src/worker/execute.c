@@ -7,7 +7,9 @@
 #include "worker/internal.h"
 
 /* Who asks the store: the worker's own page may do what the worker may, but what it makes is its own to free. */
-static const tt_peer *asker_of(const tt_peer *peer) { return peer->link != NULL && (peer->link->flags & TT_LINK_CONTROLLER) ? NULL : peer; }
+static const tt_peer *asker_of(const tt_peer *peer) {
+  return peer->link != NULL && (peer->link->flags & TT_LINK_CONTROLLER) ? NULL : peer;
+}
 
 static bool is_controller(const tt_peer *peer) { return asker_of(peer) == NULL; }
 
@@ -83,12 +85,19 @@ static void poison_results(tt_run *run, const uint64_t *ids, size_t n_ids, tt_fa
   }
 }
 
-static void tell_failure(tt_worker *worker, const tt_peer *peer, const tt_wire_error *error, const uint64_t *ids, size_t n_ids, bool is_ours) {
-  tt_worker_tell(worker, &(tt_event){.type = TT_EVENT_FAILURE, .peer = peer->id, .text = error->op, .error = error, .ids = ids, .n_results = n_ids, .is_ours = is_ours});
+static void tell_failure(tt_worker *worker, const tt_peer *peer, const tt_wire_error *error, const uint64_t *ids, size_t n_ids,
+                         bool is_ours) {
+  tt_worker_tell(worker, &(tt_event){.type = TT_EVENT_FAILURE,
+                                     .peer = peer->id,
+                                     .text = error->op,
+                                     .error = error,
+                                     .ids = ids,
+                                     .n_results = n_ids,
+                                     .is_ours = is_ours});
 }
 
-static void fail_command(tt_run *run, const tt_record *record, const tt_op *op, size_t position, const tt_error *error, const tt_value *args,
-                         size_t n_args) {
+static void fail_command(tt_run *run, const tt_record *record, const tt_op *op, size_t position, const tt_error *error,
+                         const tt_value *args, size_t n_args) {
   tt_wire_error wire;
   tt_wire_error_fill(run->worker, &wire, error);
   wire.command = (int64_t)position;
@@ -140,7 +149,7 @@ typedef struct tt_operand_set {
   tt_operand *few[2 * TT_MAX_PARAMS]; /* most commands */
   tt_operand **many;                  /* owned; used when `few` is too small */
   size_t n;
-  bool is_withheld; /* one of them must not leave */
+  bool is_withheld;    /* one of them must not leave */
   tt_failure *failure; /* of the first that is poisoned; borrowed */
 } tt_operand_set;
 
@@ -149,15 +158,19 @@ static tt_status translate_op(tt_peer *peer, uint16_t number, const tt_op **op, 
   if (peer->op_map != NULL) ours = number < peer->n_op_map ? peer->op_map[number] : 0;
   *op = tt_op_get(ours);
   if (*op == NULL) {
-    const char *name = peer->op_names != NULL && number < peer->n_op_map && peer->op_names[number] != NULL ? peer->op_names[number] : NULL;
-    return name != NULL ? tt_fail(error, TT_ERR_UNKNOWN_OP, "%s (%s) has no op %s; the two versions differ", peer->worker->id, TT_SOFTWARE, name)
-                        : tt_fail(error, TT_ERR_UNKNOWN_OP, "%s (%s) has no op number %u", peer->worker->id, TT_SOFTWARE, (unsigned)number);
+    const char *name =
+        peer->op_names != NULL && number < peer->n_op_map && peer->op_names[number] != NULL ? peer->op_names[number] : NULL;
+    return name != NULL ? tt_fail(error, TT_ERR_UNKNOWN_OP, "%s (%s) has no op %s; the two versions differ", peer->worker->id,
+                                  tt_software(), name)
+                        : tt_fail(error, TT_ERR_UNKNOWN_OP, "%s (%s) has no op number %u", peer->worker->id, tt_software(),
+                                  (unsigned)number);
   }
   if (!((*op)->flags & TT_OP_REMOTE)) return tt_fail(error, TT_ERR_POLICY, "%s may not be called from elsewhere", (*op)->name);
   return TT_OK;
 }
 
-static tt_status look_up(tt_run *run, uint64_t id, tt_access access, tt_operand_set *set, tt_operand **operand, tt_error *error) {
+static tt_status look_up(tt_run *run, uint64_t id, tt_access access, tt_operand_set *set, tt_operand **operand,
+                         tt_error *error) {
   tt_object *object;
   const tt_peer *asker = asker_of(run->peer);
   TT_TRY(tt_store_read(&run->worker->store, id, asker, access, &object, error));
@@ -166,12 +179,14 @@ static tt_status look_up(tt_run *run, uint64_t id, tt_access access, tt_operand_
     *error = object->failure->error.error;
     return object->failure->error.error.status;
   }
-  if (asker != NULL && (object->is_withheld || (object->policy == TT_POLICY_COMPUTE && object->owner != asker))) set->is_withheld = true;
+  if (asker != NULL && (object->is_withheld || (object->policy == TT_POLICY_COMPUTE && object->owner != asker)))
+    set->is_withheld = true;
   *operand = (tt_operand *)(void *)object->head;
   return TT_OK;
 }
 
-static tt_status look_up_args(tt_run *run, const tt_record *record, const tt_op *op, tt_value *values, tt_operand_set *set, tt_error *error) {
+static tt_status look_up_args(tt_run *run, const tt_record *record, const tt_op *op, tt_value *values, tt_operand_set *set,
+                              tt_error *error) {
   size_t n_operands = 0;
   for (size_t i = 0; i < record->n_args; i++) {
     values[i] = record->args[i].value;
@@ -207,7 +222,9 @@ static tt_status separate(tt_run *run, const tt_record *record, tt_node *result,
   tt_tensor *made = tt_local_tensor(tt_node_tail(result));
   if (made == NULL) return TT_OK;
   for (size_t i = 0; i < record->n_args; i++) {
-    size_t n = record->args[i].value.type == TT_VALUE_OPERAND ? 1 : record->args[i].value.type == TT_VALUE_OPERANDS ? record->args[i].value.n : 0;
+    size_t n = record->args[i].value.type == TT_VALUE_OPERAND    ? 1
+               : record->args[i].value.type == TT_VALUE_OPERANDS ? record->args[i].value.n
+                                                                 : 0;
     for (size_t item = 0; item < n; item++) {
       const tt_object *object = tt_store_find(&run->worker->store, record->args[i].ids[item]);
       if (object == NULL || object->owner == run->peer) continue;
@@ -224,15 +241,16 @@ static tt_status separate(tt_run *run, const tt_record *record, tt_node *result,
   return TT_OK;
 }
 
-static tt_status keep_results(tt_run *run, const tt_record *record, const tt_op *op, bool is_withheld, tt_node **results, size_t n_results,
-                              tt_error *error) {
+static tt_status keep_results(tt_run *run, const tt_record *record, const tt_op *op, bool is_withheld, tt_node **results,
+                              size_t n_results, tt_error *error) {
   if (op->flags & TT_OP_INPLACE) {
     tt_object *object = tt_store_find(&run->worker->store, record->args[0].ids[0]);
     object->is_withheld |= is_withheld;
     return TT_OK;
   }
   if (n_results != record->n_results) {
-    return tt_fail(error, TT_ERR_ARGUMENT, "%s has %zu results here, but %zu ids were given for them", op->name, n_results, record->n_results);
+    return tt_fail(error, TT_ERR_ARGUMENT, "%s has %zu results here, but %zu ids were given for them", op->name, n_results,
+                   record->n_results);
   }
   for (size_t i = 0; i < n_results; i++) {
     tt_object *object;
@@ -248,7 +266,8 @@ static tt_status check_result_ids(const tt_run *run, const tt_record *record, tt
     uint64_t id = record->results[i];
     if (id == 0) return tt_fail(error, TT_ERR_ARGUMENT, "0 is no id of an object");
     if (tt_store_find(&run->worker->store, id) != NULL) {
-      return tt_fail(error, TT_ERR_DUPLICATE, "%s has an object %" PRIu64 " already; nothing was overwritten", run->worker->id, id);
+      return tt_fail(error, TT_ERR_DUPLICATE, "%s has an object %" PRIu64 " already; nothing was overwritten", run->worker->id,
+                     id);
     }
   }
   return TT_OK;
@@ -258,7 +277,9 @@ static void tell_command(tt_run *run, const tt_record *record, const tt_op *op) 
   uint64_t ids[2 * TT_MAX_PARAMS + TT_MAX_RESULTS];
   size_t n_ids = 0;
   for (size_t i = 0; i < record->n_args; i++) {
-    size_t n = record->args[i].value.type == TT_VALUE_OPERAND ? 1 : record->args[i].value.type == TT_VALUE_OPERANDS ? record->args[i].value.n : 0;
+    size_t n = record->args[i].value.type == TT_VALUE_OPERAND    ? 1
+               : record->args[i].value.type == TT_VALUE_OPERANDS ? record->args[i].value.n
+                                                                 : 0;
     for (size_t item = 0; item < n && n_ids < 2 * TT_MAX_PARAMS; item++) ids[n_ids++] = record->args[i].ids[item];
   }
   size_t n_operands = n_ids;
@@ -291,8 +312,8 @@ static void execute_call(tt_run *run, const tt_record *record, size_t position) 
     n_described = record->n_args;
     worker->hook.max_result_bytes = (int64_t)(worker->store.max_bytes - worker->store.n_bytes);
     if (worker->hook.max_result_bytes == 0) worker->hook.max_result_bytes = 1;
-    status = tt_hook_call(&worker->hook, op->number, values, record->n_args, record->n_results > 0 ? record->results : NULL, record->n_results,
-                          results, &n_results, &error);
+    status = tt_hook_call(&worker->hook, op->number, values, record->n_args, record->n_results > 0 ? record->results : NULL,
+                          record->n_results, results, &n_results, &error);
     worker->hook.max_result_bytes = 0;
   }
   if (status == TT_OK) {
@@ -355,13 +376,14 @@ static tt_status answer_fetch(tt_run *run, const tt_record *record, tt_error *er
   if (busy != NULL) return tt_fail(error, TT_ERR_STATE, "object %" PRIu64 " %s", object->id, busy);
   tt_tensor *tensor = tt_local_tensor(tt_node_tail(object->head));
   if (tensor == NULL) {
-    return tt_fail(error, TT_ERR_STATE, "object %" PRIu64 " at %s is a pointer to %s; bring it home there first", object->id, run->worker->id,
-                   tt_pointer_location(tt_node_tail(object->head))->id);
+    return tt_fail(error, TT_ERR_STATE, "object %" PRIu64 " at %s is a pointer to %s; bring it home there first", object->id,
+                   run->worker->id, tt_pointer_location(tt_node_tail(object->head))->id);
   }
   const tt_data_header header = {.transfer = record->request,
                                  .form = TT_DATA_TENSOR,
                                  .meta = tensor->operand.meta,
-                                 .total_bytes = (uint64_t)tt_tensor_n_elements(tensor) * tt_dtype_bytes(tt_tensor_dtype(tensor))};
+                                 .total_bytes =
+                                     (uint64_t)tt_tensor_n_elements(tensor) * tt_dtype_bytes(tt_tensor_dtype(tensor))};
   uint64_t *taken = NULL;
   if (takes) {
     taken = tt_alloc(1, sizeof *taken);
@@ -408,8 +430,10 @@ static void errand_done(void *context, const tt_answer *answer) {
   if (worker != NULL) {
     tt_object *object = tt_store_find(&worker->store, errand->object);
     if (object != NULL) tt_store_recount(&worker->store, object);
-    if (answer->error != NULL) tt_reply_error(peer, errand->request, answer->error);
-    else tt_reply_done(peer, errand->request);
+    if (answer->error != NULL)
+      tt_reply_error(peer, errand->request, answer->error);
+    else
+      tt_reply_done(peer, errand->request);
   }
   tt_location_unref(&peer->location);
   tt_free(errand);
@@ -432,7 +456,8 @@ static tt_status execute_errand(tt_run *run, const tt_record *record, tt_error *
     snprintf(id, sizeof id, "%.*s", (int)record->worker.n_bytes, record->worker.bytes);
     tt_peer *to = tt_worker_get_worker(run->worker, id, error);
     status = to == NULL ? TT_ERR_UNKNOWN_WORKER
-                        : tt_worker_send(run->worker, object->head, to, record->object_there, &object->metadata, errand_done, errand, NULL, error);
+                        : tt_worker_send(run->worker, object->head, to, record->object_there, &object->metadata, errand_done,
+                                         errand, NULL, error);
   } else {
     status = tt_worker_get(run->worker, object->head, errand_done, errand, NULL, error);
   }
@@ -458,16 +483,30 @@ tt_status tt_execute_run(tt_peer *peer, const uint8_t *payload, size_t n_bytes, 
     status = tt_run_read(&reader, &record, &at_end, error);
     if (status != TT_OK || at_end) break;
     switch (record.kind) {
-    case TT_RECORD_CALL: execute_call(&run, &record, reader.position); break;
-    case TT_RECORD_FREE: execute_free(&run, &record); break;
-    case TT_RECORD_FETCH: refused = answer_fetch(&run, &record, &trouble); break;
+    case TT_RECORD_CALL:
+      execute_call(&run, &record, reader.position);
+      break;
+    case TT_RECORD_FREE:
+      execute_free(&run, &record);
+      break;
+    case TT_RECORD_FETCH:
+      refused = answer_fetch(&run, &record, &trouble);
+      break;
     case TT_RECORD_SEND:
-    case TT_RECORD_PULL: refused = execute_errand(&run, &record, &trouble); break;
-    case TT_RECORD_SYNC: tt_reply_done(peer, record.request); break;
-    case TT_RECORD_DONE: execute_done(&run, &record); break;
+    case TT_RECORD_PULL:
+      refused = execute_errand(&run, &record, &trouble);
+      break;
+    case TT_RECORD_SYNC:
+      tt_reply_done(peer, record.request);
+      break;
+    case TT_RECORD_DONE:
+      execute_done(&run, &record);
+      break;
     }
-    if (refused == TT_ERR_FULL && record.kind == TT_RECORD_FETCH && peer->n_queued > TT_MAX_OPEN_REQUESTS) tt_peer_break(peer, &trouble);
-    else if (refused != TT_OK) reply_plain_error(peer, record.request, &trouble);
+    if (refused == TT_ERR_FULL && record.kind == TT_RECORD_FETCH && peer->n_queued > TT_MAX_OPEN_REQUESTS)
+      tt_peer_break(peer, &trouble);
+    else if (refused != TT_OK)
+      reply_plain_error(peer, record.request, &trouble);
   }
   tt_run_reader_release(&reader);
   report_failures(&run);
@@ -492,13 +531,16 @@ static tt_status keep_incoming(tt_peer *peer, tt_tensor *take_tensor, tt_error *
 
 static tt_status check_incoming(const tt_peer *peer, const tt_data_header *header, tt_error *error) {
   const tt_worker *worker = peer->worker;
-  if (header->form != TT_DATA_TENSOR) return tt_fail(error, TT_ERR_ARGUMENT, "%s does not take pointers; send the tensor itself", worker->id);
+  if (header->form != TT_DATA_TENSOR)
+    return tt_fail(error, TT_ERR_ARGUMENT, "%s does not take pointers; send the tensor itself", worker->id);
   if (header->object == 0) return TT_OK;
   if (worker->is_storeless) {
-    return tt_fail(error, TT_ERR_POLICY, "%s keeps no objects of others: it is the page of a worker; send to that worker", worker->id);
+    return tt_fail(error, TT_ERR_POLICY, "%s keeps no objects of others: it is the page of a worker; send to that worker",
+                   worker->id);
   }
   if (tt_store_find(&worker->store, header->object) != NULL) {
-    return tt_fail(error, TT_ERR_DUPLICATE, "%s has an object %" PRIu64 " already; nothing was overwritten", worker->id, header->object);
+    return tt_fail(error, TT_ERR_DUPLICATE, "%s has an object %" PRIu64 " already; nothing was overwritten", worker->id,
+                   header->object);
   }
   return tt_store_check_room(&worker->store, header->total_bytes, error);
 }
@@ -511,8 +553,10 @@ static void finish_incoming(tt_peer *peer) {
     tt_tensor_unref(tensor);
   } else if (tensor != NULL) {
     tt_error error;
-    if (keep_incoming(peer, tensor, &error) == TT_OK) tt_reply_done(peer, header->transfer);
-    else reply_plain_error(peer, header->transfer, &error);
+    if (keep_incoming(peer, tensor, &error) == TT_OK)
+      tt_reply_done(peer, header->transfer);
+    else
+      reply_plain_error(peer, header->transfer, &error);
   }
   tt_metadata_release(&peer->incoming_metadata);
 }
@@ -526,10 +570,12 @@ tt_status tt_execute_data(tt_peer *peer, const tt_prelude *prelude, const uint8_
     const uint8_t *elements;
     size_t n_element_bytes;
     tt_data_header *header = &peer->incoming_header;
-    if (peer->incoming.is_active) return tt_fail(error, TT_ERR_PROTOCOL, "a second tensor from %s before the first was whole", peer->id);
+    if (peer->incoming.is_active)
+      return tt_fail(error, TT_ERR_PROTOCOL, "a second tensor from %s before the first was whole", peer->id);
     TT_TRY(tt_data_header_read(payload, n_bytes, header, &elements, &n_element_bytes, error));
     tt_metadata_release(&peer->incoming_metadata);
-    if (header->metadata_bytes > 0) TT_TRY(tt_metadata_read(header->metadata, header->metadata_bytes, &peer->incoming_metadata, error));
+    if (header->metadata_bytes > 0)
+      TT_TRY(tt_metadata_read(header->metadata, header->metadata_bytes, &peer->incoming_metadata, error));
     header->metadata = NULL; /* it points into this frame */
     tt_error trouble;
     tt_status refused = check_incoming(peer, header, &trouble);
@@ -557,8 +603,10 @@ static tt_status print_object(const tt_object *object, tt_control *answer, tt_er
   tt_buffer text;
   tt_buffer_init(&text);
   tt_tensor *tensor = tt_local_tensor(tt_node_tail(object->head));
-  if (tensor != NULL) tt_tensor_print(tensor, &text);
-  else tt_chain_print(object->head, &text);
+  if (tensor != NULL)
+    tt_tensor_print(tensor, &text);
+  else
+    tt_chain_print(object->head, &text);
   answer->text = text.failed ? NULL : tt_strdup(tt_buffer_string(&text));
   tt_buffer_release(&text);
   return answer->text != NULL ? TT_OK : tt_fail(error, TT_ERR_MEMORY, "no memory to print object %" PRIu64, object->id);
@@ -566,7 +614,8 @@ static tt_status print_object(const tt_object *object, tt_control *answer, tt_er
 
 static tt_status configure_object(tt_object *object, tt_metadata *metadata, tt_error *error) {
   if (object->is_withheld && metadata->has_policy) {
-    return tt_fail(error, TT_ERR_POLICY, "object %" PRIu64 " is made from data that must not leave: its policy stays", object->id);
+    return tt_fail(error, TT_ERR_POLICY, "object %" PRIu64 " is made from data that must not leave: its policy stays",
+                   object->id);
   }
   tt_metadata *kept = &object->metadata;
   if (metadata->has_policy) object->policy = kept->policy = metadata->policy;
@@ -593,21 +642,27 @@ static tt_status answer_query(tt_peer *peer, tt_control *query, tt_control *answ
   tt_object *object = NULL;
   bool names_object = query->query == TT_QUERY_SHAPE || query->query == TT_QUERY_PRINT || query->query == TT_QUERY_CONFIGURE;
   if (names_object) {
-    tt_access access = query->query == TT_QUERY_SHAPE ? TT_ACCESS_SEE : query->query == TT_QUERY_PRINT ? TT_ACCESS_FETCH : TT_ACCESS_OWN;
+    tt_access access = query->query == TT_QUERY_SHAPE   ? TT_ACCESS_SEE
+                       : query->query == TT_QUERY_PRINT ? TT_ACCESS_FETCH
+                                                        : TT_ACCESS_OWN;
     TT_TRY(tt_store_read(&worker->store, query->object, asker, access, &object, error));
     *failure = object->failure;
     if (object->failure != NULL) return object->failure->error.error.status;
   }
   switch (query->query) {
-  case TT_QUERY_WHOAMI: return tt_worker_whoami(worker, answer, error);
+  case TT_QUERY_WHOAMI:
+    return tt_worker_whoami(worker, answer, error);
   case TT_QUERY_LIST:
-  case TT_QUERY_SEARCH: return tt_worker_search_for(worker, asker, (const char *const *)query->terms, query->n_terms, answer, error);
+  case TT_QUERY_SEARCH:
+    return tt_worker_search_for(worker, asker, (const char *const *)query->terms, query->n_terms, answer, error);
   case TT_QUERY_SHAPE:
     answer->has_meta = true;
     answer->meta = *tt_node_meta(object->head);
     return TT_OK;
-  case TT_QUERY_PRINT: return print_object(object, answer, error);
-  case TT_QUERY_CONFIGURE: return configure_object(object, &query->metadata, error);
+  case TT_QUERY_PRINT:
+    return print_object(object, answer, error);
+  case TT_QUERY_CONFIGURE:
+    return configure_object(object, &query->metadata, error);
   }
   return tt_fail(error, TT_ERR_ARGUMENT, "%s knows no such query", worker->id);
 }
@@ -628,7 +683,9 @@ tt_status tt_execute_query(tt_peer *peer, tt_control *query, tt_error *error) {
     }
   }
   tt_control_release(&answer);
-  if (status != TT_OK && failure != NULL) reply_failure(peer, query->request, failure);
-  else if (status != TT_OK) reply_plain_error(peer, query->request, &trouble);
+  if (status != TT_OK && failure != NULL)
+    reply_failure(peer, query->request, failure);
+  else if (status != TT_OK)
+    reply_plain_error(peer, query->request, &trouble);
   return TT_OK;
 }

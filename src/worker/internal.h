@@ -19,34 +19,42 @@
 #include "worker/worker.h"
 
 enum {
-  TT_WINDOW_BYTES = 4 << 20,           /* credit that a worker keeps granted */
-  TT_MAX_QUEUED_BYTES = 64 << 20,      /* of frames that wait for credit; tensors wait uncopied and do not count */
-  TT_MAX_OPEN_REQUESTS = 65536,        /* answers that may wait for credit towards one peer */
+  TT_WINDOW_BYTES = 4 << 20,      /* credit that a worker keeps granted */
+  TT_MAX_QUEUED_BYTES = 64 << 20, /* of frames that wait for credit; tensors wait uncopied and do not count */
+  TT_MAX_OPEN_REQUESTS = 65536,   /* answers that may wait for credit towards one peer */
+  TT_MAX_LISTED = 100000,         /* objects in one answer: who has more is asked with more terms */
 };
 
 /* One thing that waits to leave on a stream: a frame whose prelude is filled in when it goes, or a tensor that is cut into frames as credit allows. */
 typedef struct tt_outgoing {
   struct tt_outgoing *next;
-  tt_buffer frame;        /* a whole frame, or, for a tensor, empty */
-  tt_tensor *tensor;      /* contiguous, one reference; NULL for a frame */
-  tt_data_header header;  /* of a tensor; its metadata lies in `metadata` */
+  tt_buffer frame;       /* a whole frame, or, for a tensor, empty */
+  tt_tensor *tensor;     /* contiguous, one reference; NULL for a frame */
+  tt_data_header header; /* of a tensor; its metadata lies in `metadata` */
   tt_buffer metadata;
-  uint64_t n_sent;        /* element bytes */
+  uint64_t n_sent; /* element bytes */
   bool is_begun;
 } tt_outgoing;
 
-typedef enum tt_request_kind { TT_REQUEST_SEND, TT_REQUEST_GET, TT_REQUEST_FETCH, TT_REQUEST_QUERY, TT_REQUEST_SYNC } tt_request_kind;
+typedef enum tt_request_kind {
+  TT_REQUEST_SEND,
+  TT_REQUEST_GET,
+  TT_REQUEST_FETCH,
+  TT_REQUEST_QUERY,
+  TT_REQUEST_SYNC
+} tt_request_kind;
 
 typedef struct tt_request {
   struct tt_request *next, *previous; /* among the requests open at the peer */
   uint64_t id;
   tt_request_kind kind;
-  tt_peer *peer;      /* who answers */
-  tt_node *head;      /* SEND GET: one reference */
-  tt_node *before;    /* SEND: the child that comes back when it fails; one reference */
-  bool takes;         /* GET: the object is to be let go of over there */
+  tt_peer *peer;          /* who answers */
+  tt_node *head;          /* SEND GET: one reference */
+  tt_control *parts;      /* QUERY: an answer that comes in parts; owned */
+  tt_node *before;        /* SEND: the child that comes back when it fails; one reference */
+  bool takes;             /* GET: the object is to be let go of over there */
   bool is_remote_control; /* SEND GET: a page's, carried out by its own worker */
-  char busy[96];      /* what the head says while it waits */
+  char busy[96];          /* what the head says while it waits */
   tt_answer_fn *done;
   void *context;
 } tt_request;
@@ -60,39 +68,39 @@ struct tt_link {
   bool is_relay;
   bool is_open;
   uint32_t hello_stream; /* what our first HELLO named: the stream to the worker at the other end, if it is one */
-  tt_peer *direct; /* the worker at the other end; NULL for a relay or before its HELLO */
+  tt_peer *direct;       /* the worker at the other end; NULL for a relay or before its HELLO */
 };
 
 struct tt_peer {
   tt_location location; /* first */
   tt_worker *worker;    /* NULL once the worker is freed */
   char id[TT_MAX_WORKER_ID_BYTES + 1];
-  tt_link *link;        /* NULL when it is not here */
-  tt_peer *via;         /* commands for it go through this one; NULL when it is reached itself */
+  tt_link *link; /* NULL when it is not here */
+  tt_peer *via;  /* commands for it go through this one; NULL when it is reached itself */
   bool is_present;
   int64_t left_at_ms;
-  size_t n_objects;     /* that it owns here */
+  size_t n_objects; /* that it owns here */
 
   /* The stream to it. */
-  uint32_t out_stream;  /* 0: no HELLO said since the last reset */
+  uint32_t out_stream; /* 0: no HELLO said since the last reset */
   uint64_t out_sequence, out_bytes, out_limit;
-  bool is_greeted;      /* its HELLO has come: there is credit */
-  tt_buffer run;        /* the RUN frame that is being filled; begins with room for the prelude */
+  bool is_greeted; /* its HELLO has come: there is credit */
+  tt_buffer run;   /* the RUN frame that is being filled; begins with room for the prelude */
   tt_outgoing *first, *last;
   size_t n_queued_bytes, n_queued;
-  bool is_dirty;        /* in the worker's list of streams to flush */
+  bool is_dirty; /* in the worker's list of streams to flush */
   tt_peer *next_dirty;
 
   /* The stream from it. */
   uint32_t in_stream;
   uint64_t in_sequence, in_bytes, in_limit;
-  uint16_t *op_map;     /* its op number -> ours (0: we have none); NULL when the tables are the same */
-  char **op_names;      /* its names, for errors; NULL when the tables are the same */
+  uint16_t *op_map; /* its op number -> ours (0: we have none); NULL when the tables are the same */
+  char **op_names;  /* its names, for errors; NULL when the tables are the same */
   size_t n_op_map;
   tt_data_reader incoming;
   tt_data_header incoming_header;
   tt_metadata incoming_metadata;
-  tt_id_map takings;    /* FETCH with take: request -> the object's id (owned), until its DONE */
+  tt_id_map takings; /* FETCH with take: request -> the object's id (owned), until its DONE */
 
   tt_request *requests; /* open at this peer */
 };
@@ -111,12 +119,12 @@ struct tt_worker {
   bool has_asked_flush;
   tt_counters counters;
   tt_link *links;
-  int n_receiving;      /* depth of tt_link_receive: closed links are freed when it is 0 */
+  int n_receiving; /* depth of tt_link_receive: closed links are freed when it is 0 */
   tt_name_map peers;
   tt_id_map requests;
   uint64_t last_request;
   tt_peer *dirty;
-  tt_buffer scratch;    /* of stream.c: a DATA frame on its way out */
+  tt_buffer scratch; /* of stream.c: a DATA frame on its way out */
 };
 
 /* worker.c */
@@ -127,10 +135,12 @@ tt_peer *tt_worker_make_peer(tt_worker *worker, tt_name id, tt_error *error); /*
 void tt_wire_error_fill(tt_worker *worker, tt_wire_error *wire, const tt_error *error);
 void tt_worker_forget_object(tt_worker *worker, tt_object *object, const char *why); /* removes it and tells */
 /* Adds an object and tells; see tt_store_add. */
-tt_status tt_worker_keep_object(tt_worker *worker, uint64_t id, tt_node *head, tt_peer *owner, tt_object **object, tt_error *error);
+tt_status tt_worker_keep_object(tt_worker *worker, uint64_t id, tt_node *head, tt_peer *owner, tt_object **object,
+                                tt_error *error);
 
 /* listing.c: the same for a peer that asks (NULL: this worker). */
-tt_status tt_worker_search_for(tt_worker *worker, const tt_peer *asker, const char *const *terms, size_t n_terms, tt_control *answer, tt_error *error);
+tt_status tt_worker_search_for(tt_worker *worker, const tt_peer *asker, const char *const *terms, size_t n_terms,
+                               tt_control *answer, tt_error *error);
 
 /* link.c */
 /* Sees to it that HELLO has been said. Errors: TT_ERR_CONNECTION when the peer is not here. */
@@ -151,7 +161,8 @@ tt_status tt_stream_begin_record(tt_peer *peer, tt_buffer **run, size_t *start, 
 tt_status tt_stream_end_record(tt_peer *peer, size_t start, tt_error *error);
 tt_status tt_stream_send_control(tt_peer *peer, const tt_control *control, tt_error *error);
 /* Queues a tensor (one more reference) in its place behind what was queued before. */
-tt_status tt_stream_send_tensor(tt_peer *peer, tt_tensor *tensor, const tt_data_header *header, const tt_metadata *metadata, tt_error *error);
+tt_status tt_stream_send_tensor(tt_peer *peer, tt_tensor *tensor, const tt_data_header *header, const tt_metadata *metadata,
+                                tt_error *error);
 void tt_stream_flush(tt_peer *peer);
 void tt_stream_mark(tt_peer *peer); /* something waits to be flushed */
 void tt_stream_clear(tt_peer *peer);
@@ -174,6 +185,7 @@ tt_request *tt_request_find(tt_worker *worker, tt_peer *peer, uint64_t id);
 void tt_request_finish(tt_worker *worker, tt_request *request, const tt_answer *answer);
 void tt_request_fail_all(tt_peer *peer, const tt_wire_error *error);
 tt_status tt_request_answered(tt_peer *peer, tt_control *control, tt_error *error); /* a CONTROL that is no query */
-void tt_request_tensor(tt_peer *peer, uint64_t request, tt_tensor *tensor, const tt_wire_error *error); /* a FETCH's DATA is complete */
+void tt_request_tensor(tt_peer *peer, uint64_t request, tt_tensor *tensor,
+                       const tt_wire_error *error); /* a FETCH's DATA is complete */
 
 #endif

@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -47,8 +48,8 @@ static uint32_t new_stream(void) {
   return stream == 0 ? 1 : stream;
 }
 
-static void say_refused(tt_link *link, tt_name destination, tt_status status, uint8_t refused_type, tt_name id, const char *reason,
-                        bool closes) {
+static void say_refused(tt_link *link, tt_name destination, tt_status status, uint8_t refused_type, tt_name id,
+                        const char *reason, bool closes) {
   tt_buffer payload;
   tt_buffer_init(&payload);
   tt_refusal_write(&payload, status, refused_type, id, reason);
@@ -83,7 +84,8 @@ static void end_link(tt_link *link, const char *reason) {
   for (tt_peer *peer; (peer = tt_name_map_next(&worker->peers, &cursor, NULL)) != NULL;) {
     if (peer->link == link) tt_peer_lost(peer, reason);
   }
-  tt_worker_tell(worker, &(tt_event){.type = TT_EVENT_LINK_CLOSED, .peer = link->direct == NULL ? "" : link->direct->id, .text = reason});
+  tt_worker_tell(
+      worker, &(tt_event){.type = TT_EVENT_LINK_CLOSED, .peer = link->direct == NULL ? "" : link->direct->id, .text = reason});
   if (worker->n_receiving == 0) free_dead_links(worker);
 }
 
@@ -250,14 +252,17 @@ static tt_status learn_ops(tt_peer *peer, const tt_hello *hello, tt_error *error
   return tt_fail(error, TT_ERR_MEMORY, "no memory for the op table of %s", peer->id);
 }
 
-static tt_status read_hello(tt_link *link, const tt_prelude *prelude, const tt_hello *hello, tt_peer **peer_out, tt_error *error) {
+static tt_status read_hello(tt_link *link, const tt_prelude *prelude, const tt_hello *hello, tt_peer **peer_out,
+                            tt_error *error) {
   tt_worker *worker = link->worker;
   if (prelude->stream == 0) return tt_fail(error, TT_ERR_PROTOCOL, "HELLO names no stream");
   if (hello->protocol != TT_PROTOCOL_VERSION) {
-    return tt_fail(error, TT_ERR_VERSION, "%s speaks protocol %u, this worker %d", hello->id, hello->protocol, TT_PROTOCOL_VERSION);
+    return tt_fail(error, TT_ERR_VERSION, "%s speaks protocol %u, this worker %d", hello->id, hello->protocol,
+                   TT_PROTOCOL_VERSION);
   }
   if (!tt_name_equal(prelude->source, tt_name_of(hello->id))) {
-    return tt_fail(error, TT_ERR_PROTOCOL, "HELLO says two ids, %.*s and %s", (int)prelude->source.n_bytes, prelude->source.bytes, hello->id);
+    return tt_fail(error, TT_ERR_PROTOCOL, "HELLO says two ids, %.*s and %s", (int)prelude->source.n_bytes,
+                   prelude->source.bytes, hello->id);
   }
   if (tt_name_equal(prelude->source, tt_name_of(worker->id))) {
     return tt_fail(error, TT_ERR_DUPLICATE, "%s is this worker's own id; choose another", worker->id);
@@ -367,7 +372,8 @@ static void take_refused(tt_link *link, const tt_prelude *prelude, const uint8_t
     return;
   }
   tt_error told = {.status = refusal.status};
-  snprintf(told.message, sizeof told.message, "%.*s", (int)(refusal.reason_bytes < 400 ? refusal.reason_bytes : 400), refusal.reason);
+  snprintf(told.message, sizeof told.message, "%.*s", (int)(refusal.reason_bytes < 400 ? refusal.reason_bytes : 400),
+           refusal.reason);
   tt_wire_error wire;
   tt_wire_error_fill(worker, &wire, &told);
   tt_peer *from = tt_worker_find_peer(worker, prelude->source);
@@ -384,14 +390,16 @@ static void take_refused(tt_link *link, const tt_prelude *prelude, const uint8_t
   }
 }
 
-static tt_status take_sequenced(tt_peer *peer, const tt_prelude *prelude, const uint8_t *payload, size_t n_bytes, tt_error *error) {
+static tt_status take_sequenced(tt_peer *peer, const tt_prelude *prelude, const uint8_t *payload, size_t n_bytes,
+                                tt_error *error) {
   TT_TRY(tt_stream_accept(peer, prelude, error));
   tt_stream_take_credit(peer, prelude);
   if (prelude->type == TT_FRAME_RUN) return tt_execute_run(peer, payload, n_bytes, error);
   if (prelude->type == TT_FRAME_DATA) return tt_execute_data(peer, prelude, payload, n_bytes, error);
   tt_control control;
   TT_TRY(tt_control_read(payload, n_bytes, &control, error));
-  tt_status status = control.form == TT_CONTROL_QUERY ? tt_execute_query(peer, &control, error) : tt_request_answered(peer, &control, error);
+  tt_status status =
+      control.form == TT_CONTROL_QUERY ? tt_execute_query(peer, &control, error) : tt_request_answered(peer, &control, error);
   tt_control_release(&control);
   return status;
 }
@@ -409,22 +417,29 @@ static void take_frame(tt_link *link, const uint8_t *frame, size_t n_frame_bytes
   bool is_from_other_end = link->direct != NULL && !tt_name_equal(prelude.source, tt_name_of(link->direct->id));
   bool is_for_another = prelude.destination.n_bytes > 0 && !tt_name_equal(prelude.destination, tt_name_of(worker->id));
   if ((is_from_other_end && prelude.source.n_bytes > 0) || is_for_another) {
-    tt_fail(&error, TT_ERR_PROTOCOL, "a frame from %.*s to %.*s has come to %s over the connection of %s", (int)prelude.source.n_bytes,
-            prelude.source.bytes, (int)prelude.destination.n_bytes, prelude.destination.bytes, worker->id,
-            link->direct != NULL ? link->direct->id : "a relay");
+    tt_fail(&error, TT_ERR_PROTOCOL, "a frame from %.*s to %.*s has come to %s over the connection of %s",
+            (int)prelude.source.n_bytes, prelude.source.bytes, (int)prelude.destination.n_bytes, prelude.destination.bytes,
+            worker->id, link->direct != NULL ? link->direct->id : "a relay");
     tt_link_refuse(link, TT_ERR_PROTOCOL, prelude.type, prelude.source, error.message);
     return;
   }
   switch (prelude.type) {
-  case TT_FRAME_HELLO: take_hello(link, &prelude, payload, n_bytes); return;
+  case TT_FRAME_HELLO:
+    take_hello(link, &prelude, payload, n_bytes);
+    return;
   case TT_FRAME_WELCOME:
   case TT_FRAME_JOINED:
-  case TT_FRAME_LEFT: take_presence(link, &prelude, payload, n_bytes); return;
-  case TT_FRAME_REFUSED: take_refused(link, &prelude, payload, n_bytes); return;
+  case TT_FRAME_LEFT:
+    take_presence(link, &prelude, payload, n_bytes);
+    return;
+  case TT_FRAME_REFUSED:
+    take_refused(link, &prelude, payload, n_bytes);
+    return;
   case TT_FRAME_GOODBYE:
     if (!link->is_relay) close_link(link, "has left");
     return;
-  default: break;
+  default:
+    break;
   }
   tt_peer *peer = tt_worker_find_peer(worker, prelude.source);
   if (peer == NULL || peer->link != link) {
@@ -439,8 +454,10 @@ static void take_frame(tt_link *link, const uint8_t *frame, size_t n_frame_bytes
     if (prelude.stream == peer->in_stream) tt_stream_take_credit(peer, &prelude);
     return;
   }
-  if (take_sequenced(peer, &prelude, payload, n_bytes, &error) != TT_OK) tt_peer_break(peer, &error);
-  else tt_stream_return_credit(peer);
+  if (take_sequenced(peer, &prelude, payload, n_bytes, &error) != TT_OK)
+    tt_peer_break(peer, &error);
+  else
+    tt_stream_return_credit(peer);
 }
 
 void tt_link_receive(tt_link *link, const uint8_t *frame, size_t n_bytes) {

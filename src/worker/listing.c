@@ -5,13 +5,11 @@
 #include "base/alloc.h"
 #include "worker/internal.h"
 
-enum { TT_MAX_LISTED = 1000 }; /* objects in one answer, so that it fits in a frame; ask with more terms to see others */
-
 tt_status tt_worker_whoami(tt_worker *worker, tt_control *answer, tt_error *error) {
   *answer = (tt_control){.form = TT_CONTROL_ANSWER, .has_whoami = true};
   answer->id = tt_strdup(worker->id);
   answer->kind = tt_strdup(worker->kind);
-  answer->software = tt_strdup(TT_SOFTWARE);
+  answer->software = tt_strdup(tt_software());
   answer->n_objects = worker->store.objects.n_entries;
   answer->n_bytes = worker->store.n_bytes;
   if (answer->id != NULL && answer->kind != NULL && answer->software != NULL) return TT_OK;
@@ -51,8 +49,8 @@ static tt_status list_object(tt_worker *worker, const tt_object *object, tt_list
   return listed->metadata.location != NULL ? TT_OK : tt_fail(error, TT_ERR_MEMORY, "%s: no memory for a listing", worker->id);
 }
 
-tt_status tt_worker_search_for(tt_worker *worker, const tt_peer *asker, const char *const *terms, size_t n_terms, tt_control *answer,
-                               tt_error *error) {
+tt_status tt_worker_search_for(tt_worker *worker, const tt_peer *asker, const char *const *terms, size_t n_terms,
+                               tt_control *answer, tt_error *error) {
   *answer = (tt_control){.form = TT_CONTROL_ANSWER, .has_objects = true};
   size_t n_all = worker->store.objects.n_entries;
   size_t capacity = n_all < TT_MAX_LISTED ? n_all : TT_MAX_LISTED;

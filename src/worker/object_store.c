@@ -37,16 +37,15 @@ void tt_store_release(tt_object_store *store) {
 
 tt_object *tt_store_find(const tt_object_store *store, uint64_t id) { return tt_id_map_get(&store->objects, id); }
 
-tt_object *tt_store_next(const tt_object_store *store, size_t *cursor) {
-  return tt_id_map_next(&store->objects, cursor, NULL);
-}
+tt_object *tt_store_next(const tt_object_store *store, size_t *cursor) { return tt_id_map_next(&store->objects, cursor, NULL); }
 
 tt_status tt_store_read(const tt_object_store *store, uint64_t id, const struct tt_peer *asker, tt_access access,
                         tt_object **object, tt_error *error) {
   tt_object *found = tt_id_map_get(&store->objects, id);
   bool owns = found != NULL && (asker == NULL || found->owner == asker);
   if (found == NULL || (!owns && found->policy == TT_POLICY_CLOSED)) {
-    return tt_fail(error, TT_ERR_UNKNOWN_OBJECT, "%s has no object %" PRIu64 " (never sent, taken, or freed)", store->where, id);
+    return tt_fail(error, TT_ERR_UNKNOWN_OBJECT, "%s has no object %" PRIu64 " (never sent, taken, or freed)", store->where,
+                   id);
   }
   bool allowed = access == TT_ACCESS_SEE || access == TT_ACCESS_OPERATE;
   if (access == TT_ACCESS_OWN) allowed = owns;
@@ -69,7 +68,9 @@ tt_status tt_store_check_room(const tt_object_store *store, uint64_t n_bytes, tt
                    store->objects.n_entries);
   }
   if (n_bytes > store->max_bytes - store->n_bytes) {
-    return tt_fail(error, TT_ERR_FULL, "the store of %s is full: %" PRIu64 " more bytes do not fit, %" PRIu64 " of %" PRIu64 " are used; free something first",
+    return tt_fail(error, TT_ERR_FULL,
+                   "the store of %s is full: %" PRIu64 " more bytes do not fit, %" PRIu64 " of %" PRIu64
+                   " are used; free something first",
                    store->where, n_bytes, store->n_bytes, store->max_bytes);
   }
   return TT_OK;

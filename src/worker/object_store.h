@@ -38,18 +38,18 @@ typedef struct tt_object {
   struct tt_peer *owner; /* NULL: this worker */
   tt_failure *failure;   /* one reference; NULL when sound */
   tt_metadata metadata;
-  tt_storage *held;      /* what is counted for it; one reference, NULL for pointers and poison */
+  tt_storage *held; /* what is counted for it; one reference, NULL for pointers and poison */
   tt_policy policy;
-  bool is_withheld;      /* made from data that must not leave: nobody but this worker fetches it, whoever owns it */
+  bool is_withheld; /* made from data that must not leave: nobody but this worker fetches it, whoever owns it */
 } tt_object;
 
 typedef struct tt_object_store {
-  tt_id_map objects;  /* id -> tt_object */
-  tt_id_map by_head;  /* address of a head registered by this worker itself -> tt_object */
+  tt_id_map objects; /* id -> tt_object */
+  tt_id_map by_head; /* address of a head registered by this worker itself -> tt_object */
   uint64_t n_bytes;
   uint64_t max_bytes;
   size_t max_objects;
-  const char *where;  /* the worker's id, for errors; borrowed */
+  const char *where; /* the worker's id, for errors; borrowed */
 } tt_object_store;
 
 typedef enum tt_access {
@@ -73,7 +73,8 @@ tt_object *tt_store_find(const tt_object_store *store, uint64_t id); /* no quest
 tt_status tt_store_check_room(const tt_object_store *store, uint64_t n_bytes, tt_error *error);
 
 /* Adds a head (one more reference). Errors: TT_ERR_DUPLICATE, TT_ERR_FULL, TT_ERR_MEMORY, TT_ERR_ARGUMENT (id 0). */
-tt_status tt_store_add(tt_object_store *store, uint64_t id, tt_node *head, struct tt_peer *owner, tt_object **object, tt_error *error);
+tt_status tt_store_add(tt_object_store *store, uint64_t id, tt_node *head, struct tt_peer *owner, tt_object **object,
+                       tt_error *error);
 /* Adds a poisoned object (one more reference to the failure), or poisons the one that is there if the owner is the same. */
 tt_status tt_store_poison(tt_object_store *store, uint64_t id, tt_failure *failure, struct tt_peer *owner, tt_error *error);
 void tt_store_remove(tt_object_store *store, tt_object *object);

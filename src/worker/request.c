@@ -8,14 +8,16 @@
 
 /* ---- the table of open requests ---- */
 
-static tt_request *open_request(tt_worker *worker, tt_peer *peer, tt_request_kind kind, tt_answer_fn *done, void *context, tt_error *error) {
+static tt_request *open_request(tt_worker *worker, tt_peer *peer, tt_request_kind kind, tt_answer_fn *done, void *context,
+                                tt_error *error) {
   tt_request *request = tt_alloc(1, sizeof *request);
   if (request == NULL || !tt_id_map_put(&worker->requests, worker->last_request + 1, request)) {
     tt_free(request);
     tt_fail(error, TT_ERR_MEMORY, "%s has no memory for one more request", worker->id);
     return NULL;
   }
-  *request = (tt_request){.id = ++worker->last_request, .kind = kind, .peer = peer, .done = done, .context = context, .next = peer->requests};
+  *request = (tt_request){
+      .id = ++worker->last_request, .kind = kind, .peer = peer, .done = done, .context = context, .next = peer->requests};
   if (peer->requests != NULL) peer->requests->previous = request;
   peer->requests = request;
   return request;
@@ -24,10 +26,14 @@ static tt_request *open_request(tt_worker *worker, tt_peer *peer, tt_request_kin
 static void close_request(tt_worker *worker, tt_request *request) {
   tt_id_map_remove(&worker->requests, request->id);
   if (request->next != NULL) request->next->previous = request->previous;
-  if (request->previous != NULL) request->previous->next = request->next;
-  else request->peer->requests = request->next;
+  if (request->previous != NULL)
+    request->previous->next = request->next;
+  else
+    request->peer->requests = request->next;
   tt_node_unref(request->head);
   tt_node_unref(request->before);
+  if (request->parts != NULL) tt_control_release(request->parts);
+  tt_free(request->parts);
   tt_free(request);
 }
 
@@ -61,7 +67,8 @@ static tt_status end_get(tt_worker *worker, tt_request *request, tt_tensor *tens
   tt_node *pointer = request->head->child;
   tt_node *arrived;
   if (request->is_remote_control) {
-    arrived = tt_pointer_new(&request->peer->location, tt_pointer_id(pointer), tt_node_meta(pointer), tt_pointer_owns(pointer), error);
+    arrived = tt_pointer_new(&request->peer->location, tt_pointer_id(pointer), tt_node_meta(pointer), tt_pointer_owns(pointer),
+                             error);
   } else {
     arrived = tt_local_new(tt_tensor_ref(tensor), error);
   }
@@ -84,8 +91,9 @@ void tt_request_finish(tt_worker *worker, tt_request *request, const tt_answer *
   if (request->kind == TT_REQUEST_SEND) end_send(worker, request, answer->error == NULL);
   if (request->kind == TT_REQUEST_GET && answer->error == NULL) {
     tt_error error;
-    tt_status status = answer->tensor == NULL && !request->is_remote_control ? tt_fail(&error, TT_ERR_PROTOCOL, "%s answered without a tensor", request->peer->id)
-                                                                             : end_get(worker, request, answer->tensor, &error);
+    tt_status status = answer->tensor == NULL && !request->is_remote_control
+                           ? tt_fail(&error, TT_ERR_PROTOCOL, "%s answered without a tensor", request->peer->id)
+                           : end_get(worker, request, answer->tensor, &error);
     if (status != TT_OK) {
       tt_wire_error_fill(worker, &trouble, &error);
       told = (tt_answer){.error = &trouble};
@@ -106,7 +114,6 @@ void tt_request_tensor(tt_peer *peer, uint64_t id, tt_tensor *tensor, const tt_w
 }
 
 tt_status tt_request_answered(tt_peer *peer, tt_control *control, tt_error *error) {
-  (void)error;
   tt_worker *worker = peer->worker;
   if (control->form == TT_CONTROL_FAILURE) {
     tt_worker_tell(worker, &(tt_event){.type = TT_EVENT_FAILURE,
@@ -120,9 +127,25 @@ tt_status tt_request_answered(tt_peer *peer, tt_control *control, tt_error *erro
   }
   tt_request *request = tt_request_find(worker, peer, control->request);
   if (request == NULL) return TT_OK;
-  const tt_answer answer = {.control = control->form == TT_CONTROL_ANSWER ? control : NULL,
-                            .error = control->form == TT_CONTROL_ERROR ? &control->error : NULL};
-  tt_request_finish(worker, request, &answer);
+  if (control->form == TT_CONTROL_ERROR) {
+    tt_request_finish(worker, request, &(tt_answer){.error = &control->error});
+    return TT_OK;
+  }
+  if (request->parts == NULL && !control->has_more) {
+    tt_request_finish(worker, request, &(tt_answer){.control = control});
+    return TT_OK;
+  }
+  if (request->parts == NULL) {
+    request->parts = tt_alloc(1, sizeof *request->parts);
+    if (request->parts == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory for the answer of %s", peer->id);
+    *request->parts = *control;
+    *control = (tt_control){.form = TT_CONTROL_ANSWER};
+    return TT_OK;
+  }
+  if (request->parts->n_listed > TT_MAX_LISTED)
+    return tt_fail(error, TT_ERR_PROTOCOL, "an answer of %s that does not end", peer->id);
+  TT_TRY(tt_control_join(request->parts, control, error));
+  if (!request->parts->has_more) tt_request_finish(worker, request, &(tt_answer){.control = request->parts});
   return TT_OK;
 }
 
@@ -147,28 +170,35 @@ void tt_worker_cancel(tt_worker *worker, uint64_t id) {
 /* ---- asking ---- */
 
 static tt_status check_head(const tt_node *head, const char *verb, tt_error *error) {
-  if (head->kind != &tt_kind_head) return tt_fail(error, TT_ERR_ARGUMENT, "%s: only the head of a chain can be sent or got", verb);
+  if (head->kind != &tt_kind_head)
+    return tt_fail(error, TT_ERR_ARGUMENT, "%s: only the head of a chain can be sent or got", verb);
   const char *busy = tt_head_busy(head);
   return busy == NULL ? TT_OK : tt_fail(error, TT_ERR_STATE, "%s: the tensor %s; await that first", verb, busy);
 }
 
-tt_status tt_worker_send(tt_worker *worker, tt_node *head, tt_peer *peer, uint64_t id, const tt_metadata *metadata, tt_answer_fn *done,
-                         void *context, uint64_t *request_out, tt_error *error) {
+tt_status tt_worker_send(tt_worker *worker, tt_node *head, tt_peer *peer, uint64_t id, const tt_metadata *metadata,
+                         tt_answer_fn *done, void *context, uint64_t *request_out, tt_error *error) {
   TT_TRY(check_head(head, "send", error));
   tt_node *before = head->child;
   tt_tensor *tensor = tt_local_tensor(before);
-  bool is_remote_control = tensor == NULL && peer->via != NULL && tt_node_is_pointer(before) && tt_pointer_location(before) == &peer->via->location;
+  bool is_remote_control =
+      tensor == NULL && peer->via != NULL && tt_node_is_pointer(before) && tt_pointer_location(before) == &peer->via->location;
   if (tensor == NULL && !is_remote_control) {
     const char *where = tt_node_is_pointer(before) ? tt_pointer_location(before)->id : "elsewhere";
-    return tt_fail(error, TT_ERR_STATE, strcmp(where, peer->id) == 0 ? "send: the tensor is at %s already" : "send: the tensor is at %s; get it before sending it on", where);
+    return tt_fail(error, TT_ERR_STATE,
+                   strcmp(where, peer->id) == 0 ? "send: the tensor is at %s already"
+                                                : "send: the tensor is at %s; get it before sending it on",
+                   where);
   }
   if (tensor != NULL && peer->via != NULL) {
     return tt_fail(error, TT_ERR_STATE, "send: %s is reached through %s; send the tensor there first", peer->id, peer->via->id);
   }
   if (peer->via != NULL && !peer->is_present) return tt_fail(error, TT_ERR_CONNECTION, "%s is not connected", peer->id);
   /* A page's object keeps its id on the way, so that one id names it at the page, at its worker and at the other end. */
-  if (is_remote_control) id = tt_pointer_id(before);
-  else if (id == 0) id = tt_random_id();
+  if (is_remote_control)
+    id = tt_pointer_id(before);
+  else if (id == 0)
+    id = tt_random_id();
 
   tt_peer *through = is_remote_control ? peer->via : peer;
   tt_node *pointer = tt_pointer_new(&peer->location, id, tt_node_meta(before), false, error);
@@ -188,7 +218,8 @@ tt_status tt_worker_send(tt_worker *worker, tt_node *head, tt_peer *peer, uint64
                                    .object = id,
                                    .form = TT_DATA_TENSOR,
                                    .meta = tensor->operand.meta,
-                                   .total_bytes = (uint64_t)tt_tensor_n_elements(tensor) * tt_dtype_bytes(tt_tensor_dtype(tensor))};
+                                   .total_bytes =
+                                       (uint64_t)tt_tensor_n_elements(tensor) * tt_dtype_bytes(tt_tensor_dtype(tensor))};
     status = tt_stream_send_tensor(peer, tensor, &header, metadata, error);
   }
   if (status != TT_OK) {
@@ -205,7 +236,8 @@ tt_status tt_worker_send(tt_worker *worker, tt_node *head, tt_peer *peer, uint64
   return TT_OK;
 }
 
-tt_status tt_worker_get(tt_worker *worker, tt_node *head, tt_answer_fn *done, void *context, uint64_t *request_out, tt_error *error) {
+tt_status tt_worker_get(tt_worker *worker, tt_node *head, tt_answer_fn *done, void *context, uint64_t *request_out,
+                        tt_error *error) {
   TT_TRY(check_head(head, "get", error));
   tt_node *pointer = head->child;
   if (!tt_node_is_pointer(pointer)) return tt_fail(error, TT_ERR_STATE, "get: the tensor is here already");
@@ -218,8 +250,10 @@ tt_status tt_worker_get(tt_worker *worker, tt_node *head, tt_answer_fn *done, vo
   if (request == NULL) return TT_ERR_MEMORY;
   request->is_remote_control = peer->via != NULL;
   request->takes = !request->is_remote_control && tt_pointer_owns(pointer);
-  if (request->is_remote_control) tt_run_write_pull(run, request->id, tt_pointer_id(pointer));
-  else tt_run_write_fetch(run, request->takes ? TT_FETCH_TAKE : 0, request->id, tt_pointer_id(pointer));
+  if (request->is_remote_control)
+    tt_run_write_pull(run, request->id, tt_pointer_id(pointer));
+  else
+    tt_run_write_fetch(run, request->takes ? TT_FETCH_TAKE : 0, request->id, tt_pointer_id(pointer));
   tt_status status = tt_stream_end_record(through, start, error);
   if (status != TT_OK) {
     close_request(worker, request);
@@ -232,7 +266,8 @@ tt_status tt_worker_get(tt_worker *worker, tt_node *head, tt_answer_fn *done, vo
   return TT_OK;
 }
 
-tt_status tt_worker_fetch(tt_worker *worker, tt_node *head, tt_answer_fn *done, void *context, uint64_t *request_out, tt_error *error) {
+tt_status tt_worker_fetch(tt_worker *worker, tt_node *head, tt_answer_fn *done, void *context, uint64_t *request_out,
+                          tt_error *error) {
   TT_TRY(check_head(head, "fetch", error));
   tt_node *pointer = tt_node_tail(head);
   if (!tt_node_is_pointer(pointer)) return tt_fail(error, TT_ERR_STATE, "fetch: the tensor is here already");
@@ -253,8 +288,8 @@ tt_status tt_worker_fetch(tt_worker *worker, tt_node *head, tt_answer_fn *done, 
   return TT_OK;
 }
 
-tt_status tt_worker_query(tt_worker *worker, tt_peer *peer, tt_control *query, tt_answer_fn *done, void *context, uint64_t *request_out,
-                          tt_error *error) {
+tt_status tt_worker_query(tt_worker *worker, tt_peer *peer, tt_control *query, tt_answer_fn *done, void *context,
+                          uint64_t *request_out, tt_error *error) {
   tt_request *request = open_request(worker, peer, TT_REQUEST_QUERY, done, context, error);
   if (request == NULL) return TT_ERR_MEMORY;
   query->form = TT_CONTROL_QUERY;
@@ -268,7 +303,8 @@ tt_status tt_worker_query(tt_worker *worker, tt_peer *peer, tt_control *query, t
   return TT_OK;
 }
 
-tt_status tt_worker_sync(tt_worker *worker, tt_peer *peer, tt_answer_fn *done, void *context, uint64_t *request_out, tt_error *error) {
+tt_status tt_worker_sync(tt_worker *worker, tt_peer *peer, tt_answer_fn *done, void *context, uint64_t *request_out,
+                         tt_error *error) {
   tt_buffer *run;
   size_t start;
   TT_TRY(tt_stream_begin_record(peer, &run, &start, error));

@@ -48,8 +48,10 @@ void tt_stream_clear(tt_peer *peer) {
 }
 
 static void append(tt_peer *peer, tt_outgoing *outgoing) {
-  if (peer->last != NULL) peer->last->next = outgoing;
-  else peer->first = outgoing;
+  if (peer->last != NULL)
+    peer->last->next = outgoing;
+  else
+    peer->first = outgoing;
   peer->last = outgoing;
   peer->n_queued++;
   peer->n_queued_bytes += outgoing->frame.n_bytes;
@@ -69,7 +71,8 @@ static tt_status close_run(tt_peer *peer, tt_error *error) {
 
 static tt_status check_queue(const tt_peer *peer, tt_error *error) {
   if (peer->n_queued_bytes > TT_MAX_QUEUED_BYTES || peer->n_queued > TT_MAX_OPEN_REQUESTS) {
-    return tt_fail(error, TT_ERR_FULL, "%zu frames (%zu bytes) wait for %s already, which does not keep up; await something before sending more",
+    return tt_fail(error, TT_ERR_FULL,
+                   "%zu frames (%zu bytes) wait for %s already, which does not keep up; await something before sending more",
                    peer->n_queued, peer->n_queued_bytes, peer->id);
   }
   return TT_OK;
@@ -96,8 +99,8 @@ tt_status tt_stream_end_record(tt_peer *peer, size_t start, tt_error *error) {
     size_t record_bytes = run->n_bytes - start;
     if (room + record_bytes > TT_MAX_FRAME_BYTES) {
       run->n_bytes = start;
-      return tt_fail(error, TT_ERR_ARGUMENT, "a command of %zu bytes does not fit in a frame of %d; give it shorter lists", record_bytes,
-                     TT_MAX_FRAME_BYTES);
+      return tt_fail(error, TT_ERR_ARGUMENT, "a command of %zu bytes does not fit in a frame of %d; give it shorter lists",
+                     record_bytes, TT_MAX_FRAME_BYTES);
     }
     /* The record opens the next frame. */
     tt_buffer next;
@@ -105,7 +108,8 @@ tt_status tt_stream_end_record(tt_peer *peer, size_t start, tt_error *error) {
     begin_frame(peer, &next, TT_FRAME_RUN, 0);
     tt_buffer_append(&next, run->bytes + start, record_bytes);
     run->n_bytes = start;
-    tt_status status = next.failed ? tt_fail(error, TT_ERR_MEMORY, "no memory to queue a command for %s", peer->id) : close_run(peer, error);
+    tt_status status =
+        next.failed ? tt_fail(error, TT_ERR_MEMORY, "no memory to queue a command for %s", peer->id) : close_run(peer, error);
     if (status != TT_OK) {
       tt_buffer_release(&next);
       return status;
@@ -116,27 +120,31 @@ tt_status tt_stream_end_record(tt_peer *peer, size_t start, tt_error *error) {
   return TT_OK;
 }
 
-tt_status tt_stream_send_control(tt_peer *peer, const tt_control *control, tt_error *error) {
-  TT_TRY(tt_peer_greet(peer, error));
-  TT_TRY(check_queue(peer, error));
-  TT_TRY(close_run(peer, error));
+/* Queues one message, or one part of an answer that is too long for one. */
+static tt_status queue_part(tt_peer *peer, const tt_control *control, tt_control_position *position, bool *is_last,
+                            tt_error *error) {
   tt_outgoing *outgoing = tt_alloc(1, sizeof *outgoing);
   if (outgoing == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory to queue a message for %s", peer->id);
   tt_buffer_init(&outgoing->frame);
   tt_buffer_init(&outgoing->metadata);
   begin_frame(peer, &outgoing->frame, TT_FRAME_CONTROL, 0);
-  tt_status status = tt_control_write(&outgoing->frame, control, error);
-  if (status == TT_OK && outgoing->frame.failed) status = tt_fail(error, TT_ERR_MEMORY, "no memory to queue a message for %s", peer->id);
-  if (status == TT_OK && outgoing->frame.n_bytes > TT_MAX_FRAME_BYTES) {
-    status = tt_fail(error, TT_ERR_FULL, "a message of %zu bytes does not fit in a frame of %d; ask for less at once", outgoing->frame.n_bytes,
-                     TT_MAX_FRAME_BYTES);
-  }
+  tt_status status =
+      tt_control_write_part(&outgoing->frame, control, TT_MAX_FRAME_BYTES - prelude_room(peer), position, is_last, error);
   if (status != TT_OK) {
     release_outgoing(outgoing);
     return status;
   }
   append(peer, outgoing);
   tt_stream_mark(peer);
+  return TT_OK;
+}
+
+tt_status tt_stream_send_control(tt_peer *peer, const tt_control *control, tt_error *error) {
+  TT_TRY(tt_peer_greet(peer, error));
+  TT_TRY(check_queue(peer, error));
+  TT_TRY(close_run(peer, error));
+  tt_control_position position = {0};
+  for (bool is_last = false; !is_last;) TT_TRY(queue_part(peer, control, &position, &is_last, error));
   return TT_OK;
 }
 
@@ -153,9 +161,11 @@ tt_status tt_stream_send_tensor(tt_peer *peer, tt_tensor *tensor, const tt_data_
   tt_status status = TT_OK;
   if (metadata != NULL && !tt_metadata_is_empty(metadata)) {
     status = tt_metadata_write(&outgoing->metadata, metadata, error);
-    if (status == TT_OK && outgoing->metadata.failed) status = tt_fail(error, TT_ERR_MEMORY, "no memory to queue a tensor for %s", peer->id);
+    if (status == TT_OK && outgoing->metadata.failed)
+      status = tt_fail(error, TT_ERR_MEMORY, "no memory to queue a tensor for %s", peer->id);
     if (status == TT_OK && outgoing->metadata.n_bytes > TT_MAX_FRAME_BYTES / 2) {
-      status = tt_fail(error, TT_ERR_ARGUMENT, "tags and description of %zu bytes are too long to travel with a tensor", outgoing->metadata.n_bytes);
+      status = tt_fail(error, TT_ERR_ARGUMENT, "tags and description of %zu bytes are too long to travel with a tensor",
+                       outgoing->metadata.n_bytes);
     }
   }
   if (status == TT_OK) {
@@ -174,7 +184,9 @@ tt_status tt_stream_send_tensor(tt_peer *peer, tt_tensor *tensor, const tt_data_
 }
 
 /* Whether a frame of that many bytes may leave now. */
-static bool has_credit(const tt_peer *peer, size_t n_bytes) { return peer->is_greeted && n_bytes <= peer->out_limit - peer->out_bytes; }
+static bool has_credit(const tt_peer *peer, size_t n_bytes) {
+  return peer->is_greeted && n_bytes <= peer->out_limit - peer->out_bytes;
+}
 
 static void leave(tt_peer *peer, uint8_t *frame, size_t n_bytes) {
   peer->out_sequence++;
@@ -198,8 +210,10 @@ static bool send_piece(tt_peer *peer, tt_outgoing *outgoing) {
   tt_buffer_clear(frame);
   if (!tt_buffer_reserve(frame, TT_MAX_FRAME_BYTES)) return false;
   begin_frame(peer, frame, TT_FRAME_DATA, outgoing->is_begun ? TT_FLAG_CONTINUES : 0);
-  if (outgoing->is_begun) tt_buffer_u64(frame, outgoing->header.transfer);
-  else tt_data_header_write(frame, &outgoing->header);
+  if (outgoing->is_begun)
+    tt_buffer_u64(frame, outgoing->header.transfer);
+  else
+    tt_data_header_write(frame, &outgoing->header);
   if (n_elements > 0) {
     tt_buffer_append(frame, (const uint8_t *)tt_tensor_data(outgoing->tensor) + outgoing->n_sent, n_elements);
   }
@@ -232,15 +246,16 @@ void tt_stream_flush(tt_peer *peer) {
 
 tt_status tt_stream_accept(tt_peer *peer, const tt_prelude *prelude, tt_error *error) {
   if (peer->in_stream == 0 || prelude->stream != peer->in_stream) {
-    return tt_fail(error, TT_ERR_PROTOCOL, "a frame of stream %" PRIu32 " from %s, which has not announced it; say HELLO first", prelude->stream,
-                   peer->id);
+    return tt_fail(error, TT_ERR_PROTOCOL, "a frame of stream %" PRIu32 " from %s, which has not announced it; say HELLO first",
+                   prelude->stream, peer->id);
   }
   if (prelude->sequence != peer->in_sequence + 1) {
     return tt_fail(error, TT_ERR_PROTOCOL, "frame %" PRIu64 " from %s where %" PRIu64 " was next", prelude->sequence, peer->id,
                    peer->in_sequence + 1);
   }
   if (prelude->length > peer->in_limit - peer->in_bytes) {
-    return tt_fail(error, TT_ERR_PROTOCOL, "%s sent more than the credit it was given (%" PRIu64 " bytes)", peer->id, peer->in_limit);
+    return tt_fail(error, TT_ERR_PROTOCOL, "%s sent more than the credit it was given (%" PRIu64 " bytes)", peer->id,
+                   peer->in_limit);
   }
   peer->in_sequence = prelude->sequence;
   peer->in_bytes += prelude->length;

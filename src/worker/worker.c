@@ -32,7 +32,7 @@ tt_worker *tt_worker_new(const tt_worker_options *options, tt_error *error) {
   worker->want_flush = options->want_flush;
   worker->event_mask = UINT32_MAX;
   tt_status status = worker->id == NULL || worker->kind == NULL ? tt_fail(error, TT_ERR_MEMORY, "no memory for a worker")
-                                                                 : tt_hook_init(&worker->hook, worker->id, error);
+                                                                : tt_hook_init(&worker->hook, worker->id, error);
   if (status == TT_OK) return worker;
   tt_worker_free(worker);
   return NULL;
@@ -112,7 +112,8 @@ void tt_worker_tick(tt_worker *worker) {
   }
   cursor = 0;
   for (tt_peer *peer; (peer = tt_worker_next_peer(worker, &cursor)) != NULL;) {
-    if (peer->is_present || peer->n_objects > 0 || peer->location.refs > 1 || now_ms - peer->left_at_ms < worker->grace_ms) continue;
+    if (peer->is_present || peer->n_objects > 0 || peer->location.refs > 1 || now_ms - peer->left_at_ms < worker->grace_ms)
+      continue;
     tt_name_map_remove(&worker->peers, peer->id, strlen(peer->id));
     tt_location_unref(&peer->location);
   }
@@ -144,8 +145,8 @@ void tt_wire_error_fill(tt_worker *worker, tt_wire_error *wire, const tt_error *
 
 tt_peer *tt_worker_find_peer(tt_worker *worker, tt_name id) { return tt_name_map_get(&worker->peers, id.bytes, id.n_bytes); }
 
-static tt_status call_there(tt_location *location, const tt_op *op, const tt_value *args, size_t n_args, const uint64_t *results,
-                            size_t n_results, tt_error *error) {
+static tt_status call_there(tt_location *location, const tt_op *op, const tt_value *args, size_t n_args,
+                            const uint64_t *results, size_t n_results, tt_error *error) {
   tt_peer *peer = (tt_peer *)(void *)location;
   tt_peer *through = peer->via != NULL ? peer->via : peer;
   if (peer->via != NULL && !peer->is_present) return tt_fail(error, TT_ERR_CONNECTION, "%s is not connected", peer->id);
@@ -200,8 +201,8 @@ tt_peer *tt_worker_get_worker(tt_worker *worker, const char *id, tt_error *error
     if (!other->is_present) continue;
     n_bytes += (size_t)snprintf(known + n_bytes, sizeof known - n_bytes, "%s%s", n_bytes == 0 ? "" : ", ", other->id);
   }
-  tt_fail(error, TT_ERR_UNKNOWN_WORKER, "%s knows no worker %.64s%s; here now: %s", worker->id, id, peer != NULL ? " any more (it has left)" : "",
-          known[0] == '\0' ? "nobody" : known);
+  tt_fail(error, TT_ERR_UNKNOWN_WORKER, "%s knows no worker %.64s%s; here now: %s", worker->id, id,
+          peer != NULL ? " any more (it has left)" : "", known[0] == '\0' ? "nobody" : known);
   return NULL;
 }
 
@@ -241,16 +242,21 @@ tt_node *tt_worker_create_pointer(tt_worker *worker, tt_peer *peer, uint64_t id,
 
 /* ---- the store ---- */
 
-tt_status tt_worker_keep_object(tt_worker *worker, uint64_t id, tt_node *head, tt_peer *owner, tt_object **object, tt_error *error) {
+tt_status tt_worker_keep_object(tt_worker *worker, uint64_t id, tt_node *head, tt_peer *owner, tt_object **object,
+                                tt_error *error) {
   if (worker->is_storeless && owner != NULL) {
-    return tt_fail(error, TT_ERR_POLICY, "%s keeps no objects of others: it is the page of a worker; send to that worker", worker->id);
+    return tt_fail(error, TT_ERR_POLICY, "%s keeps no objects of others: it is the page of a worker; send to that worker",
+                   worker->id);
   }
   tt_object *made;
   TT_TRY(tt_store_add(&worker->store, id, head, owner, &made, error));
   if (owner != NULL) owner->n_objects++;
   if (object != NULL) *object = made;
   if (tt_worker_hears(worker, TT_EVENT_OBJECT_ADDED)) {
-    tt_worker_tell(worker, &(tt_event){.type = TT_EVENT_OBJECT_ADDED, .peer = owner == NULL ? "" : owner->id, .object = id, .meta = tt_node_meta(head)});
+    tt_worker_tell(worker, &(tt_event){.type = TT_EVENT_OBJECT_ADDED,
+                                       .peer = owner == NULL ? "" : owner->id,
+                                       .object = id,
+                                       .meta = tt_node_meta(head)});
   }
   return TT_OK;
 }
@@ -260,11 +266,12 @@ void tt_worker_forget_object(tt_worker *worker, tt_object *object, const char *w
   uint64_t id = object->id;
   tt_store_remove(&worker->store, object);
   if (owner != NULL) owner->n_objects--;
-  tt_worker_tell(worker, &(tt_event){.type = TT_EVENT_OBJECT_REMOVED, .peer = owner == NULL ? "" : owner->id, .object = id, .text = why});
+  tt_worker_tell(
+      worker, &(tt_event){.type = TT_EVENT_OBJECT_REMOVED, .peer = owner == NULL ? "" : owner->id, .object = id, .text = why});
 }
 
-tt_status tt_worker_set_object(tt_worker *worker, tt_node *head, uint64_t id, tt_policy policy, const tt_metadata *metadata, uint64_t *id_out,
-                               tt_error *error) {
+tt_status tt_worker_set_object(tt_worker *worker, tt_node *head, uint64_t id, tt_policy policy, const tt_metadata *metadata,
+                               uint64_t *id_out, tt_error *error) {
   if (id == 0) id = tt_random_id();
   tt_metadata copy = {0};
   if (metadata != NULL) TT_TRY(tt_metadata_copy(&copy, metadata, error));

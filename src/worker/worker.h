@@ -31,8 +31,8 @@ typedef struct tt_link tt_link; /* a connection that a transport has attached */
 /* ---- what a worker tells its host: the core reports, it does not print ---- */
 
 typedef enum tt_event_type {
-  TT_EVENT_LINK_OPEN,      /* the other end has answered: a relay (peer "") or a worker */
-  TT_EVENT_LINK_CLOSED,    /* text: why */
+  TT_EVENT_LINK_OPEN,   /* the other end has answered: a relay (peer "") or a worker */
+  TT_EVENT_LINK_CLOSED, /* text: why */
   TT_EVENT_PEER_JOINED,
   TT_EVENT_PEER_LEFT,      /* text: why */
   TT_EVENT_OBJECT_ADDED,   /* object, peer that sent it or whose command made it ("" for oneself), meta */
@@ -44,26 +44,26 @@ typedef enum tt_event_type {
 
 typedef struct tt_event {
   tt_event_type type;
-  const char *peer;         /* never NULL */
-  const char *text;         /* never NULL */
+  const char *peer; /* never NULL */
+  const char *text; /* never NULL */
   uint64_t object;
-  const tt_meta *meta;      /* or NULL */
+  const tt_meta *meta; /* or NULL */
   const uint64_t *ids;
   size_t n_operands;
   size_t n_results;
   const tt_wire_error *error; /* or NULL; LINK_CLOSED has it when the other end refused us */
   const void *transport;      /* LINK_*: whose link it is, as given to tt_worker_attach; else NULL */
-  bool is_ours;             /* FAILURE: of a command that we sent, not one that ran here */
+  bool is_ours;               /* FAILURE: of a command that we sent, not one that ran here */
 } tt_event;
 
 typedef struct tt_worker_options {
-  const char *id;             /* 1 to 64 bytes */
-  const char *kind;           /* "browser", "node", "native", "page": what whoami answers */
-  uint64_t max_store_bytes;   /* 0: 1 GiB */
-  size_t max_objects;         /* 0: 1,000,000 */
-  int64_t grace_ms;           /* 0: 60,000 */
-  bool is_storeless;          /* objects of others are refused: a page that has its store in another thread */
-  void *host;                 /* passed to the two callbacks */
+  const char *id;           /* 1 to 64 bytes */
+  const char *kind;         /* "browser", "node", "native", "page": what whoami answers */
+  uint64_t max_store_bytes; /* 0: 1 GiB */
+  size_t max_objects;       /* 0: 1,000,000 */
+  int64_t grace_ms;         /* 0: 60,000 */
+  bool is_storeless;        /* objects of others are refused: a page that has its store in another thread */
+  void *host;               /* passed to the two callbacks */
   void (*on_event)(void *host, tt_worker *worker, const tt_event *event); /* may be NULL; must not call back into the worker */
   void (*want_flush)(void *host, tt_worker *worker); /* called once when something waits for tt_worker_flush; may be NULL */
 } tt_worker_options;
@@ -99,8 +99,9 @@ typedef struct tt_link_ops {
 } tt_link_ops;
 
 enum {
-  TT_LINK_INITIATES = 1,  /* this end says HELLO first (who connected) */
-  TT_LINK_CONTROLLER = 2, /* the other end is this worker's own page: it may do whatever the worker itself may (SEND, PULL, all objects) */
+  TT_LINK_INITIATES = 1, /* this end says HELLO first (who connected) */
+  TT_LINK_CONTROLLER =
+      2, /* the other end is this worker's own page: it may do whatever the worker itself may (SEND, PULL, all objects) */
 };
 
 /* NULL: TT_ERR_MEMORY. The link is owned by the worker until tt_link_closed or ops->close. May send at once. */
@@ -135,7 +136,8 @@ tt_peer *tt_peer_of_location(tt_location *location);
 
 /* Registers a head under `id` (0: a random one, answered). The store takes one more reference. policy: what others may. Metadata may be NULL, is copied.
  * Errors: TT_ERR_DUPLICATE, TT_ERR_FULL, TT_ERR_MEMORY. */
-tt_status tt_worker_set_object(tt_worker *worker, tt_node *head, uint64_t id, tt_policy policy, const tt_metadata *metadata, uint64_t *id_out, tt_error *error);
+tt_status tt_worker_set_object(tt_worker *worker, tt_node *head, uint64_t id, tt_policy policy, const tt_metadata *metadata,
+                               uint64_t *id_out, tt_error *error);
 /* Borrowed. NULL: TT_ERR_UNKNOWN_OBJECT naming id and worker, or the failure that made it. */
 tt_node *tt_worker_get_object(tt_worker *worker, uint64_t id, tt_error *error);
 tt_status tt_worker_remove_object(tt_worker *worker, uint64_t id, tt_error *error);
@@ -162,16 +164,20 @@ typedef void tt_answer_fn(void *context, const tt_answer *answer);
  * A head that is a pointer to the page's own worker is sent from there.
  * Errors at once: TT_ERR_STATE (a pointer already, in transit), TT_ERR_CONNECTION, TT_ERR_FULL. *request (may be NULL) names it for tt_worker_cancel.
  */
-tt_status tt_worker_send(tt_worker *worker, tt_node *head, tt_peer *peer, uint64_t id, const tt_metadata *metadata, tt_answer_fn *done, void *context,
-                         uint64_t *request, tt_error *error);
+tt_status tt_worker_send(tt_worker *worker, tt_node *head, tt_peer *peer, uint64_t id, const tt_metadata *metadata,
+                         tt_answer_fn *done, void *context, uint64_t *request, tt_error *error);
 /* Brings back what `head` points to; the answer comes when head is local again. A pointer that owns its object takes it, one that borrows copies it. */
-tt_status tt_worker_get(tt_worker *worker, tt_node *head, tt_answer_fn *done, void *context, uint64_t *request, tt_error *error);
+tt_status tt_worker_get(tt_worker *worker, tt_node *head, tt_answer_fn *done, void *context, uint64_t *request,
+                        tt_error *error);
 /* A copy of what a pointer points to; answers the tensor, head stays as it is. */
-tt_status tt_worker_fetch(tt_worker *worker, tt_node *head, tt_answer_fn *done, void *context, uint64_t *request, tt_error *error);
+tt_status tt_worker_fetch(tt_worker *worker, tt_node *head, tt_answer_fn *done, void *context, uint64_t *request,
+                          tt_error *error);
 /* Asks a peer (query->form is QUERY, its request is set here); answers the control. */
-tt_status tt_worker_query(tt_worker *worker, tt_peer *peer, tt_control *query, tt_answer_fn *done, void *context, uint64_t *request, tt_error *error);
+tt_status tt_worker_query(tt_worker *worker, tt_peer *peer, tt_control *query, tt_answer_fn *done, void *context,
+                          uint64_t *request, tt_error *error);
 /* Answers when the peer has done all that was sent to it before. */
-tt_status tt_worker_sync(tt_worker *worker, tt_peer *peer, tt_answer_fn *done, void *context, uint64_t *request, tt_error *error);
+tt_status tt_worker_sync(tt_worker *worker, tt_peer *peer, tt_answer_fn *done, void *context, uint64_t *request,
+                         tt_error *error);
 /* Gives up waiting: the answer is TT_ERR_ABORTED, at once. Nothing is lost: what was to come stays where it is. */
 void tt_worker_cancel(tt_worker *worker, uint64_t request);
 
