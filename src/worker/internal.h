@@ -67,8 +67,10 @@ struct tt_link {
   unsigned flags;
   bool is_relay;
   bool is_open;
-  uint32_t hello_stream; /* what our first HELLO named: the stream to the worker at the other end, if it is one */
-  tt_peer *direct;       /* the worker at the other end; NULL for a relay or before its HELLO */
+  uint32_t hello_stream;        /* what our first HELLO named: the stream to the worker at the other end, if it is one */
+  tt_peer *direct;              /* the worker at the other end; NULL for a relay or before its HELLO */
+  tt_peer *expected;            /* who has to be at the other end; NULL: anybody, or it has said HELLO */
+  const tt_wire_error *refusal; /* while the link is closed for that reason; borrowed */
 };
 
 struct tt_peer {
@@ -78,6 +80,7 @@ struct tt_peer {
   tt_link *link; /* NULL when it is not here */
   tt_peer *via;  /* commands for it go through this one; NULL when it is reached itself */
   bool is_present;
+  bool is_expected; /* present only because tt_worker_expect says so: its HELLO has not come */
   int64_t left_at_ms;
   size_t n_objects; /* that it owns here */
 

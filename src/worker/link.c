@@ -84,8 +84,11 @@ static void end_link(tt_link *link, const char *reason) {
   for (tt_peer *peer; (peer = tt_name_map_next(&worker->peers, &cursor, NULL)) != NULL;) {
     if (peer->link == link) tt_peer_lost(peer, reason);
   }
-  tt_worker_tell(
-      worker, &(tt_event){.type = TT_EVENT_LINK_CLOSED, .peer = link->direct == NULL ? "" : link->direct->id, .text = reason});
+  tt_worker_tell(worker, &(tt_event){.type = TT_EVENT_LINK_CLOSED,
+                                     .peer = link->direct == NULL ? "" : link->direct->id,
+                                     .text = reason,
+                                     .error = link->refusal,
+                                     .transport = link->transport});
   if (worker->n_receiving == 0) free_dead_links(worker);
 }
 
@@ -112,6 +115,23 @@ tt_link *tt_worker_attach(tt_worker *worker, const tt_link_ops *ops, void *trans
   return link;
 }
 
+tt_peer *tt_worker_expect(tt_worker *worker, tt_link *link, const char *id, tt_error *error) {
+  tt_name name = tt_name_of(id);
+  if (tt_worker_id_check(name, error) != TT_OK) return NULL;
+  const tt_peer *known = tt_worker_find_peer(worker, name);
+  if ((known != NULL && known->is_present) || tt_name_equal(name, tt_name_of(worker->id))) {
+    tt_fail(error, TT_ERR_DUPLICATE, "%s knows a worker %s already", worker->id, id);
+    return NULL;
+  }
+  tt_peer *peer = tt_worker_make_peer(worker, name, error);
+  if (peer == NULL) return NULL;
+  link->expected = peer;
+  peer->is_present = peer->is_expected = true;
+  peer->link = link;
+  if (link->flags & TT_LINK_INITIATES) peer->out_stream = link->hello_stream;
+  return peer;
+}
+
 void tt_link_closed(tt_link *link, const char *reason) { end_link(link, reason); }
 
 static void close_link(tt_link *link, const char *reason) {
@@ -131,6 +151,7 @@ void tt_link_refuse(tt_link *link, tt_status status, uint8_t refused_type, tt_na
   const char *who = link->direct == NULL ? "" : link->direct->id;
   tt_worker_tell(worker, &(tt_event){.type = TT_EVENT_REFUSED, .peer = who, .error = &refusal});
   if (link->ops != NULL) say_refused(link, (tt_name){.bytes = ""}, status, refused_type, id, reason, true);
+  link->refusal = &refusal;
   close_link(link, reason);
 }
 
@@ -200,8 +221,8 @@ void tt_peer_reset(tt_peer *peer, tt_status status, const char *reason) {
 }
 
 void tt_peer_lost(tt_peer *peer, const char *reason) {
-  bool was_present = peer->is_present;
-  peer->is_present = false;
+  bool was_present = peer->is_present && !peer->is_expected;
+  peer->is_present = peer->is_expected = false;
   peer->link = NULL;
   peer->left_at_ms = tt_clock_ms();
   tt_peer_reset(peer, TT_ERR_CONNECTION, reason);
@@ -223,8 +244,9 @@ void tt_peer_break(tt_peer *peer, const tt_error *error) {
 }
 
 static void peer_is_here(tt_peer *peer, tt_link *link) {
-  bool was_present = peer->is_present;
+  bool was_present = peer->is_present && !peer->is_expected;
   peer->is_present = true;
+  peer->is_expected = false;
   peer->link = link;
   if (!was_present) tt_worker_tell(peer->worker, &(tt_event){.type = TT_EVENT_PEER_JOINED, .peer = peer->id});
 }
@@ -267,6 +289,9 @@ static tt_status read_hello(tt_link *link, const tt_prelude *prelude, const tt_h
   if (tt_name_equal(prelude->source, tt_name_of(worker->id))) {
     return tt_fail(error, TT_ERR_DUPLICATE, "%s is this worker's own id; choose another", worker->id);
   }
+  if (link->expected != NULL && !tt_name_equal(prelude->source, tt_name_of(link->expected->id))) {
+    return tt_fail(error, TT_ERR_ARGUMENT, "the worker there is %s, where %s was expected", hello->id, link->expected->id);
+  }
   tt_peer *peer = tt_worker_make_peer(worker, prelude->source, error);
   if (peer == NULL) return TT_ERR_MEMORY;
   if (peer->is_present && (peer->link != link || peer->via != NULL)) {
@@ -298,6 +323,7 @@ static void take_hello(tt_link *link, const tt_prelude *prelude, const uint8_t *
   }
   if (!link->is_relay && link->direct == NULL) {
     link->direct = peer;
+    link->expected = NULL;
     if (link->flags & TT_LINK_INITIATES) peer->out_stream = link->hello_stream;
   }
   peer->is_greeted = true;
@@ -305,7 +331,9 @@ static void take_hello(tt_link *link, const tt_prelude *prelude, const uint8_t *
   peer_is_here(peer, link);
   if (!link->is_open) {
     link->is_open = true;
-    tt_worker_tell(worker, &(tt_event){.type = TT_EVENT_LINK_OPEN, .peer = peer->id, .text = link->ops->name});
+    tt_worker_tell(
+        worker,
+        &(tt_event){.type = TT_EVENT_LINK_OPEN, .peer = peer->id, .text = link->ops->name, .transport = link->transport});
   }
   if (prelude->flags & TT_FLAG_WANTS_ANSWER) {
     if (peer->out_stream == 0) peer->out_stream = new_stream();
@@ -328,11 +356,18 @@ static void take_presence(tt_link *link, const tt_prelude *prelude, const uint8_
     refuse_sender(link, prelude, TT_ERR_PROTOCOL, "only a relay tells who is there");
     return;
   }
+  if (prelude->type == TT_FRAME_WELCOME && link->expected != NULL) {
+    tt_error error;
+    tt_fail(&error, TT_ERR_ARGUMENT, "a relay answers there, where the worker %s was expected", link->expected->id);
+    tt_link_refuse(link, error.status, prelude->type, prelude->source, error.message);
+    return;
+  }
   if (prelude->type == TT_FRAME_WELCOME && link->direct == NULL) {
     link->is_relay = true;
     if (!link->is_open) {
       link->is_open = true;
-      tt_worker_tell(worker, &(tt_event){.type = TT_EVENT_LINK_OPEN, .peer = "", .text = link->ops->name});
+      tt_worker_tell(
+          worker, &(tt_event){.type = TT_EVENT_LINK_OPEN, .peer = "", .text = link->ops->name, .transport = link->transport});
     }
   }
   if (!link->is_relay) {
@@ -381,6 +416,7 @@ static void take_refused(tt_link *link, const tt_prelude *prelude, const uint8_t
   tt_worker_tell(worker, &(tt_event){.type = TT_EVENT_REFUSED, .peer = from == NULL ? "" : from->id, .error = &wire});
   bool is_from_relay = prelude->source.n_bytes == 0 && link->direct == NULL;
   if ((prelude->flags & TT_FLAG_CLOSES) && (is_from_relay || !link->is_relay)) {
+    link->refusal = &wire;
     close_link(link, told.message);
   } else if (refusal.status == TT_ERR_UNKNOWN_WORKER && is_from_relay) {
     tt_peer *peer = tt_worker_find_peer(worker, refusal.id);
