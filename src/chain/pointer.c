@@ -80,53 +80,54 @@ static tt_status find_place(void *context, tt_node *node, tt_error *error) {
   return TT_OK;
 }
 
-static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, tt_error *error) {
-  (void)kind;
-  const tt_op *op = call->op;
+tt_status tt_pointer_call(tt_location *location, const tt_op *op, const tt_value *args, const uint64_t *result_ids,
+                          size_t n_result_ids, tt_node **results, size_t *n_results_out, tt_error *error) {
   if (!(op->flags & TT_OP_REMOTE)) {
     return tt_fail(error, TT_ERR_UNKNOWN_OP, "%s cannot be called on a pointer: it is not on the list of remote ops", op->name);
   }
-  tt_operands_place place = {.hook = hook, .op = op};
-  TT_TRY(tt_call_visit(call, find_place, &place, error));
-  TT_TRY(tt_call_visit(call, check_place, &place, error));
-
-  bool in_place = (op->flags & TT_OP_INPLACE) != 0;
   tt_meta metas[TT_MAX_RESULTS];
   size_t n_results = 0;
-  TT_TRY(op->infer(op, call->args, metas, &n_results, error));
-  if (in_place) {
-    TT_TRY(tt_op_check_inplace(op, call->args, &metas[0], error));
-    TT_TRY(place.location->ops->call(place.location, op, call->args, op->n_params, NULL, 0, error));
-    call->results[0] = tt_node_ref((tt_node *)(void *)call->args[0].as.operand);
-    call->n_results = 1;
+  TT_TRY(op->infer(op, args, metas, &n_results, error));
+  if (op->flags & TT_OP_INPLACE) {
+    TT_TRY(tt_op_check_inplace(op, args, &metas[0], error));
+    TT_TRY(location->ops->call(location, op, args, op->n_params, NULL, 0, error));
+    results[0] = tt_node_ref((tt_node *)(void *)args[0].as.operand);
+    *n_results_out = 1;
     return TT_OK;
   }
-  if (call->result_ids != NULL && call->n_result_ids != n_results) {
-    return tt_fail(error, TT_ERR_ARGUMENT, "%s: %zu result ids were given, but it has %zu results", op->name,
-                   call->n_result_ids, n_results);
+  if (result_ids != NULL && n_result_ids != n_results) {
+    return tt_fail(error, TT_ERR_ARGUMENT, "%s: %zu result ids were given, but it has %zu results", op->name, n_result_ids,
+                   n_results);
   }
   uint64_t ids[TT_MAX_RESULTS];
   size_t n_made = 0;
   tt_status status = TT_OK;
   for (; n_made < n_results; n_made++) {
-    ids[n_made] = call->result_ids != NULL ? call->result_ids[n_made] : tt_random_id();
+    ids[n_made] = result_ids != NULL ? result_ids[n_made] : tt_random_id();
     /* Owned only once the command is queued: until then there is nothing to free there. */
-    call->results[n_made] = tt_pointer_new(place.location, ids[n_made], &metas[n_made], false, error);
-    if (call->results[n_made] == NULL) {
+    results[n_made] = tt_pointer_new(location, ids[n_made], &metas[n_made], false, error);
+    if (results[n_made] == NULL) {
       status = TT_ERR_MEMORY;
       break;
     }
   }
-  if (status == TT_OK) {
-    status = place.location->ops->call(place.location, op, call->args, op->n_params, ids, n_results, error);
-  }
+  if (status == TT_OK) status = location->ops->call(location, op, args, op->n_params, ids, n_results, error);
   if (status != TT_OK) {
-    for (size_t i = 0; i < n_made; i++) tt_node_unref(call->results[i]);
+    for (size_t i = 0; i < n_made; i++) tt_node_unref(results[i]);
     return status;
   }
-  for (size_t i = 0; i < n_made; i++) ((tt_pointer *)call->results[i])->owns = true;
-  call->n_results = n_results;
+  for (size_t i = 0; i < n_made; i++) ((tt_pointer *)results[i])->owns = true;
+  *n_results_out = n_results;
   return TT_OK;
+}
+
+static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, tt_error *error) {
+  (void)kind;
+  tt_operands_place place = {.hook = hook, .op = call->op};
+  TT_TRY(tt_call_visit(call, find_place, &place, error));
+  TT_TRY(tt_call_visit(call, check_place, &place, error));
+  return tt_pointer_call(place.location, call->op, call->args, call->result_ids, call->n_result_ids, call->results,
+                         &call->n_results, error);
 }
 
 const tt_kind tt_kind_pointer = {

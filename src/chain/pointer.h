@@ -40,6 +40,13 @@ uint64_t tt_pointer_id(const tt_node *node);
 bool tt_pointer_owns(const tt_node *node);
 void tt_pointer_disown(tt_node *node); /* the object is no longer ours to free: it was taken, or is gone */
 void tt_pointer_own(tt_node *node);
+/*
+ * Queues a call whose arguments are bound and whose operands, if it has any, are pointers at `location`; answers new references
+ * to pointers to its results (for an in-place op: to its first argument). result_ids: the ids they take, NULL for any.
+ * Errors: TT_ERR_UNKNOWN_OP (it is not remote), TT_ERR_ARGUMENT (not as many ids as results), those of infer and of the location.
+ */
+tt_status tt_pointer_call(tt_location *location, const tt_op *op, const tt_value *args, const uint64_t *result_ids,
+                          size_t n_result_ids, tt_node **results, size_t *n_results, tt_error *error);
 uint64_t tt_pointer_operand_id(const tt_operand *operand); /* for tt_run_write_call */
 
 #endif
