@@ -77,7 +77,7 @@ static uint8_t *store_value(uint8_t *at, const tt_value *value, tt_operand_id_fn
   return at;
 }
 
-enum { CALL_HEAD_BYTES = 6 };
+enum { CALL_HEAD_BYTES = 6, MAX_FREED = 4096 /* in one record, so that a frame has room for several */ };
 
 void tt_run_write_call(tt_buffer *run, uint16_t op, const tt_value *args, size_t n_args, tt_operand_id_fn *id_of,
                        const uint64_t *results, size_t n_results) {
@@ -97,7 +97,7 @@ void tt_run_write_call(tt_buffer *run, uint16_t op, const tt_value *args, size_t
 
 void tt_run_write_free(tt_buffer *run, const uint64_t *ids, size_t n_ids) {
   while (n_ids != 0) {
-    const size_t n = n_ids < UINT16_MAX ? n_ids : UINT16_MAX;
+    const size_t n = n_ids < MAX_FREED ? n_ids : MAX_FREED;
     uint8_t *at = tt_buffer_extend(run, 4 + 8 * n);
     if (at == NULL) return;
     at[0] = TT_RECORD_FREE;

@@ -58,7 +58,7 @@ typedef struct tt_record {
 typedef uint64_t tt_operand_id_fn(const tt_operand *operand);
 void tt_run_write_call(tt_buffer *run, uint16_t op, const tt_value *args, size_t n_args, tt_operand_id_fn *id_of,
                        const uint64_t *results, size_t n_results);
-void tt_run_write_free(tt_buffer *run, const uint64_t *ids, size_t n_ids); /* splits above 65,535 */
+void tt_run_write_free(tt_buffer *run, const uint64_t *ids, size_t n_ids); /* a record for every 4,096 */
 void tt_run_write_fetch(tt_buffer *run, uint8_t flags, uint64_t request, uint64_t object);
 void tt_run_write_send(tt_buffer *run, uint64_t request, uint64_t object, uint64_t object_there, tt_name worker);
 void tt_run_write_pull(tt_buffer *run, uint64_t request, uint64_t object);

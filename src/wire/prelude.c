@@ -107,6 +107,18 @@ tt_status tt_name_read(tt_reader *reader, tt_name *name, tt_error *error) {
   return TT_OK;
 }
 
+tt_status tt_name_read_alone(const uint8_t *payload, size_t n_bytes, tt_name *name, tt_error *error) {
+  tt_reader reader = tt_reader_of(payload, n_bytes);
+  tt_name read;
+  TT_TRY(tt_name_read(&reader, &read, error));
+  if (tt_reader_left(&reader) != 0) {
+    return tt_fail(error, TT_ERR_PROTOCOL, "%zu bytes stand behind the worker id \"%.*s\", which has the payload for itself",
+                   tt_reader_left(&reader), read.n_bytes, read.bytes);
+  }
+  *name = read;
+  return TT_OK;
+}
+
 size_t tt_prelude_bytes(size_t source_bytes, size_t destination_bytes) {
   return (TT_PRELUDE_FIXED_BYTES + source_bytes + destination_bytes + 7) & ~(size_t)7;
 }

@@ -89,11 +89,12 @@ tt_status tt_prelude_read(const uint8_t *frame, size_t n_bytes, tt_prelude *prel
 tt_status tt_prelude_peek_length(const uint8_t *bytes, size_t n_bytes, size_t *frame_bytes, tt_error *error);
 
 /*
- * u8 bytes, id: as ids stand in payloads. JOINED and LEFT have one, WELCOME one after the other up to its end. Reading borrows from the
- * reader's bytes. Errors: TT_ERR_PROTOCOL (cut short, not a worker id).
+ * u8 bytes, id: as ids stand in payloads. WELCOME has one after the other up to its end; JOINED and LEFT have one and nothing else
+ * (tt_name_read_alone). Reading borrows from the bytes. Errors: TT_ERR_PROTOCOL (cut short, not a worker id, something behind it).
  */
 void tt_name_write(tt_buffer *payload, tt_name name);
 tt_status tt_name_read(tt_reader *reader, tt_name *name, tt_error *error);
+tt_status tt_name_read_alone(const uint8_t *payload, size_t n_bytes, tt_name *name, tt_error *error);
 
 /* REFUSED's payload; reading borrows from the payload. The id is empty when none is concerned. Errors: TT_ERR_PROTOCOL. */
 typedef struct tt_refusal {
