@@ -56,7 +56,7 @@ static tt_virtual_end *new_end(tt_worker *worker) {
   return end;
 }
 
-tt_status tt_virtual_connect(tt_worker *a, tt_worker *b, tt_error *error) {
+static tt_status connect_ends(tt_worker *a, tt_worker *b, unsigned flags_of_b, tt_error *error) {
   const char *id_a = tt_worker_id(a), *id_b = tt_worker_id(b);
   if (strcmp(id_a, id_b) == 0 || tt_worker_get_worker(a, id_b, NULL) != NULL || tt_worker_get_worker(b, id_a, NULL) != NULL) {
     return tt_fail(error, TT_ERR_DUPLICATE, "%s and %s cannot be connected: the id is taken", id_a, id_b);
@@ -72,13 +72,19 @@ tt_status tt_virtual_connect(tt_worker *a, tt_worker *b, tt_error *error) {
   end_a->next = end_b;
   end_b->next = ends;
   ends = end_a;
-  end_b->link = tt_worker_attach(b, &virtual_ops, end_b, 0, error);
+  end_b->link = tt_worker_attach(b, &virtual_ops, end_b, flags_of_b, error);
   if (end_b->link != NULL) end_a->link = tt_worker_attach(a, &virtual_ops, end_a, TT_LINK_INITIATES, error);
   if (end_a->link != NULL) return TT_OK;
   if (end_b->link != NULL) tt_link_closed(end_b->link, "could not connect");
   unlink_end(end_a);
   unlink_end(end_b);
   return TT_ERR_MEMORY;
+}
+
+tt_status tt_virtual_connect(tt_worker *a, tt_worker *b, tt_error *error) { return connect_ends(a, b, 0, error); }
+
+tt_status tt_virtual_connect_page(tt_worker *page, tt_worker *worker, tt_error *error) {
+  return connect_ends(page, worker, TT_LINK_CONTROLLER, error);
 }
 
 /* Hands over what waits at one end, which may close it. */

@@ -12,6 +12,9 @@
 /* Connects two workers: each knows the other after the next poll. Ends when either is freed. Errors: TT_ERR_DUPLICATE (one knows the other already), TT_ERR_MEMORY. */
 tt_status tt_virtual_connect(tt_worker *a, tt_worker *b, tt_error *error);
 
+/* The same where `page` is the page of `worker`, which does for it what it would do for itself (TT_LINK_CONTROLLER). */
+tt_status tt_virtual_connect_page(tt_worker *page, tt_worker *worker, tt_error *error);
+
 /* Flushes all workers with virtual links and delivers their frames until none is left. True when it delivered anything. */
 bool tt_virtual_poll(void);
 
