@@ -132,6 +132,13 @@ tt_peer *tt_worker_expect(tt_worker *worker, tt_link *link, const char *id, tt_e
   return peer;
 }
 
+void tt_link_ready(tt_link *link) {
+  size_t cursor = 0;
+  for (tt_peer *peer; (peer = tt_name_map_next(&link->worker->peers, &cursor, NULL)) != NULL;) {
+    if (peer->link == link && peer->first != NULL) tt_stream_mark(peer);
+  }
+}
+
 void tt_link_closed(tt_link *link, const char *reason) { end_link(link, reason); }
 
 static void close_link(tt_link *link, const char *reason) {

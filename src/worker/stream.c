@@ -183,9 +183,11 @@ tt_status tt_stream_send_tensor(tt_peer *peer, tt_tensor *tensor, const tt_data_
   return TT_OK;
 }
 
-/* Whether a frame of that many bytes may leave now. */
-static bool has_credit(const tt_peer *peer, size_t n_bytes) {
-  return peer->is_greeted && n_bytes <= peer->out_limit - peer->out_bytes;
+/* Whether a frame of that many bytes may leave now: the peer has given credit for it, and the transport takes it. */
+static bool may_leave(const tt_peer *peer, size_t n_bytes) {
+  if (!peer->is_greeted || n_bytes > peer->out_limit - peer->out_bytes) return false;
+  const tt_link *link = peer->link;
+  return link->ops == NULL || link->ops->room == NULL || n_bytes <= link->ops->room(link->transport);
 }
 
 static void leave(tt_peer *peer, uint8_t *frame, size_t n_bytes) {
@@ -196,7 +198,7 @@ static void leave(tt_peer *peer, uint8_t *frame, size_t n_bytes) {
   tt_link_write(peer->link, frame, n_bytes);
 }
 
-/* Sends the next piece of the tensor in front. False when there is no credit for it, or no memory: it stays queued. */
+/* Sends the next piece of the tensor in front. False when there is no credit or room for it, or no memory: it stays queued. */
 static bool send_piece(tt_peer *peer, tt_outgoing *outgoing) {
   size_t room = prelude_room(peer);
   size_t head = outgoing->is_begun ? sizeof(uint64_t) : tt_data_header_bytes(&outgoing->header);
@@ -204,7 +206,7 @@ static bool send_piece(tt_peer *peer, tt_outgoing *outgoing) {
   uint64_t fits = TT_MAX_FRAME_BYTES - room - head;
   size_t n_elements = (size_t)(left < fits ? left : fits);
   size_t frame_bytes = room + head + n_elements;
-  if (!has_credit(peer, frame_bytes)) return false;
+  if (!may_leave(peer, frame_bytes)) return false;
 
   tt_buffer *frame = &peer->worker->scratch;
   tt_buffer_clear(frame);
@@ -232,7 +234,7 @@ void tt_stream_flush(tt_peer *peer) {
       if (!send_piece(peer, first)) return;
       if (peer->first == first && first->n_sent == first->header.total_bytes) drop_first(peer);
     } else {
-      if (!has_credit(peer, first->frame.n_bytes)) return;
+      if (!may_leave(peer, first->frame.n_bytes)) return;
       /* Taken out before it is sent: a transport that fails resets the peer from within. */
       tt_buffer frame = first->frame;
       peer->n_queued_bytes -= frame.n_bytes;

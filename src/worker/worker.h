@@ -93,6 +93,8 @@ typedef struct tt_link_ops {
   /* Raw send of one frame; the bytes are valid during the call only. The transport queues what it cannot write (bounded by
    * credits) and calls no tt_link_* from within. */
   void (*send)(void *transport, const uint8_t *frame, size_t n_bytes);
+  /* How many bytes more the transport would take now; NULL: any number. Commands and data that find no room wait in their streams, until tt_link_ready. */
+  size_t (*room)(const void *transport);
   /* The worker is done with the link: it makes no more calls on it, and tt_link_* must not be called any more, nor from within. What was sent
    * before should still leave. */
   void (*close)(void *transport, const char *reason);
@@ -114,6 +116,8 @@ tt_link *tt_worker_attach(tt_worker *worker, const tt_link_ops *ops, void *trans
 tt_peer *tt_worker_expect(tt_worker *worker, tt_link *link, const char *id, tt_error *error);
 /* One whole frame has arrived; the bytes are borrowed during the call. May call ops->send and ops->close. */
 void tt_link_receive(tt_link *link, const uint8_t *frame, size_t n_bytes);
+/* There is room again (ops->room): what waits may leave. It does with the next flush. */
+void tt_link_ready(tt_link *link);
 /* The transport has lost the connection: everything open with the peers behind it fails. The link is gone after this. */
 void tt_link_closed(tt_link *link, const char *reason);
 
