@@ -1,0 +1,77 @@
+// Writes web/core/ops.d.ts (the types of the ops, which web/index.d.ts takes in) and web/core/ops.md (the table for readers) from the op table's JSON.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+
+const table = JSON.parse(readFileSync(process.argv[2], 'utf8'));
+
+const typeNames = {
+  Tensor: 'Tensor',
+  'Tensor[]': 'Tensor[]',
+  Scalar: 'Scalar',
+  'Tensor|Scalar': 'Tensor | Scalar',
+  int: 'Int',
+  'int[]': 'Int | Int[]',
+  float: 'number',
+  bool: 'boolean',
+  ScalarType: 'Dtype',
+  str: 'string',
+};
+const reserved = new Set(['default', 'in', 'function', 'with', 'new', 'delete', 'var']);
+
+const typeOf = (param) => typeNames[param.type] + (param.optional ? ' | null' : '');
+const parameter = (param) => `${reserved.has(param.name) ? `${param.name}_` : param.name}${param.has_default || param.optional ? '?' : ''}: ${typeOf(param)}`;
+
+function resultOf(op) {
+  if (op.result === 'list') return 'Tensor[]';
+  if (op.result === 'tuple') return `[${op.result_names.map((name) => `${name}: Tensor`).join(', ')}]`;
+  return 'Tensor';
+}
+
+/** The signature as JavaScript writes it: positional parameters, then the keyword ones as an object. */
+function signature(op, params) {
+  const positional = params.filter((param) => !param.keyword_only).map(parameter);
+  const named = params.filter((param) => param.keyword_only);
+  if (named.length > 0) positional.push(`options?: { ${named.map(parameter).join('; ')} }`);
+  return `${op.name}(${positional.join(', ')}): ${resultOf(op)};`;
+}
+
+const isMethod = (op) => op.params[0]?.type === 'Tensor' && !op.flags.includes('factory') && !op.flags.includes('function');
+const member = (op, params) => `  /** ${op.schema}${op.flags.includes('inplace') ? ' (changes this tensor)' : ''} */\n  ${signature(op, params)}`;
+
+const types = `// Generated from src/ops/ops.def by npm run docs.
+import type { Dtype, Int, Scalar, Tensor } from '../index.js';
+
+/** Every op that is a method of a tensor. */
+export interface TensorOps {
+${table.filter(isMethod).map((op) => member(op, op.params.slice(1))).join('\n')}
+}
+
+/** Every op as a function. */
+export interface Ops {
+${table.filter((op) => !op.flags.includes('inplace')).map((op) => member(op, op.params)).join('\n')}
+}
+`;
+
+const cell = (text) => text.replaceAll('|', '\\|');
+const document = `# Ops
+
+${table.length} ops, generated from src/ops/ops.def. A method may be called on a tensor or a pointer to one; a gradient is what backward() needs.
+
+| op | signature | in PyTorch | agrees to | gradient | remote |
+|---|---|---|---|---|---|
+${table
+  .map((op) => `| ${op.name} | \`${cell(op.schema)}\` | ${op.torch_name} | ${op.tolerance} | ${op.differentiable ? 'yes' : ''} | ${op.flags.includes('remote') ? 'yes' : ''} |`)
+  .join('\n')}
+`;
+
+mkdirSync('web/core', { recursive: true });
+for (const [name, text] of [['ops.d.ts', types], ['ops.md', document]]) {
+  const path = `web/core/${name}`;
+  let old = '';
+  try {
+    old = readFileSync(path, 'utf8');
+  } catch {
+    // The first time there is none.
+  }
+  if (old !== text) writeFileSync(path, text);
+}
+console.log(`docs: ${table.length} ops in web/core/ops.d.ts and web/core/ops.md`);
