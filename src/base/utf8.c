@@ -31,3 +31,10 @@ bool tt_utf8_is_valid(const char *text, size_t n_bytes) {
   }
   return true;
 }
+
+size_t tt_utf8_cut(const char *text, size_t n_bytes) {
+  /* Text that is none has no place to cut at, hence at most the three bytes that may stand behind a lead. */
+  size_t n_back = 0;
+  while (n_back < 3 && n_back < n_bytes && ((uint8_t)text[n_bytes - n_back] & 0xc0) == 0x80) n_back++;
+  return n_bytes - n_back;
+}

@@ -12,4 +12,7 @@ size_t tt_utf8_next(const char *text, size_t n_bytes, uint32_t *code_point);
 /* Whether all of it is valid UTF-8. U+0000 is. */
 bool tt_utf8_is_valid(const char *text, size_t n_bytes);
 
+/* Where to cut a longer text so that at most n_bytes are left and no character is split. text[n_bytes] is there. */
+size_t tt_utf8_cut(const char *text, size_t n_bytes);
+
 #endif

@@ -37,7 +37,7 @@ typedef struct tt_wire_value {
   const uint64_t *ids;   /* for TT_VALUE_OPERAND (1) and TT_VALUE_OPERANDS (value.n) */
 } tt_wire_value;
 
-/* Which fields are set follows from the kind; the others are whatever they were: a record is 1.5 KB, and runs are long. */
+/* Which fields are set follows from the kind; the others are whatever they were: a record is large, and runs are long. */
 typedef struct tt_record {
   tt_record_kind kind;
   uint8_t flags;
