@@ -56,10 +56,41 @@ float tt_generator_uniform_f32(tt_generator *generator) { return (float)(tt_gene
 
 double tt_generator_uniform_f64(tt_generator *generator) { return (double)(tt_generator_u64(generator) >> 11) * 0x1p-53; }
 
+/*
+ * Logarithm and cosine for tt_generator_normal alone. They use +, -, *, / only, which every build rounds alike; the C library's
+ * differ in the last place from one machine to the next.
+ */
+static double portable_log(double x) {
+  int exponent;
+  double fraction = frexp(x, &exponent);
+  if (fraction < 0.70710678118654752) {
+    fraction *= 2.0;
+    exponent--;
+  }
+  /* log(f) is twice the area tangent of (f - 1) / (f + 1), whose magnitude is below 0.172: eleven terms are enough. */
+  double ratio = (fraction - 1.0) / (fraction + 1.0), square = ratio * ratio, sum = 0.0;
+  for (int k = 21; k >= 1; k -= 2) sum = sum * square + 1.0 / k;
+  return exponent * 0.69314718055994530942 + 2.0 * ratio * sum;
+}
+
+/* The cosine of `turns` full turns, turns in [0, 1). */
+static double portable_cos_turns(double turns) {
+  int quarter = (int)(turns * 4.0 + 0.5);
+  double angle = (turns * 4.0 - quarter) * 1.57079632679489661923; /* within an eighth of a turn */
+  double square = angle * angle, even = 0.0, odd = 0.0;
+  for (int k = 16; k >= 2; k -= 2) {
+    even = (even + 1.0) * -square / (double)(k * (k - 1));
+    odd = (odd + 1.0) * -square / (double)(k * (k + 1));
+  }
+  double cosine = 1.0 + even, sine = angle * (1.0 + odd);
+  if (quarter % 2 == 0) return quarter % 4 == 0 ? cosine : -cosine;
+  return quarter % 4 == 1 ? -sine : sine;
+}
+
 double tt_generator_normal(tt_generator *generator) {
   double radius = 1.0 - tt_generator_uniform_f64(generator); /* (0, 1]: its logarithm is finite */
-  double angle = tt_generator_uniform_f64(generator);
-  return sqrt(-2.0 * log(radius)) * cos(6.283185307179586476925 * angle);
+  double turns = tt_generator_uniform_f64(generator);
+  return sqrt(-2.0 * portable_log(radius)) * portable_cos_turns(turns);
 }
 
 int64_t tt_generator_below(tt_generator *generator, uint64_t n) {

@@ -26,3 +26,8 @@ bool tt_rule_need_shape(tt_rule *rule, const tt_op *op, const tt_operand *x) {
   if (rule->status == TT_OK) rule->status = tt_infer_need_shape(op, "an operand", &x->meta, rule->error);
   return rule->status == TT_OK;
 }
+
+tt_operand *tt_rule_cast(tt_rule *rule, tt_operand *x, tt_dtype dtype) {
+  if (rule->status != TT_OK || x->meta.dtype == dtype) return x;
+  return TT_RULE(rule, to, tt_operand_value(x), tt_dtype_value(dtype));
+}
