@@ -186,7 +186,7 @@ tt_status tt_prelude_peek_length(const uint8_t *bytes, size_t n_bytes, size_t *f
     *frame_bytes = 0;
     return TT_OK;
   }
-  uint32_t length;
+  uint32_t length = 0;
   TT_TRY(check_beginning(bytes, error));
   TT_TRY(check_length(bytes, &length, error));
   *frame_bytes = length;
