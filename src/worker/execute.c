@@ -561,37 +561,57 @@ static void finish_incoming(tt_peer *peer) {
   tt_metadata_release(&peer->incoming_metadata);
 }
 
+/* A tensor that cannot be taken is answered at once; the rest of it is skipped. */
+static void refuse_incoming(tt_peer *peer, const tt_error *error) {
+  const tt_data_header *header = &peer->incoming_header;
+  if (header->object != 0) {
+    reply_plain_error(peer, header->transfer, error);
+    return;
+  }
+  tt_wire_error wire;
+  tt_wire_error_fill(peer->worker, &wire, error);
+  tt_request_tensor(peer, header->transfer, NULL, &wire);
+}
+
+static tt_status begin_incoming(tt_peer *peer, const uint8_t *payload, size_t n_bytes, tt_error *error) {
+  if (peer->incoming.is_active)
+    return tt_fail(error, TT_ERR_PROTOCOL, "a second tensor from %s before the first was whole", peer->id);
+  tt_data_header *header = &peer->incoming_header;
+  const uint8_t *elements;
+  size_t n_element_bytes;
+  tt_error trouble;
+  tt_status refused = tt_data_header_read(payload, n_bytes, header, &elements, &n_element_bytes, &trouble);
+  if (refused != TT_OK && refused != TT_ERR_SHAPE) {
+    if (error != NULL) *error = trouble;
+    return refused;
+  }
+  tt_metadata_release(&peer->incoming_metadata);
+  if (header->metadata_bytes > 0)
+    TT_TRY(tt_metadata_read(header->metadata, header->metadata_bytes, &peer->incoming_metadata, error));
+  header->metadata = NULL; /* it points into this frame */
+  if (refused == TT_OK) refused = check_incoming(peer, header, &trouble);
+  if (refused == TT_OK) {
+    refused = tt_data_reader_begin(&peer->incoming, header, true, elements, n_element_bytes, &trouble);
+    if (refused != TT_OK && refused != TT_ERR_MEMORY) {
+      if (error != NULL) *error = trouble;
+      return refused;
+    }
+  }
+  if (refused != TT_OK) {
+    TT_TRY(tt_data_reader_begin(&peer->incoming, header, false, elements, n_element_bytes, error));
+    refuse_incoming(peer, &trouble);
+  }
+  peer->worker->counters.tensor_bytes_in += n_element_bytes;
+  return TT_OK;
+}
+
 tt_status tt_execute_data(tt_peer *peer, const tt_prelude *prelude, const uint8_t *payload, size_t n_bytes, tt_error *error) {
   if (prelude->flags & TT_FLAG_CONTINUES) {
     uint64_t before = peer->incoming.n_bytes;
     TT_TRY(tt_data_reader_continue(&peer->incoming, payload, n_bytes, error));
     peer->worker->counters.tensor_bytes_in += peer->incoming.n_bytes - before;
   } else {
-    const uint8_t *elements;
-    size_t n_element_bytes;
-    tt_data_header *header = &peer->incoming_header;
-    if (peer->incoming.is_active)
-      return tt_fail(error, TT_ERR_PROTOCOL, "a second tensor from %s before the first was whole", peer->id);
-    TT_TRY(tt_data_header_read(payload, n_bytes, header, &elements, &n_element_bytes, error));
-    tt_metadata_release(&peer->incoming_metadata);
-    if (header->metadata_bytes > 0)
-      TT_TRY(tt_metadata_read(header->metadata, header->metadata_bytes, &peer->incoming_metadata, error));
-    header->metadata = NULL; /* it points into this frame */
-    tt_error trouble;
-    tt_status refused = check_incoming(peer, header, &trouble);
-    tt_status status = tt_data_reader_begin(&peer->incoming, header, refused == TT_OK, elements, n_element_bytes, &trouble);
-    if (refused == TT_OK && status == TT_ERR_MEMORY) {
-      refused = status;
-      status = tt_data_reader_begin(&peer->incoming, header, false, elements, n_element_bytes, error);
-    }
-    if (status != TT_OK) return status;
-    if (refused != TT_OK && header->object != 0) reply_plain_error(peer, header->transfer, &trouble);
-    if (refused != TT_OK && header->object == 0) {
-      tt_wire_error wire;
-      tt_wire_error_fill(peer->worker, &wire, &trouble);
-      tt_request_tensor(peer, header->transfer, NULL, &wire);
-    }
-    peer->worker->counters.tensor_bytes_in += n_element_bytes;
+    TT_TRY(begin_incoming(peer, payload, n_bytes, error));
   }
   if (tt_data_reader_is_complete(&peer->incoming)) finish_incoming(peer);
   return TT_OK;
