@@ -1,0 +1,358 @@
+/* Rows of the matrix section: matmul and its strict forms, transposes, outer, addmm. */
+#include <inttypes.h>
+
+#include "kernels/matmul.h"
+#include "ops/grad_common.h"
+#include "ops/infer_common.h"
+#include "ops/rows.h"
+#include "ops/rule.h"
+
+/* ---- shapes ---- */
+
+static tt_status need_matmul_dtypes(const tt_op *op, const tt_meta *a, const tt_meta *b, tt_error *error) {
+  TT_TRY(tt_infer_need_same_dtype(op, a->dtype, b->dtype, error));
+  if (a->dtype == TT_DTYPE_BOOL)
+    return tt_fail(error, TT_ERR_DTYPE, "%s does not take bool; convert the tensors first", op->name);
+  return TT_OK;
+}
+
+static tt_status fail_to_multiply(const tt_op *op, const tt_shape *a, const tt_shape *b, tt_error *error) {
+  char a_text[TT_SHAPE_TEXT_BYTES], b_text[TT_SHAPE_TEXT_BYTES];
+  return tt_fail(
+      error, TT_ERR_SHAPE,
+      "%s: shapes %s and %s cannot be multiplied: the last dimension of the first must be as long as the first matrix "
+      "dimension of the second",
+      op->name, tt_shape_text(a, a_text), tt_shape_text(b, b_text));
+}
+
+/* A shape seen as a batch of matrices: a vector is one row on the left, one column on the right. */
+typedef struct matrix_shape {
+  tt_shape batch;
+  int64_t rows, columns;
+} matrix_shape;
+
+static matrix_shape matrix_shape_of(const tt_shape *shape, bool is_left) {
+  if (shape->n_dims == 1) {
+    return (matrix_shape){.rows = is_left ? 1 : shape->dims[0], .columns = is_left ? shape->dims[0] : 1};
+  }
+  matrix_shape matrix = {.batch = *shape, .rows = shape->dims[shape->n_dims - 2], .columns = shape->dims[shape->n_dims - 1]};
+  matrix.batch.n_dims -= 2;
+  return matrix;
+}
+
+static tt_status matmul_shape(const tt_op *op, const tt_shape *a, const tt_shape *b, tt_shape *out, tt_error *error) {
+  if (a->n_dims == 0 || b->n_dims == 0) {
+    return tt_fail(error, TT_ERR_SHAPE, "%s: both tensors need at least one dimension, but they have %d and %d", op->name,
+                   a->n_dims, b->n_dims);
+  }
+  matrix_shape left = matrix_shape_of(a, true), right = matrix_shape_of(b, false);
+  if (left.columns != right.rows) return fail_to_multiply(op, a, b, error);
+  tt_shape shape;
+  TT_TRY(tt_shape_broadcast(op->name, &left.batch, &right.batch, &shape, error));
+  if (a->n_dims > 1) shape.dims[shape.n_dims++] = left.rows;
+  if (b->n_dims > 1) shape.dims[shape.n_dims++] = right.columns;
+  return tt_shape_make(shape.dims, (size_t)shape.n_dims, out, error);
+}
+
+tt_status tt_infer_matmul(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error) {
+  const tt_meta *a = tt_arg_meta(&args[0]), *b = tt_arg_meta(&args[1]);
+  TT_TRY(need_matmul_dtypes(op, a, b, error));
+  tt_meta meta = tt_meta_unknown(a->dtype);
+  if (tt_shape_is_known(&a->shape) && tt_shape_is_known(&b->shape)) {
+    TT_TRY(matmul_shape(op, &a->shape, &b->shape, &meta.shape, error));
+  }
+  return tt_infer_one(meta, results, n_results);
+}
+
+/* The strict forms: matmul for operands of exactly these numbers of dimensions. */
+static tt_status infer_strict(const tt_op *op, const tt_value *args, int a_dims, int b_dims, tt_meta *results,
+                              size_t *n_results, tt_error *error) {
+  const tt_shape *a = &tt_arg_meta(&args[0])->shape, *b = &tt_arg_meta(&args[1])->shape;
+  if ((tt_shape_is_known(a) && a->n_dims != a_dims) || (tt_shape_is_known(b) && b->n_dims != b_dims)) {
+    char a_text[TT_SHAPE_TEXT_BYTES], b_text[TT_SHAPE_TEXT_BYTES];
+    return tt_fail(error, TT_ERR_SHAPE, "%s takes tensors of %d and %d dimensions, not of shapes %s and %s; matmul takes any",
+                   op->name, a_dims, b_dims, tt_shape_text(a, a_text), tt_shape_text(b, b_text));
+  }
+  return tt_infer_matmul(op, args, results, n_results, error);
+}
+
+tt_status tt_infer_mm(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error) {
+  return infer_strict(op, args, 2, 2, results, n_results, error);
+}
+
+tt_status tt_infer_mv(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error) {
+  return infer_strict(op, args, 2, 1, results, n_results, error);
+}
+
+tt_status tt_infer_dot(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error) {
+  return infer_strict(op, args, 1, 1, results, n_results, error);
+}
+
+tt_status tt_infer_bmm(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error) {
+  const tt_shape *a = &tt_arg_meta(&args[0])->shape, *b = &tt_arg_meta(&args[1])->shape;
+  TT_TRY(infer_strict(op, args, 3, 3, results, n_results, error));
+  if (tt_shape_is_known(a) && tt_shape_is_known(b) && a->dims[0] != b->dims[0]) {
+    char a_text[TT_SHAPE_TEXT_BYTES], b_text[TT_SHAPE_TEXT_BYTES];
+    return tt_fail(error, TT_ERR_SHAPE, "bmm takes batches of one size, not of shapes %s and %s; matmul broadcasts",
+                   tt_shape_text(a, a_text), tt_shape_text(b, b_text));
+  }
+  return TT_OK;
+}
+
+/* ---- kernel ---- */
+
+/* Strides of the matrix in a tensor, a vector being one row on the left, one column on the right. */
+static void matrix_strides(const tt_tensor *tensor, bool is_left, int64_t *row, int64_t *column) {
+  int n_dims = tt_tensor_n_dims(tensor);
+  if (n_dims == 1) {
+    *row = is_left ? 0 : tensor->strides[0];
+    *column = is_left ? tensor->strides[0] : 0;
+  } else {
+    *row = tensor->strides[n_dims - 2];
+    *column = tensor->strides[n_dims - 1];
+  }
+}
+
+/* Strides of a tensor's batch dimensions, aligned with those of the result and 0 where it is broadcast. */
+static void batch_strides(const tt_tensor *tensor, const tt_shape *batch, int64_t *strides) {
+  const tt_shape *shape = tt_tensor_shape(tensor);
+  int n_own = shape->n_dims > 2 ? shape->n_dims - 2 : 0;
+  for (int d = 0; d < batch->n_dims; d++) {
+    int own = d - (batch->n_dims - n_own);
+    strides[d] = own < 0 || shape->dims[own] == 1 ? 0 : tensor->strides[own];
+  }
+}
+
+/* A batch times one matrix is one tall matrix times it, where the batch lies evenly in memory. */
+static void fold_batch(tt_matmul *product) {
+  int64_t rows = product->m;
+  for (int d = product->n_batch_dims - 1; d >= 0; d--) {
+    if (product->b_batch[d] != 0) return;
+    if (product->batch_sizes[d] != 1 && product->a_batch[d] != rows * product->a_row) return;
+    rows *= product->batch_sizes[d];
+  }
+  product->m = rows;
+  product->n_batch_dims = 0;
+}
+
+static tt_tensor *multiply(const tt_op *op, const tt_tensor *a, const tt_tensor *b, tt_error *error) {
+  tt_shape shape;
+  if (matmul_shape(op, tt_tensor_shape(a), tt_tensor_shape(b), &shape, error) != TT_OK) return NULL;
+  tt_tensor *out = tt_tensor_new(tt_tensor_dtype(a), &shape, error);
+  if (!out) return NULL;
+  matrix_shape left = matrix_shape_of(tt_tensor_shape(a), true), right = matrix_shape_of(tt_tensor_shape(b), false);
+  tt_shape batch = shape;
+  batch.n_dims -= (tt_tensor_n_dims(a) > 1) + (tt_tensor_n_dims(b) > 1);
+  tt_matmul product = {.dtype = tt_tensor_dtype(a),
+                       .m = left.rows,
+                       .n = right.columns,
+                       .k = left.columns,
+                       .a = tt_tensor_data(a),
+                       .b = tt_tensor_data(b),
+                       .c = tt_tensor_data(out),
+                       .n_batch_dims = batch.n_dims};
+  matrix_strides(a, true, &product.a_row, &product.a_column);
+  matrix_strides(b, false, &product.b_row, &product.b_column);
+  for (int d = 0; d < batch.n_dims; d++) product.batch_sizes[d] = batch.dims[d];
+  batch_strides(a, &batch, product.a_batch);
+  batch_strides(b, &batch, product.b_batch);
+  if (product.n_batch_dims > 0) fold_batch(&product);
+  if (tt_matmul_run(&product, error) != TT_OK) {
+    tt_tensor_unref(out);
+    return NULL;
+  }
+  return out;
+}
+
+tt_status tt_kernel_matmul(const tt_op *op, tt_kernel_context *context, const tt_value *args, const tt_meta *metas,
+                           tt_tensor **results, size_t *n_results, tt_error *error) {
+  (void)context, (void)metas;
+  tt_tensor *out = multiply(op, tt_arg_tensor(&args[0]), tt_arg_tensor(&args[1]), error);
+  if (!out) return TT_ERR_MEMORY;
+  results[0] = out;
+  *n_results = 1;
+  return TT_OK;
+}
+
+/* ---- gradient ---- */
+
+static tt_operand *swap_last(tt_rule *rule, tt_operand *x) {
+  return TT_RULE(rule, transpose, tt_operand_value(x), tt_int(-2), tt_int(-1));
+}
+
+static tt_operand *with_dim(tt_rule *rule, tt_operand *x, int64_t dim) {
+  return TT_RULE(rule, unsqueeze, tt_operand_value(x), tt_int(dim));
+}
+
+static tt_operand *reshaped_like(tt_rule *rule, tt_operand *x, tt_operand *like) {
+  return tt_rule_binary(rule, TT_OP_reshape_as, x, like);
+}
+
+/* Sums what broadcasting had expanded, then takes off the dimension that a vector had been lent. */
+static tt_operand *back_to(tt_rule *rule, const tt_op *op, tt_operand *grad, const tt_operand *matrix, tt_operand *operand) {
+  tt_operand *summed = tt_grad_sum_to(rule, op, grad, matrix);
+  return operand->meta.shape.n_dims == 1 ? reshaped_like(rule, summed, operand) : summed;
+}
+
+tt_status tt_grad_matmul(tt_call_context *context, const tt_grad_call *call, tt_operand **operand_grads, tt_error *error) {
+  tt_rule rule = tt_rule_begin(context, error);
+  tt_operand *a = call->args[0].as.operand, *b = call->args[1].as.operand, *grad = call->grads[0];
+  if (!tt_rule_need_shape(&rule, call->op, a) || !tt_rule_need_shape(&rule, call->op, b)) return rule.status;
+  int a_dims = a->meta.shape.n_dims, b_dims = b->meta.shape.n_dims;
+  tt_operand *left = a_dims == 1 ? with_dim(&rule, a, 0) : a;
+  tt_operand *right = b_dims == 1 ? with_dim(&rule, b, 1) : b;
+  if (b_dims == 1) grad = with_dim(&rule, grad, -1);
+  if (a_dims == 1) grad = with_dim(&rule, grad, -2);
+  if (call->is_needed[0]) {
+    tt_operand *of_left = tt_rule_binary(&rule, TT_OP_matmul, grad, swap_last(&rule, right));
+    operand_grads[0] = back_to(&rule, call->op, of_left, left, a);
+  }
+  if (call->is_needed[1]) {
+    tt_operand *of_right;
+    if (a_dims > 2 && b_dims <= 2 && rule.status == TT_OK) {
+      /* The sum over the batch is part of one product of tall matrices. */
+      int64_t left_shape[2] = {-1, left->meta.shape.dims[a_dims - 1]};
+      int64_t grad_shape[2] = {-1, right->meta.shape.dims[1]};
+      int64_t n_rows = tt_shape_n_elements(&left->meta.shape);
+      left_shape[0] = left_shape[1] == 0 ? 0 : n_rows / left_shape[1];
+      grad_shape[0] = left_shape[0];
+      tt_operand *tall_left = TT_RULE(&rule, reshape, tt_operand_value(left), tt_ints(left_shape, 2));
+      tt_operand *tall_grad = TT_RULE(&rule, reshape, tt_operand_value(grad), tt_ints(grad_shape, 2));
+      of_right = tt_rule_binary(&rule, TT_OP_matmul, swap_last(&rule, tall_left), tall_grad);
+    } else {
+      of_right = tt_rule_binary(&rule, TT_OP_matmul, swap_last(&rule, left), grad);
+    }
+    operand_grads[1] = back_to(&rule, call->op, of_right, right, b);
+  }
+  return rule.status;
+}
+
+/* ---- outer ---- */
+
+tt_status tt_infer_outer(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error) {
+  const tt_meta *a = tt_arg_meta(&args[0]), *b = tt_arg_meta(&args[1]);
+  const tt_meta *vectors[2] = {a, b};
+  tt_meta meta = {.dtype = tt_dtype_promote(a->dtype, b->dtype), .shape = {.n_dims = 2}};
+  for (int i = 0; i < 2; i++) {
+    if (!tt_shape_is_known(&vectors[i]->shape)) return tt_infer_one(tt_meta_unknown(meta.dtype), results, n_results);
+    if (vectors[i]->shape.n_dims != 1) {
+      char text[TT_SHAPE_TEXT_BYTES];
+      return tt_fail(error, TT_ERR_SHAPE, "%s takes two vectors, but '%s' has the shape %s", op->name, op->params[i].name,
+                     tt_shape_text(&vectors[i]->shape, text));
+    }
+    meta.shape.dims[i] = vectors[i]->shape.dims[0];
+  }
+  TT_TRY(tt_shape_make(meta.shape.dims, 2, &meta.shape, error));
+  return tt_infer_one(meta, results, n_results);
+}
+
+/* A column times a row, by broadcasting. */
+tt_status tt_kernel_outer(const tt_op *op, tt_kernel_context *context, const tt_value *args, const tt_meta *metas,
+                          tt_tensor **results, size_t *n_results, tt_error *error) {
+  (void)op, (void)metas;
+  tt_tensor *vector = tt_arg_tensor(&args[0]);
+  tt_shape shape = {.n_dims = 2, .dims = {tt_tensor_shape(vector)->dims[0], 1}};
+  int64_t strides[2] = {vector->strides[0], 1};
+  tt_tensor *column = tt_tensor_view(vector, &shape, strides, vector->offset, error);
+  if (!column) return TT_ERR_MEMORY;
+  tt_value factors[2] = {tt_operand_value(&column->operand), args[1]};
+  tt_status status = tt_op_eval(TT_OP_mul, context->generator, factors, 2, results, n_results, error);
+  tt_tensor_unref(column);
+  return status;
+}
+
+tt_status tt_grad_outer(tt_call_context *context, const tt_grad_call *call, tt_operand **operand_grads, tt_error *error) {
+  tt_rule rule = tt_rule_begin(context, error);
+  tt_operand *a = call->args[0].as.operand, *b = call->args[1].as.operand, *grad = call->grads[0];
+  tt_dtype dtype = call->results[0]->meta.dtype;
+  if (call->is_needed[0]) {
+    tt_operand *of_a = tt_rule_binary(&rule, TT_OP_mv, grad, tt_rule_cast(&rule, b, dtype));
+    operand_grads[0] = tt_rule_cast(&rule, of_a, a->meta.dtype);
+  }
+  if (call->is_needed[1]) {
+    tt_operand *of_b = tt_rule_binary(&rule, TT_OP_mv, swap_last(&rule, grad), tt_rule_cast(&rule, a, dtype));
+    operand_grads[1] = tt_rule_cast(&rule, of_b, b->meta.dtype);
+  }
+  return rule.status;
+}
+
+/* ---- addmm: beta * self + alpha * (mat1 @ mat2) ---- */
+
+enum { ADDMM_MAT1 = 1, ADDMM_MAT2, ADDMM_BETA, ADDMM_ALPHA };
+
+tt_status tt_infer_addmm(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error) {
+  const tt_meta *self = tt_arg_meta(&args[0]);
+  tt_meta product;
+  size_t n_products;
+  TT_TRY(tt_infer_mm(op, args + 1, &product, &n_products, error));
+  TT_TRY(tt_infer_need_same_dtype(op, self->dtype, product.dtype, error));
+  for (int i = ADDMM_BETA; i <= ADDMM_ALPHA; i++) {
+    if (args[i].type == TT_VALUE_FLOAT && !tt_dtype_is_floating(product.dtype)) {
+      return tt_fail(error, TT_ERR_DTYPE, "addmm: for tensors of integers '%s' must be an int, not %g", op->params[i].name,
+                     args[i].as.real);
+    }
+  }
+  if (tt_shape_is_known(&self->shape) && tt_shape_is_known(&product.shape)) {
+    tt_shape both;
+    TT_TRY(tt_shape_broadcast(op->name, &self->shape, &product.shape, &both, error));
+    if (!tt_shape_equal(&both, &product.shape)) {
+      char self_text[TT_SHAPE_TEXT_BYTES], product_text[TT_SHAPE_TEXT_BYTES];
+      return tt_fail(error, TT_ERR_SHAPE, "addmm: self of shape %s does not expand to the product's shape %s",
+                     tt_shape_text(&self->shape, self_text), tt_shape_text(&product.shape, product_text));
+    }
+  }
+  return tt_infer_one(product, results, n_results);
+}
+
+static bool is_number(const tt_value *value, int64_t number) {
+  return value->type == TT_VALUE_FLOAT ? value->as.real == (double)number
+         : value->type == TT_VALUE_INT ? value->as.integer == number
+                                       : value->as.boolean == (number != 0);
+}
+
+/* *tensor becomes number * *tensor; 1 changes nothing. On failure it is as it was. */
+static tt_status scale(tt_tensor **tensor, const tt_value *number, tt_kernel_context *context, tt_error *error) {
+  if (is_number(number, 1)) return TT_OK;
+  tt_value factors[2] = {tt_operand_value(&(*tensor)->operand), *number};
+  tt_tensor *scaled[TT_MAX_RESULTS];
+  size_t n_scaled;
+  TT_TRY(tt_op_eval(TT_OP_mul, context->generator, factors, 2, scaled, &n_scaled, error));
+  tt_tensor_unref(*tensor);
+  *tensor = scaled[0];
+  return TT_OK;
+}
+
+/* beta 0 leaves self out, NaN and all. */
+tt_status tt_kernel_addmm(const tt_op *op, tt_kernel_context *context, const tt_value *args, const tt_meta *metas,
+                          tt_tensor **results, size_t *n_results, tt_error *error) {
+  (void)metas;
+  tt_tensor *product = multiply(op, tt_arg_tensor(&args[ADDMM_MAT1]), tt_arg_tensor(&args[ADDMM_MAT2]), error);
+  if (!product) return TT_ERR_MEMORY;
+  tt_tensor *self = tt_tensor_ref(tt_arg_tensor(&args[0]));
+  tt_status status = scale(&product, &args[ADDMM_ALPHA], context, error);
+  if (status == TT_OK && is_number(&args[ADDMM_BETA], 0)) {
+    results[0] = tt_tensor_ref(product);
+    *n_results = 1;
+  } else if (status == TT_OK) {
+    status = scale(&self, &args[ADDMM_BETA], context, error);
+    tt_value terms[2] = {tt_operand_value(&self->operand), tt_operand_value(&product->operand)};
+    if (status == TT_OK) status = tt_op_eval(TT_OP_add, context->generator, terms, 2, results, n_results, error);
+  }
+  tt_tensor_unref(self);
+  tt_tensor_unref(product);
+  return status;
+}
+
+tt_status tt_grad_addmm(tt_call_context *context, const tt_grad_call *call, tt_operand **operand_grads, tt_error *error) {
+  tt_rule rule = tt_rule_begin(context, error);
+  tt_operand *self = call->args[0].as.operand, *mat1 = call->args[ADDMM_MAT1].as.operand,
+             *mat2 = call->args[ADDMM_MAT2].as.operand, *grad = call->grads[0];
+  tt_operand *scaled = TT_RULE(&rule, mul, tt_operand_value(grad), call->args[ADDMM_ALPHA]);
+  if (call->is_needed[1]) operand_grads[1] = tt_rule_binary(&rule, TT_OP_mm, scaled, swap_last(&rule, mat2));
+  if (call->is_needed[2]) operand_grads[2] = tt_rule_binary(&rule, TT_OP_mm, swap_last(&rule, mat1), scaled);
+  if (call->is_needed[0] && rule.status == TT_OK) {
+    tt_operand *of_self = TT_RULE(&rule, mul, tt_operand_value(grad), call->args[ADDMM_BETA]);
+    operand_grads[0] = tt_grad_sum_to(&rule, call->op, of_self, self);
+  }
+  return rule.status;
+}
