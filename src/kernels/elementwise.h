@@ -47,7 +47,7 @@ extern const tt_loops tt_loops_add_scaled; /* a + constants[0] * b */
 extern const tt_loops tt_loops_floor_divide, tt_loops_trunc_divide, tt_loops_remainder, tt_loops_fmod;
 extern const tt_loops tt_loops_pow, tt_loops_maximum, tt_loops_minimum, tt_loops_atan2;
 extern const tt_loops tt_loops_eq, tt_loops_ne, tt_loops_lt, tt_loops_le, tt_loops_gt, tt_loops_ge; /* out: bool */
-extern const tt_loops tt_loops_logical_and, tt_loops_logical_or, tt_loops_logical_xor;              /* bool only */
+extern const tt_loops tt_loops_logical_and, tt_loops_logical_or, tt_loops_logical_xor;              /* out: bool */
 extern const tt_loops tt_loops_bitwise_and, tt_loops_bitwise_or, tt_loops_bitwise_xor;
 
 /* One input each. */

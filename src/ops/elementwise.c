@@ -401,11 +401,12 @@ KERNEL(pow) {
     if (plain_powers[i].exponent != number || plain_powers[i].loops->by_dtype[dtype] == NULL) continue;
     return run_unary(plain_powers[i].loops, dtype, dtype, NULL, context, args, metas, results, n_results, error);
   }
-  uint8_t checked[8];
+  _Alignas(8) uint8_t checked[8];
   TT_TRY(tt_scalar_store_checked(op, exponent, dtype, checked, error));
   return run_arithmetic(&tt_loops_pow, context, args, metas, results, n_results, error);
 }
 
+/* Operands meet in their common dtype first, as in PyTorch: an int64 that uint8 wraps to 0 is false beside a uint8. */
 #define KERNEL_COMPARISON(name)                                              \
   KERNEL(name) {                                                             \
     (void)op;                                                                \
@@ -423,17 +424,9 @@ KERNEL_COMPARISON(le)
 KERNEL_COMPARISON(gt)
 KERNEL_COMPARISON(ge)
 
-/* Each operand is read as bool by itself: 0.5 is true whatever the other one's dtype. */
-#define KERNEL_LOGICAL(name)                                                                                          \
-  KERNEL(name) {                                                                                                      \
-    (void)op;                                                                                                         \
-    binary_call call = {                                                                                              \
-        .loops = &tt_loops_##name, .dtype = TT_DTYPE_BOOL, .out_dtype = TT_DTYPE_BOOL, .a = &args[0], .b = &args[1]}; \
-    return run_binary(&call, context, &metas[0], results, n_results, error);                                          \
-  }
-KERNEL_LOGICAL(logical_and)
-KERNEL_LOGICAL(logical_or)
-KERNEL_LOGICAL(logical_xor)
+KERNEL_COMPARISON(logical_and)
+KERNEL_COMPARISON(logical_or)
+KERNEL_COMPARISON(logical_xor)
 
 #define KERNEL_UNARY(name)                                                                                                     \
   KERNEL(name) {                                                                                                               \
@@ -483,15 +476,18 @@ KERNEL_PREDICATE(logical_not, TT_DTYPE_BOOL)
 
 static bool is_nan(const tt_value *bound) { return bound->type == TT_VALUE_FLOAT && isnan(bound->as.real); }
 
-/* Bounds that are numbers become constants of one pass. A single NaN bound is none; of two, one NaN makes every element NaN. */
-static tt_status clamp_by_numbers(const tt_op *op, const tt_value *low, const tt_value *high, tt_kernel_context *context,
-                                  const tt_value *args, const tt_meta *metas, tt_tensor **results, size_t *n_results,
-                                  tt_error *error) {
+/*
+ * Bounds that are numbers become constants of one pass. A NaN bound makes every element NaN, but for one that clamp has alone,
+ * which is none: PyTorch's three ways, kept apart by `is_nan_lost`.
+ */
+static tt_status clamp_by_numbers(const tt_op *op, const tt_value *low, const tt_value *high, bool is_nan_lost,
+                                  tt_kernel_context *context, const tt_value *args, const tt_meta *metas, tt_tensor **results,
+                                  size_t *n_results, tt_error *error) {
   tt_dtype dtype = metas[0].dtype;
   size_t item_bytes = tt_dtype_bytes(dtype);
   _Alignas(8) uint8_t constants[16];
   bool has_low = !tt_arg_is_none(low), has_high = !tt_arg_is_none(high);
-  if (has_low && has_high && (is_nan(low) || is_nan(high))) {
+  if (!is_nan_lost && (is_nan(low) || is_nan(high))) {
     return fill_with(&(tt_value){.type = TT_VALUE_FLOAT, .as.real = NAN}, context, metas, results, n_results, error);
   }
   if (has_low) TT_TRY(tt_scalar_store_checked(op, low, dtype, constants, error));
@@ -500,11 +496,11 @@ static tt_status clamp_by_numbers(const tt_op *op, const tt_value *low, const tt
   return run_unary(loops, dtype, dtype, constants, context, args, metas, results, n_results, error);
 }
 
-static tt_status clamp(const tt_op *op, const tt_value *low, const tt_value *high, tt_kernel_context *context,
+static tt_status clamp(const tt_op *op, const tt_value *low, const tt_value *high, bool is_nan_lost, tt_kernel_context *context,
                        const tt_value *args, const tt_meta *metas, tt_tensor **results, size_t *n_results, tt_error *error) {
   tt_dtype dtype = metas[0].dtype;
   if (low->type != TT_VALUE_OPERAND && high->type != TT_VALUE_OPERAND) {
-    return clamp_by_numbers(op, low, high, context, args, metas, results, n_results, error);
+    return clamp_by_numbers(op, low, high, is_nan_lost, context, args, metas, results, n_results, error);
   }
   if (tt_arg_is_none(low) || tt_arg_is_none(high)) {
     binary_call call = {.loops = tt_arg_is_none(high) ? &tt_loops_maximum : &tt_loops_minimum,
@@ -524,9 +520,13 @@ static tt_status clamp(const tt_op *op, const tt_value *low, const tt_value *hig
 
 static const tt_value no_bound = {.type = TT_VALUE_NONE};
 
-KERNEL(clamp) { return clamp(op, &args[1], &args[2], context, args, metas, results, n_results, error); }
-KERNEL(clamp_min) { return clamp(op, &args[1], &no_bound, context, args, metas, results, n_results, error); }
-KERNEL(clamp_max) { return clamp(op, &no_bound, &args[1], context, args, metas, results, n_results, error); }
+KERNEL(clamp) {
+  bool is_alone = tt_arg_is_none(&args[1]) || tt_arg_is_none(&args[2]);
+  return clamp(op, &args[1], &args[2], is_alone, context, args, metas, results, n_results, error);
+}
+
+KERNEL(clamp_min) { return clamp(op, &args[1], &no_bound, false, context, args, metas, results, n_results, error); }
+KERNEL(clamp_max) { return clamp(op, &no_bound, &args[1], false, context, args, metas, results, n_results, error); }
 
 static tt_status choose(const tt_tensor *condition, const tt_tensor *a, const tt_tensor *b, tt_kernel_context *context,
                         const tt_meta *metas, tt_tensor **results, size_t *n_results, tt_error *error) {
@@ -538,23 +538,39 @@ static tt_status choose(const tt_tensor *condition, const tt_tensor *a, const tt
 }
 
 KERNEL(where) {
-  (void)op;
   tt_scalar_room rooms[2];
-  return choose(tt_arg_tensor(&args[0]), tt_arg_as_tensor(&args[1], metas[0].dtype, &rooms[0]),
-                tt_arg_as_tensor(&args[2], metas[0].dtype, &rooms[1]), context, metas, results, n_results, error);
+  const tt_tensor *choices[2];
+  for (size_t i = 0; i < 2; i++) {
+    choices[i] = tt_arg_as_tensor(&args[i + 1], metas[0].dtype, &rooms[i]);
+    if (args[i + 1].type == TT_VALUE_OPERAND) continue;
+    TT_TRY(tt_scalar_store_checked(op, &args[i + 1], metas[0].dtype, rooms[i].bytes, error));
+  }
+  return choose(tt_arg_tensor(&args[0]), choices[0], choices[1], context, metas, results, n_results, error);
+}
+
+/* The number that a fill's value is: a 0-d tensor is read, so that it is checked as a number is. */
+static tt_value fill_number(const tt_value *value) {
+  if (value->type != TT_VALUE_OPERAND) return *value;
+  const tt_tensor *tensor = tt_arg_tensor(value);
+  tt_value number = {.type = tt_dtype_is_floating(tt_tensor_dtype(tensor)) ? TT_VALUE_FLOAT : TT_VALUE_INT};
+  tt_dtype dtype = number.type == TT_VALUE_FLOAT ? TT_DTYPE_F64 : TT_DTYPE_I64;
+  tt_convert(dtype, tt_tensor_dtype(tensor))(&number.as, 0, tt_tensor_data(tensor), 0, 1);
+  return number;
 }
 
 KERNEL(masked_fill) {
+  tt_value number = fill_number(&args[2]);
   tt_scalar_room room;
-  const tt_tensor *value = tt_arg_as_tensor(&args[2], metas[0].dtype, &room);
-  if (args[2].type != TT_VALUE_OPERAND) TT_TRY(tt_scalar_store_checked(op, &args[2], metas[0].dtype, room.bytes, error));
+  TT_TRY(tt_scalar_store_checked(op, &number, metas[0].dtype, room.bytes, error));
+  const tt_tensor *value = tt_scalar_room_init(&room, metas[0].dtype);
   return choose(tt_arg_tensor(&args[1]), value, tt_arg_tensor(&args[0]), context, metas, results, n_results, error);
 }
 
 KERNEL(fill) {
-  uint8_t checked[8];
-  if (args[1].type != TT_VALUE_OPERAND) TT_TRY(tt_scalar_store_checked(op, &args[1], metas[0].dtype, checked, error));
-  return fill_with(&args[1], context, metas, results, n_results, error);
+  tt_value number = fill_number(&args[1]);
+  _Alignas(8) uint8_t checked[8];
+  TT_TRY(tt_scalar_store_checked(op, &number, metas[0].dtype, checked, error));
+  return fill_with(&number, context, metas, results, n_results, error);
 }
 
 KERNEL(zero) {

@@ -14,12 +14,8 @@ tt_operand *tt_grad_sum_to(tt_rule *rule, const tt_op *op, tt_operand *x, const 
       if (d < lead || to->dims[d - lead] != from->dims[d]) dims[n++] = d;
     }
     /* An empty list would sum everything. */
-    if (n > 0)
-      x = tt_rule_call(rule, tt_op_find("sum", 3)->number, (tt_value[]){tt_operand_value(x), tt_ints(dims, n), tt_bool(true)},
-                       3);
-    if (lead > 0)
-      x = tt_rule_call(rule, tt_op_find("reshape", 7)->number,
-                       (tt_value[]){tt_operand_value(x), tt_ints(to->dims, (uint32_t)to->n_dims)}, 2);
+    if (n > 0) x = TT_RULE(rule, sum, tt_operand_value(x), tt_ints(dims, n), tt_bool(true));
+    if (lead > 0) x = TT_RULE(rule, reshape, tt_operand_value(x), tt_ints(to->dims, (uint32_t)to->n_dims));
   }
   return tt_rule_cast(rule, x, like->meta.dtype);
 }

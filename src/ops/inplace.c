@@ -51,7 +51,7 @@ tt_status tt_inplace_begin(const tt_op *op, tt_value *bound, tt_inplace_guard *g
   *guard = (tt_inplace_guard){.copies = {NULL}};
   const tt_tensor *self = (const tt_tensor *)(const void *)bound[0].as.operand;
   const tt_shape *shape = tt_tensor_shape(self);
-  for (int i = 0; i < shape->n_dims; i++) {
+  for (int i = 0; i < shape->n_dims && tt_shape_n_elements(shape) > 0; i++) {
     if (shape->dims[i] > 1 && self->strides[i] == 0) {
       return tt_fail(
           error, TT_ERR_ARGUMENT,
