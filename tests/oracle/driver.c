@@ -252,7 +252,9 @@ static bool check_infer(const request *r, const answer *a) {
     }
   }
   for (size_t i = 0; i < r->n_tensors; i++) {
+    /* Ops whose shape depends on data answer lists and tables, never a scalar, and a scalar counts otherwise in promotion. */
     tt_shape known = r->tensors[i]->operand.meta.shape;
+    if (known.n_dims == 0) continue;
     r->tensors[i]->operand.meta.shape = (tt_shape){.n_dims = TT_DIMS_UNKNOWN};
     size_t n_unknown = 0;
     tt_meta unknown[TT_MAX_RESULTS];
