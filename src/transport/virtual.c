@@ -15,11 +15,15 @@ typedef struct tt_virtual_end {
 } tt_virtual_end;
 
 static tt_virtual_end *ends;
+static void (*wake)(void); /* NULL: the host polls without being asked */
+
+void tt_virtual_set_wake(void (*wake_host)(void)) { wake = wake_host; }
 
 static void send_frame(void *transport, const uint8_t *frame, size_t n_bytes) {
   tt_virtual_end *end = transport;
-  if (end->other == NULL) return;
+  if (end->other == NULL || end->other->closed_why != NULL) return;
   tt_buffer *waiting = &end->other->waiting;
+  if (waiting->n_bytes == 0 && wake != NULL) wake();
   if (waiting->failed || !tt_buffer_reserve(waiting, n_bytes + sizeof(uint32_t))) {
     end->other->closed_why = "no memory for what waits between two virtual workers";
     return;
@@ -44,6 +48,7 @@ static void close_end(void *transport, const char *reason) {
   tt_virtual_end *end = transport;
   end->link = NULL;
   if (end->other != NULL && end->other->closed_why == NULL) end->other->closed_why = "the other virtual worker has closed";
+  if (wake != NULL) wake();
 }
 
 static const tt_link_ops virtual_ops = {.name = "virtual", .send = send_frame, .close = close_end};
@@ -103,6 +108,7 @@ static bool deliver(tt_virtual_end *end) {
   if (end->link != NULL && end->waiting.n_bytes == 0 && end->closed_why != NULL) {
     tt_link *link = end->link;
     end->link = NULL;
+    if (end->other != NULL && end->other->closed_why == NULL) end->other->closed_why = end->closed_why;
     tt_link_closed(link, end->closed_why);
   }
   return position > 0;

@@ -15,20 +15,27 @@ static bool is_controller(const tt_peer *peer) { return asker_of(peer) == NULL; 
 
 /* ---- answers ---- */
 
+/* An answer that cannot be queued (no memory, or someone who asks and asks and reads no answers) would be waited for in vain. */
+static void give_up_on(tt_peer *peer, tt_status status, const tt_error *error) {
+  if (status != TT_OK && peer->link != NULL) tt_peer_break(peer, error);
+}
+
 void tt_reply_done(tt_peer *peer, uint64_t request) {
   tt_buffer *run;
   size_t start;
-  if (tt_stream_begin_record(peer, &run, &start, NULL) != TT_OK) return; /* gone: nobody waits */
-  tt_run_write_done(run, request);
-  (void)tt_stream_end_record(peer, start, NULL);
+  tt_error trouble;
+  tt_status status = tt_stream_begin_record(peer, &run, &start, &trouble);
+  if (status == TT_OK) {
+    tt_run_write_done(run, request);
+    status = tt_stream_end_record(peer, start, &trouble);
+  }
+  give_up_on(peer, status, &trouble);
 }
 
 void tt_reply_error(tt_peer *peer, uint64_t request, const tt_wire_error *error) {
   const tt_control control = {.form = TT_CONTROL_ERROR, .request = request, .error = *error};
   tt_error trouble;
-  tt_status status = tt_stream_send_control(peer, &control, &trouble);
-  /* Someone who asks and asks and does not read the answers. */
-  if (status == TT_ERR_FULL) tt_peer_break(peer, &trouble);
+  give_up_on(peer, tt_stream_send_control(peer, &control, &trouble), &trouble);
 }
 
 static void reply_plain_error(tt_peer *peer, uint64_t request, const tt_error *error) {
@@ -135,7 +142,7 @@ static void report_failures(tt_run *run) {
       const tt_control control = {
           .form = TT_CONTROL_FAILURE, .error = entry->failure->error, .results = entry->results, .n_results = entry->n_results};
       tt_error trouble;
-      if (tt_stream_send_control(run->peer, &control, &trouble) == TT_ERR_FULL) tt_peer_break(run->peer, &trouble);
+      give_up_on(run->peer, tt_stream_send_control(run->peer, &control, &trouble), &trouble);
     }
     tt_failure_unref(entry->failure);
     tt_free(entry);
@@ -477,7 +484,7 @@ tt_status tt_execute_run(tt_peer *peer, const uint8_t *payload, size_t n_bytes, 
   tt_run_reader_init(&reader, payload, n_bytes);
   tt_record record;
   tt_status status = TT_OK;
-  for (bool at_end = false; status == TT_OK && !at_end && peer->link != NULL;) {
+  for (bool at_end = false; status == TT_OK && !at_end && peer->in_stream != 0;) { /* an answer may have ended the stream */
     tt_error trouble;
     tt_status refused = TT_OK;
     status = tt_run_read(&reader, &record, &at_end, error);
@@ -503,10 +510,7 @@ tt_status tt_execute_run(tt_peer *peer, const uint8_t *payload, size_t n_bytes, 
       execute_done(&run, &record);
       break;
     }
-    if (refused == TT_ERR_FULL && record.kind == TT_RECORD_FETCH && peer->n_queued > TT_MAX_OPEN_REQUESTS)
-      tt_peer_break(peer, &trouble);
-    else if (refused != TT_OK)
-      reply_plain_error(peer, record.request, &trouble);
+    if (refused != TT_OK) reply_plain_error(peer, record.request, &trouble);
   }
   tt_run_reader_release(&reader);
   report_failures(&run);
@@ -696,11 +700,6 @@ tt_status tt_execute_query(tt_peer *peer, tt_control *query, tt_error *error) {
   if (status == TT_OK) {
     answer.request = query->request;
     status = tt_stream_send_control(peer, &answer, &trouble);
-    if (status != TT_OK && peer->n_queued > TT_MAX_OPEN_REQUESTS) {
-      tt_control_release(&answer);
-      tt_peer_break(peer, &trouble);
-      return TT_OK;
-    }
   }
   tt_control_release(&answer);
   if (status != TT_OK && failure != NULL)

@@ -166,7 +166,8 @@ tt_status tt_stream_send_control(tt_peer *peer, const tt_control *control, tt_er
 /* Queues a tensor (one more reference) in its place behind what was queued before. */
 tt_status tt_stream_send_tensor(tt_peer *peer, tt_tensor *tensor, const tt_data_header *header, const tt_metadata *metadata,
                                 tt_error *error);
-void tt_stream_flush(tt_peer *peer);
+/* Sends what may leave. False when only memory was lacking: it is to be tried again. */
+bool tt_stream_flush(tt_peer *peer);
 void tt_stream_mark(tt_peer *peer); /* something waits to be flushed */
 void tt_stream_clear(tt_peer *peer);
 /* A sequenced frame has arrived: checks stream, sequence and credit. Errors: TT_ERR_PROTOCOL. */

@@ -23,18 +23,27 @@ static tt_request *open_request(tt_worker *worker, tt_peer *peer, tt_request_kin
   return request;
 }
 
-static void close_request(tt_worker *worker, tt_request *request) {
+static void detach_request(tt_worker *worker, tt_request *request) {
   tt_id_map_remove(&worker->requests, request->id);
   if (request->next != NULL) request->next->previous = request->previous;
   if (request->previous != NULL)
     request->previous->next = request->next;
   else
     request->peer->requests = request->next;
+}
+
+static void free_request(tt_request *request) {
   tt_node_unref(request->head);
   tt_node_unref(request->before);
   if (request->parts != NULL) tt_control_release(request->parts);
   tt_free(request->parts);
   tt_free(request);
+}
+
+/* One that has asked nothing yet. */
+static void close_request(tt_worker *worker, tt_request *request) {
+  detach_request(worker, request);
+  free_request(request);
 }
 
 tt_request *tt_request_find(tt_worker *worker, tt_peer *peer, uint64_t id) {
@@ -87,6 +96,7 @@ void tt_request_finish(tt_worker *worker, tt_request *request, const tt_answer *
   tt_answer told = *answer;
   tt_answer_fn *done = request->done;
   void *context = request->context;
+  detach_request(worker, request); /* first: what follows may lose the peer, which fails all requests that are open */
   if (request->head != NULL) tt_head_set_busy(request->head, NULL);
   if (request->kind == TT_REQUEST_SEND) end_send(worker, request, answer->error == NULL);
   if (request->kind == TT_REQUEST_GET && answer->error == NULL) {
@@ -99,8 +109,8 @@ void tt_request_finish(tt_worker *worker, tt_request *request, const tt_answer *
       told = (tt_answer){.error = &trouble};
     }
   }
-  close_request(worker, request);
   if (done != NULL) done(context, &told);
+  free_request(request); /* last: the answer may lie in it */
 }
 
 void tt_request_fail_all(tt_peer *peer, const tt_wire_error *error) {

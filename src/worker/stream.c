@@ -198,19 +198,21 @@ static void leave(tt_peer *peer, uint8_t *frame, size_t n_bytes) {
   tt_link_write(peer->link, frame, n_bytes);
 }
 
-/* Sends the next piece of the tensor in front. False when there is no credit or room for it, or no memory: it stays queued. */
-static bool send_piece(tt_peer *peer, tt_outgoing *outgoing) {
+typedef enum tt_leaving { TT_LEFT, TT_MUST_WAIT, TT_NO_MEMORY } tt_leaving;
+
+/* Sends the next piece of the tensor in front. Where there is no credit or room for it, or no memory, it stays queued. */
+static tt_leaving send_piece(tt_peer *peer, tt_outgoing *outgoing) {
   size_t room = prelude_room(peer);
   size_t head = outgoing->is_begun ? sizeof(uint64_t) : tt_data_header_bytes(&outgoing->header);
   uint64_t left = outgoing->header.total_bytes - outgoing->n_sent;
   uint64_t fits = TT_MAX_FRAME_BYTES - room - head;
   size_t n_elements = (size_t)(left < fits ? left : fits);
   size_t frame_bytes = room + head + n_elements;
-  if (!may_leave(peer, frame_bytes)) return false;
+  if (!may_leave(peer, frame_bytes)) return TT_MUST_WAIT;
 
   tt_buffer *frame = &peer->worker->scratch;
   tt_buffer_clear(frame);
-  if (!tt_buffer_reserve(frame, TT_MAX_FRAME_BYTES)) return false;
+  if (!tt_buffer_reserve(frame, TT_MAX_FRAME_BYTES)) return TT_NO_MEMORY;
   begin_frame(peer, frame, TT_FRAME_DATA, outgoing->is_begun ? TT_FLAG_CONTINUES : 0);
   if (outgoing->is_begun)
     tt_buffer_u64(frame, outgoing->header.transfer);
@@ -223,18 +225,20 @@ static bool send_piece(tt_peer *peer, tt_outgoing *outgoing) {
   outgoing->n_sent += n_elements;
   peer->worker->counters.tensor_bytes_out += n_elements;
   leave(peer, frame->bytes, frame->n_bytes);
-  return true;
+  return TT_LEFT;
 }
 
-void tt_stream_flush(tt_peer *peer) {
-  if (peer->link == NULL || close_run(peer, NULL) != TT_OK) return;
+bool tt_stream_flush(tt_peer *peer) {
+  if (peer->link == NULL) return true;
+  if (close_run(peer, NULL) != TT_OK) return false;
   while (peer->first != NULL && peer->link != NULL) {
     tt_outgoing *first = peer->first;
     if (first->tensor != NULL) {
-      if (!send_piece(peer, first)) return;
+      tt_leaving leaving = send_piece(peer, first);
+      if (leaving != TT_LEFT) return leaving == TT_MUST_WAIT;
       if (peer->first == first && first->n_sent == first->header.total_bytes) drop_first(peer);
     } else {
-      if (!may_leave(peer, first->frame.n_bytes)) return;
+      if (!may_leave(peer, first->frame.n_bytes)) return true;
       /* Taken out before it is sent: a transport that fails resets the peer from within. */
       tt_buffer frame = first->frame;
       peer->n_queued_bytes -= frame.n_bytes;
@@ -244,6 +248,7 @@ void tt_stream_flush(tt_peer *peer) {
       tt_buffer_release(&frame);
     }
   }
+  return true;
 }
 
 tt_status tt_stream_accept(tt_peer *peer, const tt_prelude *prelude, tt_error *error) {

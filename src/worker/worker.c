@@ -94,12 +94,17 @@ tt_counters tt_worker_counters(const tt_worker *worker) { return worker->counter
 
 void tt_worker_flush(tt_worker *worker) {
   worker->has_asked_flush = false;
+  tt_peer *starved = NULL;
   while (worker->dirty != NULL) {
     tt_peer *peer = worker->dirty;
     worker->dirty = peer->next_dirty;
     peer->is_dirty = false;
-    tt_stream_flush(peer);
+    if (tt_stream_flush(peer) || peer->is_dirty) continue;
+    peer->is_dirty = true;
+    peer->next_dirty = starved;
+    starved = peer;
   }
+  worker->dirty = starved; /* the next flush or tick tries again */
 }
 
 void tt_worker_tick(tt_worker *worker) {

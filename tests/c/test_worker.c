@@ -4,6 +4,7 @@
 #include "worker/object_store.h"
 #include "worker_fixture.h"
 
+static char boston[] = "#boston", data[] = "#data", target[] = "#target";
 static const float X[] = {1, 2, 3, 4, 5}, X2[] = {1, 2, 3, 4, 4};
 
 static void the_seed_example(tt_worker *me, tt_worker *bob) {
@@ -17,7 +18,8 @@ static void the_seed_example(tt_worker *me, tt_worker *bob) {
   tt_buffer_init(&text);
   tt_chain_print(y, &text);
   char expected[128];
-  snprintf(expected, sizeof expected, "FloatTensor > _PointerTensor(%s, %" PRIu64 ")", tt_worker_id(bob), tt_pointer_id(y->child));
+  snprintf(expected, sizeof expected, "FloatTensor > _PointerTensor(%s, %" PRIu64 ")", tt_worker_id(bob),
+           tt_pointer_id(y->child));
   assert_string_equal(tt_buffer_string(&text), expected);
   tt_buffer_release(&text);
   assert_true(tt_shape_equal(&tt_node_meta(y)->shape, &(tt_shape){.n_dims = 1, .dims = {5}}));
@@ -110,7 +112,7 @@ static void s7_whoami_and_queries(void **state) {
   tt_worker *me = new_worker("me", NULL), *bob = new_worker("bob", NULL);
   connect_workers(me, bob);
   tt_node *x = floats(X, 5);
-  tt_metadata metadata = {.tags = (char *[]){"#boston", "#data"}, .n_tags = 2};
+  tt_metadata metadata = {.tags = (char *[]){boston, data}, .n_tags = 2};
   tt_error error;
   reply got = {0};
   assert_int_equal(tt_worker_send(me, x, known(me, "bob"), 4711, &metadata, take_reply, &got, NULL, &error), TT_OK);
@@ -122,10 +124,10 @@ static void s7_whoami_and_queries(void **state) {
   tt_control query = {.query = TT_QUERY_WHOAMI};
   assert_int_equal(tt_worker_query(me, known(me, "bob"), &query, take_reply, &whoami, NULL, &error), TT_OK);
   reply search = {0};
-  query = (tt_control){.query = TT_QUERY_SEARCH, .terms = (char *[]){"#boston", "#data"}, .n_terms = 2};
+  query = (tt_control){.query = TT_QUERY_SEARCH, .terms = (char *[]){boston, data}, .n_terms = 2};
   assert_int_equal(tt_worker_query(me, known(me, "bob"), &query, take_reply, &search, NULL, &error), TT_OK);
   reply nothing = {0};
-  query = (tt_control){.query = TT_QUERY_SEARCH, .terms = (char *[]){"#boston", "#target"}, .n_terms = 2};
+  query = (tt_control){.query = TT_QUERY_SEARCH, .terms = (char *[]){boston, target}, .n_terms = 2};
   assert_int_equal(tt_worker_query(me, known(me, "bob"), &query, take_reply, &nothing, NULL, &error), TT_OK);
   reply shape = {0}, print = {0}, missing = {0};
   query = (tt_control){.query = TT_QUERY_SHAPE, .object = 4711};
@@ -405,7 +407,8 @@ static void what_others_may_do_is_what_the_owner_allows(void **state) {
 
 static void a_full_store_refuses_and_goes_on(void **state) {
   (void)state;
-  tt_worker *me = new_worker("me", NULL), *bob = new_worker_with((tt_worker_options){.id = "bob", .max_store_bytes = 100}, NULL);
+  tt_worker *me = new_worker("me", NULL),
+            *bob = new_worker_with((tt_worker_options){.id = "bob", .max_store_bytes = 100}, NULL);
   connect_workers(me, bob);
   tt_node *big = matrix(10, 10), *x = floats(X, 5);
   reply sent = {0};
@@ -581,7 +584,8 @@ static void objects_outlive_their_owner_by_the_grace(void **state) {
   assert_int_equal(tt_worker_n_objects(hasty), 0);
   tt_error error;
   tt_node *z = NULL;
-  assert_int_equal(try_call(patient, "add", (tt_value[]){of(x), of(x)}, 2, &z, &error), TT_ERR_STATE); /* a pointer of a worker that is closed */
+  assert_int_equal(try_call(patient, "add", (tt_value[]){of(x), of(x)}, 2, &z, &error),
+                   TT_ERR_STATE); /* a pointer of a worker that is closed */
   tt_node_unref(x);
   tt_node_unref(y);
   tt_worker_free(patient);
@@ -639,6 +643,8 @@ static void lost_memory_is_an_error_and_no_more(void **state) {
     tt_alloc_fail_after(-1);
     if (status != TT_OK) assert_int_equal(status, TT_ERR_MEMORY);
     tt_virtual_poll();
+    assert_int_equal(got.n_calls, status == TT_OK ? 1 : 0);
+    tt_tensor_unref(got.tensor);
     tt_node_unref(x);
     tt_node_unref(z);
     tt_virtual_poll();
@@ -648,8 +654,8 @@ static void lost_memory_is_an_error_and_no_more(void **state) {
       bob = new_worker("bob", NULL);
       connect_workers(me, bob);
     }
+    the_seed_example(me, bob);
   }
-  the_seed_example(me, bob);
   tt_worker_free(me);
   tt_worker_free(bob);
   tt_virtual_poll();
