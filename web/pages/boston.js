@@ -1,0 +1,163 @@
+/** The regression on other tabs' rows: finds the data, computes, and shows what came out and what it took. */
+import { byId, clearProblems, element, formatBytes, join, number, onPress, ownId, run, showPeers, showProblem, who } from './common.js';
+
+let columns = [];
+
+run(async () => {
+  const { me } = await join(ownId(), 'Boston housing');
+  const boston = await import('../demos/boston.js');
+  columns = boston.COLUMNS;
+  let sources = [];
+
+  showPeers(me, (ids) => {
+    const gone = sources.filter(({ worker }) => !ids.includes(worker.id));
+    if (gone.length === 0) return;
+    sources = sources.filter((source) => !gone.includes(source));
+    showSources(sources, `${gone.map(({ worker }) => worker.id).join(' and ')} left, with the data`);
+  });
+
+  const find = async () => {
+    clearProblems();
+    byId('found-note').textContent = 'asking';
+    const others = [...me.knownWorkers.values()].filter((worker) => worker.id !== me.id);
+    sources = await boston.findSources(others);
+    showSources(sources, sources.length > 0 ? '' : others.length === 0 ? 'Nobody else is here: open the two tabs first.' : 'Nobody here has any.');
+  };
+
+  const compute = async () => {
+    clearProblems();
+    byId('results').hidden = true;
+    byId('refusals').replaceChildren();
+    const dtype = byId('dtype').value;
+    const progress = followProgress(me);
+    const before = await me.counters();
+    const result = await boston.analyse(sources, { dtype, onPass: progress.pass });
+    const after = await me.counters();
+    await progress.end();
+    const moved = { in: after.bytesIn - before.bytesIn, out: after.bytesOut - before.bytesOut };
+    showResults(result, moved, boston.bytesOfData(sources, dtype));
+  };
+
+  onPress(byId('find'), 'The search failed', find);
+  onPress(byId('run'), 'The computation failed', compute);
+  onPress(byId('try-rows'), 'The attempt failed', async () => {
+    byId('refusals').replaceChildren(...(await boston.tryToGetRows(sources[0])).map(describeAttempt));
+  });
+});
+
+function showSources(sources, note) {
+  byId('found').hidden = sources.length === 0;
+  byId('found').tBodies[0].replaceChildren(
+    ...sources.map(({ worker, policy, fit, heldOut }) =>
+      element(
+        'tr',
+        { 'data-id': worker.id },
+        element('td', {}, who(worker.id)),
+        ...[fit.data.shape[0], heldOut.data.shape[0], `${fit.data.shape[1]} and the target`, fit.data.dtype, policy].map((text) => element('td', {}, String(text))),
+      ),
+    ),
+  );
+  byId('found-note').textContent = note;
+  byId('run').disabled = byId('try-rows').disabled = sources.length === 0;
+}
+
+function followProgress(me) {
+  const list = byId('progress');
+  list.replaceChildren();
+  let item = null;
+  let began;
+  let bytes;
+  const now = async () => {
+    const { bytesIn, bytesOut } = await me.counters();
+    return bytesIn + bytesOut;
+  };
+  const end = async () => {
+    if (item === null) return;
+    const took = performance.now() - began;
+    item.className = '';
+    item.append(element('small', {}, `${formatBytes((await now()) - bytes)}, ${took.toFixed(0)} ms`));
+  };
+  return {
+    async pass(text) {
+      await end();
+      item = element('li', { className: 'running' }, text);
+      list.append(item);
+      bytes = await now();
+      began = performance.now();
+    },
+    end,
+  };
+}
+
+function describeAttempt({ what, error }) {
+  if (error === null) return element('p', { className: 'refusal' }, `${what}: they came. That is not as it should be.`);
+  return element('p', { className: 'refusal', 'data-code': error.code ?? '' }, element('b', {}, `${what}: `), error.message);
+}
+
+// ---- results ----
+
+function showResults(result, moved, bytesOfData) {
+  const { heldOut } = result;
+  const total = moved.in + moved.out;
+  byId('figures').replaceChildren(
+    figure('Held-out error (RMSE)', number(heldOut.rmse, 3), `${heldOut.rmseOfMean.toFixed(2)} if one always said the mean`, 'rmse'),
+    figure('Held-out MSE', number(heldOut.mse, 3), `${result.nHeldOut} rows nobody fitted to`, 'mse'),
+    figure('Intercept', number(result.intercept, 3), `fitted to ${result.nFit} rows`, 'intercept'),
+    figure('Rows that came here', '0', `of ${result.nFit + result.nHeldOut}, in ${result.dtype}`, 'rows'),
+  );
+  const largest = Math.max(total, bytesOfData);
+  byId('bytes').replaceChildren(
+    measure('Bytes that moved', total, largest, `${moved.out} out, ${moved.in} in`, 'moved'),
+    measure('Bytes of the data', bytesOfData, largest, '', 'data'),
+  );
+  const { mean, deviation, coefficients, coefficientsPerDeviation, correlation } = result;
+  byId('fit').tBodies[0].replaceChildren(
+    ...columns.map((column, i) =>
+      element(
+        'tr',
+        { 'data-column': column },
+        element('th', { scope: 'row' }, column),
+        ...[mean, deviation, coefficientsPerDeviation, coefficients].map((list) => element('td', {}, i < list.length ? number(list[i]) : '')),
+      ),
+    ),
+  );
+  showHeat(correlation);
+  byId('results').hidden = false;
+}
+
+function figure(name, value, note, key) {
+  return element('div', { 'data-figure': key }, element('dt', {}, name), element('dd', {}, value, element('small', {}, note)));
+}
+
+function measure(name, bytes, largest, note, key) {
+  const bar = element('i');
+  bar.style.setProperty('--part', String(bytes / largest));
+  return element(
+    'div',
+    { 'data-measure': key, title: note },
+    element('span', {}, name),
+    element('span', { className: key === 'moved' ? 'rail' : 'rail dim' }, bar),
+    element('data', { className: 'much', value: String(bytes) }, formatBytes(bytes)),
+  );
+}
+
+function showHeat(correlation) {
+  const table = byId('correlation');
+  const heading = (text, scope) => element('th', { scope }, text);
+  table.tHead.replaceChildren(element('tr', {}, element('td'), ...columns.map((column) => heading(column, 'col'))));
+  table.tBodies[0].replaceChildren(
+    ...correlation.map((row, i) =>
+      element(
+        'tr',
+        {},
+        heading(columns[i], 'row'),
+        ...row.map((value) => {
+          const cell = element('td', { 'data-sign': value < 0 ? '-' : '+' }, number(value, 2));
+          if (Math.abs(value) > 0.6) cell.dataset.strong = '';
+          cell.style.setProperty('--size', String(Math.abs(value)));
+          return cell;
+        }),
+      ),
+    ),
+  );
+}

@@ -1,0 +1,163 @@
+/** A worker's page: its store, what others have it do, who is here. All of it follows the worker's own events, so it is current in a hidden tab too. */
+import { byId, clearProblems, element, formatBytes, formatShape, fullId, join, onPress, ownId, randomName, run, shortId, showPeers, showProblem, who } from './common.js';
+
+const MAX_LOG = 200;
+const MAX_LISTED = 200;
+
+run(async () => {
+  const id = ownId();
+  const { me } = await join(id, 'worker');
+  const another = byId('another');
+  const renew = () => (another.href = `worker.html?id=${randomName()}`);
+  another.addEventListener('click', () => queueMicrotask(renew));
+  renew();
+  showPeers(me);
+  const store = watchStore(me);
+  watchActivity(me, store.refresh);
+  offerData(me);
+  await store.refresh();
+});
+
+// ---- the store ----
+
+function watchStore(me) {
+  const table = byId('store');
+  const rows = new Map();
+  let isDirty = false;
+  let running = null;
+
+  // Listings are asked for one at a time, however fast objects come and go.
+  const refresh = () => {
+    isDirty = true;
+    running ??= (async () => {
+      try {
+        while (isDirty) {
+          isDirty = false;
+          show(await me.list());
+        }
+        showTraffic(await me.counters());
+      } catch (error) {
+        showProblem('The store could not be listed', error);
+      } finally {
+        running = null;
+      }
+    })();
+    return running;
+  };
+
+  function show(objects) {
+    const listed = objects.slice(0, MAX_LISTED);
+    const seen = new Set(listed.map((object) => object.id));
+    for (const [id, row] of rows) {
+      if (!seen.has(id)) {
+        row.remove();
+        rows.delete(id);
+      }
+    }
+    const body = table.tBodies[0];
+    for (const object of listed) {
+      if (rows.has(object.id)) continue;
+      const row = element('tr', { className: 'new', 'data-id': object.id }, ...cellsOf(me, object));
+      rows.set(object.id, row);
+      body.append(row);
+    }
+    table.hidden = objects.length === 0;
+    byId('store-empty').hidden = objects.length > 0;
+    const more = objects.length > listed.length ? `, ${listed.length} shown` : '';
+    byId('store-note').textContent = objects.length === 0 ? '' : `${objects.length} ${objects.length === 1 ? 'object' : 'objects'}${more}`;
+  }
+
+  return { refresh };
+}
+
+function cellsOf(me, { id, shape, dtype, owner, policy, tags = [], location, location_id: locationId }) {
+  const what = location === undefined ? formatShape(shape) : element('span', {}, `${formatShape(shape)} at ${location} ${shortId(locationId)}`);
+  return [
+    element('td', {}, fullId(id)),
+    element('td', { className: 'mono' }, what),
+    element('td', { className: 'mono' }, dtype),
+    element('td', {}, owner === me.id ? 'itself' : who(owner)),
+    element('td', {}, policy),
+    element('td', {}, element('span', { className: 'tags' }, ...tags.map((tag) => element('span', { className: 'tag' }, tag)))),
+  ];
+}
+
+function showTraffic({ framesIn, framesOut, bytesIn, bytesOut, commandsIn, commandsOut }) {
+  const fact = (name, value) => [element('dt', {}, name), element('dd', {}, value)];
+  byId('traffic').replaceChildren(
+    ...fact('in', `${formatBytes(bytesIn)} in ${framesIn} frames, ${commandsIn} commands`),
+    ...fact('out', `${formatBytes(bytesOut)} in ${framesOut} frames, ${commandsOut} commands`),
+  );
+}
+
+// ---- what happens here ----
+
+function watchActivity(me, refresh) {
+  const counts = { arrived: 0, commands: 0, removed: 0, failed: 0 };
+  const log = byId('log');
+
+  const count = (name, n = 1) => {
+    counts[name] += n;
+    byId(`n-${name}`).textContent = String(counts[name]);
+  };
+  const add = (className, kind, what, peer) => {
+    const item = element('li', { className }, element('span', { className: 'kind' }, kind), element('span', { className: 'what' }, what));
+    if (peer && peer !== me.id) item.append(who(peer));
+    log.prepend(item);
+    while (log.children.length > MAX_LOG) log.lastChild.remove();
+    byId('log-empty').hidden = true;
+    const note = byId('log-note');
+    const total = counts.arrived + counts.commands + counts.removed + counts.failed;
+    note.hidden = total <= MAX_LOG;
+    note.textContent = `The latest ${MAX_LOG} of ${total}.`;
+  };
+
+  me.addEventListener('command', ({ detail }) => {
+    count('commands');
+    const results = detail.results.map(shortId).join(', ');
+    add('ran', 'ran', `${detail.op}(${detail.operands.map(shortId).join(', ')})${results === '' ? '' : ` → ${results}`}`, detail.peer);
+  });
+  me.addEventListener('object', ({ detail }) => {
+    const { action, id, peer, dtype, shape, reason } = detail;
+    count(action === 'added' ? 'arrived' : 'removed');
+    if (action === 'added') add('arrived', 'arrived', `${shortId(id)} ${dtype} ${formatShape(shape)}`, peer);
+    else add('removed', 'left', `${shortId(id)} ${reason}`, peer);
+    refresh();
+  });
+  me.addEventListener('failure', ({ detail, error }) => {
+    count('failed');
+    add('failed', 'failed', error.message, detail.peer);
+    showProblem(`A command of ${detail.peer} failed here`, error);
+  });
+  me.addEventListener('skipped', ({ detail }) => {
+    count('commands', detail.counts.COMMAND ?? 0);
+    count('arrived', detail.counts.OBJECT_ADDED ?? 0);
+    count('removed', detail.counts.OBJECT_REMOVED ?? 0);
+    refresh();
+  });
+}
+
+// ---- data of its own ----
+
+async function offerData(me) {
+  const load = async (half) => {
+    const { loadTable, registerHalf } = await import('../demos/boston.js');
+    await registerHalf(me, await loadTable(), half, byId('dtype').value);
+  };
+  for (const button of document.querySelectorAll('[data-load]')) {
+    onPress(button, 'The data could not be loaded', () => load(button.dataset.load));
+  }
+  onPress(byId('free'), 'Not everything could be freed', async () => {
+    clearProblems();
+    for (const { id } of await me.list()) await me.rmObj(id);
+  });
+  const parameters = new URL(location.href).searchParams;
+  if (parameters.get('dtype') === 'float32') byId('dtype').value = 'float32';
+  if (['a', 'b'].includes(parameters.get('load'))) {
+    try {
+      await load(parameters.get('load'));
+    } catch (error) {
+      showProblem('The data could not be loaded', error);
+    }
+  }
+}
