@@ -1,5 +1,5 @@
 /** The regression on other tabs' rows: finds the data, computes, and shows what came out and what it took. */
-import { byId, clearProblems, element, formatBytes, join, number, onPress, ownId, run, showPeers, showProblem, who } from './common.js';
+import { byId, clearProblems, element, formatBytes, join, number, onPress, ownId, run, showPeers, who } from './common.js';
 
 let columns = [];
 
