@@ -103,16 +103,41 @@ int64_t tt_generator_below(tt_generator *generator, uint64_t n) {
   return (int64_t)(drawn % n);
 }
 
+/* Random bytes are drawn for many ids at once: a call of the system costs more than all else that an id is made for. */
+enum { N_POOLED = 32 }; /* 256 bytes: what getentropy gives at most */
+static struct {
+  uint64_t ids[N_POOLED];
+  size_t n_left;
+  void (*fill)(void *bytes, size_t n_bytes); /* NULL: the system's own */
+} pool;
+
+void tt_random_set_source(void (*fill)(void *bytes, size_t n_bytes)) {
+  pool.fill = fill;
+  pool.n_left = 0;
+}
+
+static void fill_pool(void) {
+  if (pool.fill != NULL) {
+    pool.fill(pool.ids, sizeof pool.ids);
+#ifdef __EMSCRIPTEN__
+  } else if (getentropy(pool.ids, sizeof pool.ids) != 0) {
+    abort();
+#else
+  } else {
+    /* Up to 256 bytes come whole or not at all. */
+    while (getrandom(pool.ids, sizeof pool.ids, 0) != (ssize_t)sizeof pool.ids) {
+      if (errno != EINTR) abort();
+    }
+#endif
+  }
+  pool.n_left = N_POOLED;
+}
+
 uint64_t tt_random_id(void) {
   uint64_t id = 0;
   while (id == 0) {
-#ifdef __EMSCRIPTEN__
-    if (getentropy(&id, sizeof id) != 0) abort();
-#else
-    ssize_t n = getrandom(&id, sizeof id, 0);
-    if (n < 0 && errno == EINTR) continue;
-    if (n != (ssize_t)sizeof id) abort();
-#endif
+    if (pool.n_left == 0) fill_pool();
+    id = pool.ids[--pool.n_left];
   }
   return id;
 }
