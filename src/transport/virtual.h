@@ -18,6 +18,9 @@ tt_status tt_virtual_connect_page(tt_worker *page, tt_worker *worker, tt_error *
 /* Flushes all workers with virtual links and delivers their frames until none is left. True when it delivered anything. */
 bool tt_virtual_poll(void);
 
+/* `wake` is called when frames begin to wait, so that a host need not poll before; from within a send: it only notes that tt_virtual_poll is wanted. */
+void tt_virtual_set_wake(void (*wake)(void));
+
 /* Whether frames wait or a worker wants flushing. */
 bool tt_virtual_is_pending(void);
 
