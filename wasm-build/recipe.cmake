@@ -11,7 +11,7 @@ if(NOT doors)
 endif()
 
 add_executable(tabtensor_core ${doors})
-foreach(floor transport worker nn chain wire prelude ops kernels tensor base)
+foreach(floor virtual worker nn chain wire prelude ops kernels tensor base)
   if(TARGET tt_${floor})
     target_link_libraries(tabtensor_core PRIVATE tt_${floor})
   endif()

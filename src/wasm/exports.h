@@ -18,8 +18,11 @@ int tt_wasm_start(void); /* once, before all others */
 tt_scratch *tt_wasm_scratch(void);
 uint8_t *
 tt_wasm_input(uint32_t n_bytes); /* room for that many bytes, which stays until a later call asks for more; NULL: no memory */
-int tt_wasm_constants(void);     /* text: JSON of the offsets in the scratch and of all enums that JavaScript needs */
-int tt_wasm_ops(void);           /* text: the op table, as tt_ops_json writes it */
+/* The text that the last call left: valid until the next. */
+const uint8_t *tt_wasm_text(void);
+uint32_t tt_wasm_text_bytes(void);
+int tt_wasm_constants(void); /* text: JSON of the offsets in the scratch and of all enums that JavaScript needs */
+int tt_wasm_ops(void);       /* text: the op table, as tt_ops_json writes it */
 
 /* ---- tensors ---- */
 
@@ -27,8 +30,9 @@ int tt_wasm_ops(void);           /* text: the op table, as tt_ops_json writes it
 int tt_wasm_call(tt_handle worker, uint32_t op, uint32_t n_args);
 /* A local tensor of scratch dtype, n_dims and dims: results[0], and data where its elements are to be written. */
 int tt_wasm_tensor_new(void);
-/* The elements of a local tensor, contiguous: data, and the meta. Valid until the next call. */
+/* The elements of a local tensor, contiguous: data, and the meta. They (and what tensor_new left) stay until read_end. */
 int tt_wasm_tensor_read(tt_handle tensor);
+void tt_wasm_tensor_read_end(void);
 /* dtype, n_dims, dims, flags; for a pointer id and, as text, its location. */
 int tt_wasm_tensor_meta(tt_handle tensor);
 int tt_wasm_tensor_print(tt_handle tensor); /* text: as PyTorch prints it. TT_ERR_STATE for a pointer */

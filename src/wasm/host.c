@@ -5,6 +5,8 @@
 /* EM_JS makes an import of each, which only this file may name: the functions below are for the others. */
 /* clang-format off */
 EM_JS(void, js_want_flush, (uint32_t worker), { Module["host"].wantFlush(worker >>> 0); })
+EM_JS(void, js_random, (void *bytes, size_t n_bytes), { Module["host"].random(bytes >>> 0, n_bytes >>> 0); })
+EM_JS(void, js_wake, (void), { Module["host"].wake(); })
 EM_JS(void, js_answer, (uint32_t token, int form, uint32_t tensor, const uint8_t *json, size_t n_bytes), {
   Module["host"].answer(token >>> 0, form, tensor >>> 0, json >>> 0, n_bytes >>> 0);
 })
@@ -16,6 +18,10 @@ EM_JS(void, js_port_closed, (uint32_t port), { Module["host"].portClosed(port >>
 /* clang-format on */
 
 void tt_host_want_flush(tt_handle worker) { js_want_flush(worker); }
+
+void tt_host_random(void *bytes, size_t n_bytes) { js_random(bytes, n_bytes); }
+
+void tt_host_wake(void) { js_wake(); }
 
 void tt_host_answer(uint32_t token, tt_answer_form form, tt_handle tensor, const uint8_t *json, size_t n_bytes) {
   js_answer(token, (int)form, tensor, json, n_bytes);

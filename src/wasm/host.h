@@ -15,6 +15,10 @@ typedef enum tt_answer_form { TT_ANSWER_DONE, TT_ANSWER_TENSOR, TT_ANSWER_CONTRO
 
 /* A worker has something for tt_wasm_worker_flush. */
 void tt_host_want_flush(tt_handle worker);
+/* Fills with the host's randomness. */
+void tt_host_random(void *bytes, size_t n_bytes);
+/* Virtual workers have sent each other something: tt_wasm_virtual_poll is wanted. */
+void tt_host_wake(void);
 /* The answer to the request that JavaScript called `token`. The bytes (JSON, as on the wire) are valid during the call. */
 void tt_host_answer(uint32_t token, tt_answer_form form, tt_handle tensor, const uint8_t *json, size_t n_bytes);
 /* The log of that worker has its first event since it was taken (is_urgent: or one that should not wait for a batch). */

@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/random.h"
+#include "transport/virtual.h"
 #include "wasm/exports.h"
 #include "wasm/host.h"
 #include "worker/worker.h"
@@ -64,9 +66,15 @@ uint8_t *tt_wasm_input(uint32_t n_bytes) {
 
 tt_scratch *tt_wasm_scratch(void) { return &tt_wasm_area; }
 
+const uint8_t *tt_wasm_text(void) { return tt_wasm_area.text; }
+
+uint32_t tt_wasm_text_bytes(void) { return tt_wasm_area.text_bytes; }
+
 int tt_wasm_start(void) {
   tt_error error = {.status = TT_OK};
   if (tt_ops_init(&error) != TT_OK) return tt_scratch_fail(&error);
+  tt_random_set_source(tt_host_random);
+  tt_virtual_set_wake(tt_host_wake);
   /* Room for a frame from the start, so that receiving one does not depend on memory. */
   if (tt_wasm_input(TT_MAX_FRAME_BYTES) == NULL) return TT_ERR_MEMORY;
   return TT_OK;
@@ -87,9 +95,8 @@ int tt_wasm_constants(void) {
     size_t offset;
   } fields[] = {
 #define FIELD(name) {#name, offsetof(tt_scratch, name)}
-      FIELD(args),       FIELD(id),   FIELD(results),    FIELD(n_results), FIELD(text),
-      FIELD(text_bytes), FIELD(data), FIELD(data_bytes), FIELD(dtype),     FIELD(n_dims),
-      FIELD(flags),      FIELD(dims), FIELD(numbers),    FIELD(ints),      FIELD(operands),
+      FIELD(args),   FIELD(id),    FIELD(results), FIELD(n_results), FIELD(data), FIELD(data_bytes), FIELD(dtype),
+      FIELD(n_dims), FIELD(flags), FIELD(dims),    FIELD(numbers),   FIELD(ints), FIELD(operands),
 #undef FIELD
   };
   tt_buffer *json = tt_scratch_text();

@@ -23,13 +23,13 @@ typedef struct tt_scratch {
   uint64_t id;                           /* in and out: an object, a request, a seed */
   tt_handle results[TT_MAX_RESULTS];     /* out */
   uint32_t n_results;                    /* out */
-  const uint8_t *text;                   /* out: a message, a name, JSON */
+  const uint8_t *text;                   /* out: a message, a name, JSON; tt_wasm_text answers it */
   uint32_t text_bytes;                   /* out */
   uint8_t *data;                         /* out: elements, row-major */
   uint32_t data_bytes;                   /* out */
   int32_t dtype, n_dims, flags;          /* in and out; n_dims may be TT_DIMS_UNKNOWN, flags are TT_META_* */
   int64_t dims[TT_MAX_DIMS];             /* in and out */
-  double numbers[8];                     /* out: counters */
+  double numbers[16];                    /* out: counters */
   int64_t ints[TT_MAX_LIST_ITEMS];       /* in: all lists of ints of a call, one behind the other */
   tt_handle operands[TT_MAX_LIST_ITEMS]; /* in: all lists of operands of a call */
 } tt_scratch;

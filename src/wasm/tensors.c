@@ -7,7 +7,7 @@
 #include "wasm/door.h"
 #include "wasm/exports.h"
 
-/* Elements that JavaScript is reading: they stay until it reads the next. */
+/* Elements that JavaScript is reading or writing. */
 static tt_tensor *being_read;
 
 static const char GONE[] = "this tensor has been disposed of: its handle stands for nothing any more";
@@ -162,6 +162,11 @@ int tt_wasm_tensor_read(tt_handle tensor) {
   show_elements(contiguous);
   tt_scratch_show_meta(&contiguous->operand.meta);
   return TT_OK;
+}
+
+void tt_wasm_tensor_read_end(void) {
+  tt_tensor_unref(being_read);
+  being_read = NULL;
 }
 
 int tt_wasm_tensor_meta(tt_handle tensor) {
