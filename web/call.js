@@ -1,0 +1,208 @@
+/**
+ * Calls: from the op table to the core. The table is the core's own (ops.def); nothing here knows an op by name.
+ *
+ * Arguments are positional in the order of the op's schema; a plain object behind them gives the rest by name: `x.sum(0, { keepdim: true })`. A list of ints that stands last may be
+ * written without brackets: `x.view(2, 3)`. An integral number is an int (as in Python `1` is), any other a float; a BigInt is an int.
+ */
+import { at, check, checkViews, constants, core, f64, i32, readText, u32, writeInt, writeInput } from './core.js';
+import { TensorError } from './errors.js';
+
+const { value: types, dtype: dtypeNumbers, limit } = constants;
+
+core._tt_wasm_ops();
+
+/** The op table: one object an op, as tt_ops_json writes it, with what calls need beside it. */
+export const table = JSON.parse(readText()).map((row) => {
+  const flags = new Set(row.flags);
+  const positional = row.params.filter((param) => !param.keyword_only);
+  const last = positional.at(-1);
+  return {
+    ...row,
+    isInPlace: flags.has('inplace'),
+    isFactory: flags.has('factory'),
+    isMethod: row.params[0]?.type === 'Tensor' && !flags.has('factory') && !flags.has('function'),
+    nPositional: positional.length,
+    // Where ints without brackets may begin: PyTorch allows it where the list is what the op is about.
+    spread: last?.type === 'int[]' && !last.has_default && !last.optional ? positional.length - 1 : -1,
+    index: new Map(row.params.map((param, i) => [param.name, i])),
+  };
+});
+
+let handleOf;
+/** tensor.js tells how to get from a value to a tensor's handle: undefined when it is none; throws when it is disposed of. */
+export function setHandleOf(find) {
+  handleOf = find;
+}
+
+function fail(op, message, code = 'argument') {
+  throw new TensorError(`${op.name}: ${message}; its arguments are ${op.schema}`, { code, op: op.name });
+}
+
+const describe = (value) => (Array.isArray(value) ? 'an array' : value === null ? 'null' : typeof value === 'object' ? `a ${value.constructor?.name ?? 'object'}` : `${typeof value} ${String(value)}`);
+const isOptions = (value) => {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+};
+
+// What a call has written to the shared lists so far.
+let nInts = 0;
+let nOperands = 0;
+let texts = [];
+
+function writeBigInt(word, value) {
+  const bits = BigInt.asUintN(64, value);
+  u32[word] = Number(bits & 0xffffffffn);
+  u32[word + 1] = Number(bits >> 32n);
+}
+
+function writeList(op, slot, param, list) {
+  if (param.type === 'Tensor[]') {
+    if (nOperands + list.length > limit.listItems) fail(op, `more than ${limit.listItems} tensors`);
+    i32[slot] = types.OPERANDS;
+    i32[slot + 1] = list.length;
+    u32[slot + 2] = at.operands + 4 * nOperands;
+    for (const item of list) {
+      const handle = handleOf(item);
+      if (handle === undefined) fail(op, `${param.name} is a list of tensors, but there is ${describe(item)} in it`);
+      u32[(at.operands >> 2) + nOperands++] = handle;
+    }
+    return;
+  }
+  if (param.type !== 'int[]') fail(op, `${param.name} is ${param.type}, but an array was given`);
+  if (nInts + list.length > limit.listItems) fail(op, `more than ${limit.listItems} ints`);
+  i32[slot] = types.INTS;
+  i32[slot + 1] = list.length;
+  u32[slot + 2] = at.ints + 8 * nInts;
+  for (const item of list) {
+    const address = at.ints + 8 * nInts++;
+    if (typeof item === 'bigint') writeBigInt(address >> 2, item);
+    else if (Number.isSafeInteger(item)) writeInt(address, item);
+    else fail(op, `${param.name} is a list of ints, but there is ${describe(item)} in it`);
+  }
+}
+
+function writeArgument(op, i, param, value) {
+  const slot = (at.args >> 2) + 4 * i;
+  if (typeof value === 'object' && value !== null) {
+    const handle = handleOf(value);
+    if (handle !== undefined) {
+      i32[slot] = types.OPERAND;
+      u32[slot + 2] = handle;
+    } else if (Array.isArray(value) || ArrayBuffer.isView(value)) {
+      writeList(op, slot, param, value);
+    } else {
+      fail(op, `${param.name} is ${param.type}, but ${describe(value)} was given`);
+    }
+  } else if (typeof value === 'number') {
+    if (param.type !== 'float' && Number.isSafeInteger(value) && !Object.is(value, -0)) {
+      i32[slot] = types.INT;
+      writeInt((slot + 2) << 2, value);
+    } else {
+      i32[slot] = types.FLOAT;
+      f64[(slot + 2) >> 1] = value;
+    }
+  } else if (typeof value === 'boolean') {
+    i32[slot] = types.BOOL;
+    i32[slot + 2] = value ? 1 : 0;
+  } else if (value === undefined || value === null) {
+    i32[slot] = types.NONE;
+  } else if (typeof value === 'bigint') {
+    if (value !== BigInt.asIntN(64, value)) fail(op, `${param.name}: ${value} does not fit in 64 bits`);
+    i32[slot] = types.INT;
+    writeBigInt(slot + 2, value);
+  } else if (typeof value === 'string' && param.type === 'ScalarType') {
+    const number = dtypeNumbers[value];
+    if (number === undefined) fail(op, `there is no dtype '${value}'; there are ${Object.keys(dtypeNumbers).join(', ')}`, 'dtype');
+    i32[slot] = types.DTYPE;
+    i32[slot + 2] = number;
+  } else if (typeof value === 'string') {
+    i32[slot] = types.STRING;
+    texts.push([slot, value]);
+  } else {
+    fail(op, `${param.name} is ${param.type}, but ${describe(value)} was given`);
+  }
+}
+
+/** Strings go last: making room for them may move the memory. */
+function writeTexts() {
+  const encoded = texts.map(([, value]) => value);
+  const offsets = writeInput(...encoded);
+  const begins = core._tt_wasm_input(0) >>> 0;
+  texts.forEach(([slot, value], k) => {
+    const n = (k + 1 < offsets.length ? offsets[k + 1] - 1 : offsets[k] + new TextEncoder().encode(value).length) - offsets[k];
+    i32[slot + 1] = n;
+    u32[slot + 2] = begins + offsets[k];
+  });
+}
+
+/** A parameter that was left out before one that was given. */
+function writeDefault(op, i, param) {
+  if (param.has_default) writeArgument(op, i, param, param.default);
+  else if (param.optional) writeArgument(op, i, param, null);
+  else fail(op, `${param.name} is missing`);
+}
+
+function writeNamed(op, nGiven, options) {
+  let nArgs = nGiven;
+  for (const name of Object.keys(options)) {
+    const i = op.index.get(name);
+    if (i === undefined) fail(op, `there is no argument ${name}`);
+    if (i < nGiven) fail(op, `${name} is given twice`);
+    if (options[name] !== undefined) nArgs = Math.max(nArgs, i + 1);
+  }
+  for (let i = nGiven; i < nArgs; i++) {
+    const param = op.params[i];
+    const value = options[param.name];
+    if (value === undefined) writeDefault(op, i, param);
+    else writeArgument(op, i, param, value);
+  }
+  return nArgs;
+}
+
+/**
+ * Runs `op` with `self` (undefined when it is not called as a method) and `args`, at the worker whose handle is given. Answers how many results there are: their handles
+ * are at resultAt(i). Throws a TensorError.
+ */
+export function call(worker, op, self, args) {
+  checkViews();
+  nInts = 0;
+  nOperands = 0;
+  texts = [];
+  let nArgs = 0;
+  if (self !== undefined) {
+    const slot = at.args >> 2;
+    i32[slot] = types.OPERAND;
+    u32[slot + 2] = handleOf(self);
+    nArgs = 1;
+  }
+  let nGiven = args.length;
+  const options = nGiven > 0 && isOptions(args[nGiven - 1]) ? args[--nGiven] : undefined;
+  for (let k = 0; k < nGiven; k++) {
+    if (nArgs === op.spread && (typeof args[k] === 'number' || typeof args[k] === 'bigint')) {
+      writeList(op, (at.args >> 2) + 4 * nArgs, op.params[nArgs], args.slice(k, nGiven));
+      nArgs++;
+      break;
+    }
+    if (nArgs >= op.nPositional) fail(op, nArgs < op.params.length ? `${describe(args[k])} is one argument too many; what follows is given by name` : `${describe(args[k])} is one argument too many`);
+    writeArgument(op, nArgs, op.params[nArgs], args[k]);
+    nArgs++;
+  }
+  if (op.spread >= 0 && nArgs === op.spread && options === undefined && nGiven === 0 && self !== undefined) {
+    // x.permute(), x.view(): no ints at all are an empty list.
+    writeList(op, (at.args >> 2) + 4 * nArgs, op.params[nArgs], []);
+    nArgs++;
+  }
+  if (options !== undefined) nArgs = writeNamed(op, nArgs, options);
+  if (texts.length > 0) writeTexts();
+  const status = core._tt_wasm_call(worker, op.number, nArgs);
+  if (status !== 0) throwFailure(op, status);
+  checkViews();
+  return u32[at.n_results >> 2];
+}
+
+function throwFailure(op, status) {
+  check(status, { op: op.name });
+}
+
+export const resultAt = (i) => u32[(at.results >> 2) + i];

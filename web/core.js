@@ -1,0 +1,410 @@
+/**
+ * The C core in this thread, and how it is called: nothing above this file knows its memory.
+ *
+ * Arguments and results go through the scratch (src/wasm/scratch.h), whose layout the core tells once. What the core reports comes through `host` and is only noted
+ * there; it is worked off in a microtask, so that nothing calls into the core from within the core.
+ */
+import createCore from './core/tabtensor_core.js';
+import { TensorError, abortError } from './errors.js';
+
+/** Node, where files are read and a timer can be told not to keep the process alive. */
+export const isNode = typeof process === 'object' && typeof process.versions?.node === 'string';
+/** A page: the thread that must not compute, so that its tensors live in a dedicated Worker. */
+export const isPage = typeof window === 'object' && typeof document === 'object';
+
+// ---- loading ----
+
+let memory;
+/** Views of the core's memory. Growing it detaches them: checkViews() comes before each use. */
+export let u8, i32, u32, f64;
+
+export function checkViews() {
+  if (u8 !== undefined && u8.length !== 0) return;
+  u8 = new Uint8Array(memory.buffer);
+  i32 = new Int32Array(memory.buffer);
+  u32 = new Uint32Array(memory.buffer);
+  f64 = new Float64Array(memory.buffer);
+}
+
+async function instantiate(imports) {
+  const url = new URL('./core/tabtensor_core.wasm', import.meta.url);
+  if (!isNode) return (await WebAssembly.instantiateStreaming(fetch(url), imports)).instance;
+  const { readFile } = await import('node:fs/promises');
+  return (await WebAssembly.instantiate(await readFile(url), imports)).instance;
+}
+
+// Node has a WebSocket of its own from version 22 on; before that the package ws serves, when it is there.
+if (isNode && globalThis.WebSocket === undefined) {
+  const ws = await import('ws').catch(() => undefined);
+  if (ws !== undefined) globalThis.WebSocket = ws.WebSocket;
+}
+
+const host = { random, wantFlush, wake: schedulePump, answer, events, portPost, portClosed };
+
+/** The exported functions, as core._tt_wasm_... */
+export const core = await new Promise((resolve, reject) => {
+  createCore({
+    host,
+    instantiateWasm(imports, receive) {
+      instantiate(imports).then((instance) => {
+        // Export names may be minified; there is exactly one memory among them.
+        memory = Object.values(instance.exports).find((value) => value instanceof WebAssembly.Memory);
+        receive(instance);
+      }, reject);
+      return {};
+    },
+  }).then(resolve, reject);
+});
+
+function random(begins, nBytes) {
+  checkViews();
+  crypto.getRandomValues(u8.subarray(begins, begins + nBytes));
+}
+
+// ---- text and numbers ----
+
+const decoder = new TextDecoder();
+const encoder = new TextEncoder();
+
+/** The text that the last call left. */
+export function readText() {
+  const at = core._tt_wasm_text() >>> 0;
+  const nBytes = core._tt_wasm_text_bytes();
+  checkViews();
+  // A copy, because decoders refuse shared or resizable memory.
+  return nBytes === 0 ? '' : decoder.decode(u8.slice(at, at + nBytes));
+}
+
+/** Writes strings to the input, each with a terminator, and answers their offsets. */
+export function writeInput(...strings) {
+  const parts = strings.map((string) => encoder.encode(string));
+  const nBytes = parts.reduce((sum, part) => sum + part.length + 1, 0);
+  const at = core._tt_wasm_input(nBytes) >>> 0;
+  if (at === 0) throw new TensorError(`the core has no memory for ${nBytes} bytes of text`, { code: 'memory' });
+  checkViews();
+  let offset = 0;
+  return parts.map((part) => {
+    const begins = offset;
+    u8.set(part, at + begins);
+    u8[at + begins + part.length] = 0;
+    offset += part.length + 1;
+    return begins;
+  });
+}
+
+/** The length of a string in the input, without its terminator. */
+export const textBytes = (string) => encoder.encode(string).length;
+
+const startStatus = core._tt_wasm_start();
+const scratchAt = core._tt_wasm_scratch() >>> 0;
+core._tt_wasm_constants();
+/** The core's enums by name, its limits, and its version. */
+export const constants = JSON.parse(readText());
+/** Addresses of the scratch's fields, in bytes. */
+export const at = Object.fromEntries(Object.entries(constants.scratch).map(([name, offset]) => [name, scratchAt + offset]));
+const invert = (names) => Object.fromEntries(Object.entries(names).map(([name, number]) => [number, name]));
+export const dtypeNames = invert(constants.dtype);
+const statusNames = invert(constants.status);
+const eventNames = invert(constants.event);
+
+/** Throws what a status other than 0 stands for; `about` adds what the core does not know (op, worker). */
+export function check(status, about) {
+  if (status !== 0) throw failureOf(status, about);
+}
+
+function failureOf(status, about) {
+  const code = statusNames[status] ?? 'state';
+  return new TensorError(readText() || `the core answered ${code}`, { code, ...about });
+}
+
+check(startStatus);
+
+export function writeId(id) {
+  checkViews();
+  const value = BigInt.asUintN(64, BigInt(id));
+  u32[at.id >> 2] = Number(value & 0xffffffffn);
+  u32[(at.id >> 2) + 1] = Number(value >> 32n);
+}
+
+export function readId() {
+  checkViews();
+  return ((BigInt(u32[(at.id >> 2) + 1]) << 32n) | BigInt(u32[at.id >> 2])).toString();
+}
+
+/** A 64-bit integer at a byte address, as a number: exact up to 2^53. */
+const readInt = (address) => i32[(address >> 2) + 1] * 4294967296 + u32[address >> 2];
+
+export function writeInt(address, value) {
+  i32[address >> 2] = value;
+  i32[(address >> 2) + 1] = Math.floor(value / 4294967296);
+}
+
+/** dtype and shape from the scratch; shape is null when it is not known. */
+export function readMeta() {
+  checkViews();
+  const nDims = i32[at.n_dims >> 2];
+  const shape = nDims < 0 ? null : Array.from({ length: nDims }, (_, i) => readInt(at.dims + 8 * i));
+  return { dtype: dtypeNames[i32[at.dtype >> 2]], shape };
+}
+
+export function writeMeta(dtype, shape) {
+  checkViews();
+  i32[at.dtype >> 2] = constants.dtype[dtype];
+  i32[at.n_dims >> 2] = shape === null ? -1 : shape.length;
+  if (shape !== null) shape.forEach((size, i) => writeInt(at.dims + 8 * i, size));
+}
+
+/** Turns an id given as a string, number or BigInt into a decimal string. */
+export function idText(id) {
+  try {
+    const value = BigInt(id);
+    if (value > 0n && value < 1n << 64n) return value.toString();
+  } catch {
+    // Said below.
+  }
+  throw new TensorError(`${String(id)} is not an id: ids are whole numbers from 1 to 2^64 - 1, written as a string or BigInt`, { code: 'argument' });
+}
+
+// ---- the end of a turn ----
+
+const workersToFlush = new Set();
+let isPumpScheduled = false;
+
+function wantFlush(worker) {
+  workersToFlush.add(worker);
+  schedulePump();
+}
+
+/** Commands gather until the end of the turn; then they leave, and virtual workers get what was sent to them. */
+function schedulePump() {
+  if (isPumpScheduled) return;
+  isPumpScheduled = true;
+  queueMicrotask(() => {
+    isPumpScheduled = false;
+    pump();
+  });
+}
+
+/** The same now. */
+export function pump() {
+  for (const worker of workersToFlush) {
+    workersToFlush.delete(worker);
+    core._tt_wasm_worker_flush(worker);
+  }
+  core._tt_wasm_virtual_poll();
+}
+
+/** A timer that does not keep Node alive. */
+function background(timer) {
+  if (isNode) timer.unref();
+  return timer;
+}
+
+// ---- requests ----
+
+const open = new Map();
+let lastToken = 0;
+
+function answer(token, form, tensor, jsonAt, nBytes) {
+  const entry = open.get(token);
+  open.delete(token);
+  if (entry === undefined) {
+    if (tensor !== 0) core._tt_wasm_tensor_dispose(tensor);
+    return;
+  }
+  checkViews();
+  const text = nBytes === 0 ? '' : decoder.decode(u8.slice(jsonAt, jsonAt + nBytes));
+  const { answer: forms } = constants;
+  if (form === forms.ERROR) {
+    const error = text === '' ? new TensorError('the core has no memory to say what went wrong', { code: 'memory' }) : TensorError.fromWire(JSON.parse(text).error);
+    entry.reject(error.code === 'aborted' && entry.signal?.aborted ? abortError(entry.signal.reason) : error);
+  } else if (form === forms.CONTROL) {
+    entry.resolve(JSON.parse(text));
+  } else {
+    entry.resolve(form === forms.TENSOR ? tensor : undefined);
+  }
+}
+
+/**
+ * Makes a request: `start(token)` calls the core and answers its status; what it refuses at once is thrown here and now. The promise settles with the core's answer. An
+ * aborted signal gives up waiting, at once.
+ */
+export function request(worker, start, { signal, about } = {}) {
+  if (signal?.aborted) throw abortError(signal.reason);
+  lastToken = (lastToken % 0x7fffffff) + 1;
+  const token = lastToken;
+  const entry = { signal };
+  const promise = new Promise((resolve, reject) => Object.assign(entry, { resolve, reject }));
+  open.set(token, entry);
+  const status = start(token);
+  if (status !== 0) {
+    open.delete(token);
+    throw failureOf(status, about);
+  }
+  if (signal === undefined) return promise;
+  const id = readId();
+  const giveUp = () => {
+    writeId(id);
+    core._tt_wasm_cancel(worker);
+  };
+  signal.addEventListener('abort', giveUp, { once: true });
+  return promise.finally(() => signal.removeEventListener('abort', giveUp));
+}
+
+/** Asks a peer a query of PROTOCOL.md; answers its JSON. */
+export function query(worker, peer, fields, options) {
+  const json = JSON.stringify({ request: '1', ...fields });
+  const [, offset] = writeInput(peer, json);
+  return request(worker, (token) => core._tt_wasm_query(worker, offset, textBytes(json), token), options);
+}
+
+// ---- events ----
+
+const BATCH_MS = 50;
+const listeners = new Map();
+const urgent = new Set();
+const batched = new Map();
+
+/** `listener(events, skipped)` is called with what a worker reports, in batches: soon for what matters at once, every 50 ms for objects and commands. */
+export function onEvents(worker, listener) {
+  listeners.set(worker, listener);
+}
+
+export function forgetWorker(worker) {
+  listeners.delete(worker);
+  workersToFlush.delete(worker);
+  clearTimeout(batched.get(worker));
+  batched.delete(worker);
+}
+
+function events(worker, isUrgent) {
+  if (isUrgent) {
+    if (urgent.has(worker)) return;
+    urgent.add(worker);
+    queueMicrotask(() => {
+      urgent.delete(worker);
+      takeEvents(worker);
+    });
+  } else if (!batched.has(worker)) {
+    batched.set(worker, background(setTimeout(() => takeEvents(worker), BATCH_MS)));
+  }
+}
+
+/** Hands a worker's events over now. */
+export function takeEvents(worker) {
+  clearTimeout(batched.get(worker));
+  batched.delete(worker);
+  const listener = listeners.get(worker);
+  if (listener === undefined || core._tt_wasm_worker_events(worker) !== 0) return;
+  const begins = core._tt_wasm_text() >>> 0;
+  const nBytes = core._tt_wasm_text_bytes();
+  checkViews();
+  const skipped = {};
+  let nSkipped = 0;
+  for (const [number, name] of Object.entries(eventNames)) {
+    const n = f64[(at.numbers >> 3) + Number(number)];
+    if (n > 0) skipped[name] = n;
+    nSkipped += n;
+  }
+  const records = u8.slice(begins, begins + nBytes);
+  listener(readEvents(records), nSkipped > 0 ? skipped : undefined);
+}
+
+/** The records of src/wasm/event_log.h. */
+function readEvents(bytes) {
+  const view = new DataView(bytes.buffer);
+  const found = [];
+  for (let begins = 0; begins < bytes.length; begins += view.getUint32(begins, true)) {
+    const word = (i) => view.getUint32(begins + 8 + 4 * i, true);
+    const [transport, nOperands, nResults, peerBytes, textLength, errorBytes] = [0, 1, 2, 3, 4, 5].map(word);
+    const nDims = view.getInt8(begins + 7);
+    let position = begins + 32;
+    const id = () => {
+      position += 8;
+      return view.getBigUint64(position - 8, true).toString();
+    };
+    const text = (n) => {
+      position += n;
+      return decoder.decode(bytes.subarray(position - n, position));
+    };
+    const object = id();
+    const shape = nDims < 0 ? null : Array.from({ length: nDims }, () => Number(id()));
+    const operands = Array.from({ length: nOperands }, id);
+    const results = Array.from({ length: nResults }, id);
+    const event = { type: eventNames[view.getUint8(begins + 4)], isOurs: view.getUint8(begins + 5) !== 0, transport, object, operands, results };
+    if (nDims !== -2) Object.assign(event, { dtype: dtypeNames[view.getUint8(begins + 6)], shape });
+    event.peer = text(peerBytes);
+    event.text = text(textLength);
+    if (errorBytes > 0) event.error = JSON.parse(text(errorBytes)).error;
+    found.push(event);
+  }
+  return found;
+}
+
+// ---- message ports ----
+
+const ports = new Map();
+let lastPort = 0;
+const FLAGS = { INITIATES: 1, CONTROLLER: 2 };
+
+function portPost(port, frameAt, nBytes) {
+  checkViews();
+  const frame = u8.slice(frameAt, frameAt + nBytes).buffer;
+  ports.get(port)?.post(frame);
+}
+
+function portClosed(port) {
+  ports.delete(port);
+}
+
+/**
+ * Links a worker to what is at the other end of a message channel; `post(frame)` sends an ArrayBuffer. Answers the function that takes what arrives, and the one that says that
+ * the channel is lost.
+ */
+export function openPort(worker, { post, initiates = false, controller = false, expected, isOwn = false }) {
+  const port = ++lastPort;
+  ports.set(port, { post });
+  const flags = (initiates ? FLAGS.INITIATES : 0) | (controller ? FLAGS.CONTROLLER : 0);
+  writeInput(expected ?? '');
+  const status = core._tt_wasm_port_open(worker, port, flags, expected === undefined ? 0 : 1, isOwn ? 1 : 0);
+  if (status !== 0) ports.delete(port);
+  check(status);
+  checkViews();
+  const number = u32[at.n_results >> 2];
+  return {
+    number,
+    receive(frame) {
+      if (!ports.has(port)) return;
+      const bytes = new Uint8Array(frame);
+      const into = core._tt_wasm_input(bytes.length) >>> 0;
+      if (into === 0) throw new TensorError('the core has no memory for a frame', { code: 'memory' });
+      checkViews();
+      u8.set(bytes, into);
+      core._tt_wasm_port_receive(number, bytes.length);
+    },
+    lost(reason) {
+      if (!ports.delete(port)) return;
+      writeInput(reason);
+      core._tt_wasm_port_lost(number);
+    },
+  };
+}
+
+// ---- the clock ----
+
+const ticking = new Set();
+
+/** Has the worker's deadlines looked at once a second, until forgotten. */
+export function tick(worker) {
+  ticking.add(worker);
+}
+
+export function stopTicking(worker) {
+  ticking.delete(worker);
+}
+
+background(
+  setInterval(() => {
+    for (const worker of ticking) core._tt_wasm_worker_tick(worker);
+  }, 1000),
+);

@@ -1,0 +1,95 @@
+/**
+ * tidy: frees the tensors that a function made and does not return.
+ *
+ * A tensor belongs to the innermost tidy that is running when it is made. After an `await` nothing tells whose turn it is, so from there on the rule is: what is made from a
+ * tensor of the scope belongs to the scope as well; anything else is the caller's, or is given to it with `scope.track(tensor)`.
+ */
+let current = null;
+
+export class Scope {
+  #tensors = new Set();
+  #isOpen = true;
+  #outer;
+
+  constructor(outer) {
+    this.#outer = outer;
+  }
+
+  get isOpen() {
+    return this.#isOpen;
+  }
+
+  /** Adds a tensor; answers it. */
+  track(tensor) {
+    if (this.#isOpen) this.#tensors.add(tensor);
+    return tensor;
+  }
+
+  forget(tensor) {
+    this.#tensors.delete(tensor);
+  }
+
+  /** Disposes of all but what is in `result`, which goes to the scope around this one. */
+  close(result) {
+    this.#isOpen = false;
+    const kept = new Set();
+    collect(result, kept, new Set());
+    for (const tensor of this.#tensors) {
+      if (!kept.has(tensor)) tensor.dispose();
+      else if (this.#outer?.isOpen) this.#outer.track(tensor);
+    }
+    this.#tensors.clear();
+  }
+}
+
+/** Where a new tensor belongs: the tidy that is running, or that of the tensor it was made from. */
+export function scopeFor(source) {
+  return current ?? (source !== null && source !== undefined && source.isOpen ? source : null);
+}
+
+let isTensor;
+export function setIsTensor(test) {
+  isTensor = test;
+}
+
+/** Tensors in arrays, maps, sets and plain objects, at any depth. */
+function collect(value, found, seen) {
+  if (typeof value !== 'object' || value === null || seen.has(value)) return;
+  seen.add(value);
+  if (isTensor(value)) found.add(value);
+  else if (Array.isArray(value) || value instanceof Set) for (const item of value) collect(item, found, seen);
+  else if (value instanceof Map) for (const [key, item] of value) (collect(key, found, seen), collect(item, found, seen));
+  else if ([Object.prototype, null].includes(Object.getPrototypeOf(value))) for (const item of Object.values(value)) collect(item, found, seen);
+}
+
+/**
+ * Runs `fn(scope)` and disposes of every tensor that it made, except what it returns (in arrays and plain objects too). When it returns a promise, once that settles.
+ */
+export function tidy(fn) {
+  const outer = current;
+  const scope = new Scope(outer);
+  current = scope;
+  let result;
+  try {
+    result = fn(scope);
+  } catch (error) {
+    scope.close();
+    throw error;
+  } finally {
+    current = outer;
+  }
+  if (typeof result?.then !== 'function' || isTensor(result)) {
+    scope.close(result);
+    return result;
+  }
+  return result.then(
+    (value) => {
+      scope.close(value);
+      return value;
+    },
+    (error) => {
+      scope.close();
+      throw error;
+    },
+  );
+}

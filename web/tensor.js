@@ -1,0 +1,561 @@
+/**
+ * Tensor: what a user holds. It stands for the head of a chain in the core, by a handle; its methods come from the op table.
+ *
+ * A tensor belongs to a *home*: the worker of this thread, or, in a page, the page's own core, whose tensors live at the worker behind it (workers.js and page.js make homes).
+ * There a "local" tensor is a pointer to that worker, which is shown as local.
+ */
+import { call, resultAt, setHandleOf, table } from './call.js';
+import { at, check, checkViews, constants, core, dtypeNames, i32, idText, query, readId, readMeta, readText, request, textBytes, u32, u8, writeId, writeInput, writeMeta } from './core.js';
+import { TensorError } from './errors.js';
+import { scopeFor, setIsTensor } from './scope.js';
+
+if (Symbol.dispose === undefined) Object.defineProperty(Symbol, 'dispose', { value: Symbol('Symbol.dispose') });
+
+const FLAG_POINTER = 1;
+const MADE_HERE = Symbol('made here');
+const classNames = Object.fromEntries(Object.entries(constants.tensorClass).map(([name, number]) => [dtypeNames[number], name]));
+const arrays = { bool: Uint8Array, uint8: Uint8Array, int32: Int32Array, int64: BigInt64Array, float32: Float32Array, float64: Float64Array };
+
+// The backstop for what nobody disposed of. It runs between turns, if ever.
+const forgotten = new FinalizationRegistry(({ handle, release }) => {
+  core._tt_wasm_tensor_dispose(handle);
+  release?.();
+});
+
+/** In a page, printed text is known until some tensor is changed in place: which others are views of it is not known here. */
+let nChanges = 0;
+
+// What the class below tells this module of its private side.
+let makeTensor;
+let liveHandle;
+let homeOf;
+let idAtOwner;
+let isTensor;
+let invoke;
+let placeTensor;
+
+let defaultHome;
+/** workers.js tells where tensors go that are made from nothing. */
+export function setDefaultHome(find) {
+  defaultHome = find;
+}
+
+export class Tensor {
+  #handle;
+  #home;
+  #scope;
+  #meta = null;
+  #text = null;
+  #textChanges = 0;
+  #sent = null;
+  #isSentAwaited = false;
+  #shownId = null;
+  #release;
+
+  constructor(key, handle, home, scope, { shownId = null, release, tags = [], description = '' } = {}) {
+    if (key !== MADE_HERE) throw new TensorError('tensors are made by tensor(data), by torch.zeros(...) and its like, and by ops', { code: 'argument' });
+    this.#handle = handle;
+    this.#home = home;
+    this.#scope = scope;
+    this.#shownId = shownId;
+    this.#release = release;
+    /** What `search` finds it by, once it is sent or registered. */
+    this.tags = tags;
+    this.description = description;
+    scope?.track(this);
+    forgotten.register(this, { handle, release }, this);
+  }
+
+  static {
+    makeTensor = (handle, home, options) => new Tensor(MADE_HERE, handle, home, scopeFor(null), options);
+    isTensor = (value) => typeof value === 'object' && value !== null && #handle in value;
+    liveHandle = (value) => {
+      if (typeof value !== 'object' || value === null || !(#handle in value)) return undefined;
+      if (value.#handle === 0) throw new TensorError('this tensor has been disposed of; tidy disposes of what its function does not return', { code: 'state' });
+      return value.#handle;
+    };
+    homeOf = (value) => value.#home;
+    idAtOwner = (value) => value.#readMeta().id;
+    placeTensor = (value) => value.#place();
+    invoke = (op, self, args) => {
+      const source = self ?? firstTensor(args);
+      const home = source === undefined ? defaultHome() : source.#home;
+      let nResults;
+      try {
+        nResults = call(home.handle, op, self, args);
+      } catch (error) {
+        throw describeFailure(error, home, self === undefined ? args : [self, ...args]);
+      }
+      if (op.isInPlace) {
+        nChanges++;
+        return self;
+      }
+      const scope = scopeFor(source?.#scope);
+      if (op.result === 'tensor') return new Tensor(MADE_HERE, resultAt(0), home, scope);
+      const handles = Array.from({ length: nResults }, (_, i) => resultAt(i));
+      return handles.map((handle) => new Tensor(MADE_HERE, handle, home, scope));
+    };
+  }
+
+  // ---- what it is ----
+
+  #readMeta() {
+    const handle = liveHandle(this);
+    check(core._tt_wasm_tensor_meta(handle));
+    const meta = readMeta();
+    const isElsewhere = (i32[at.flags >> 2] & FLAG_POINTER) !== 0;
+    meta.location = isElsewhere ? readText() : null;
+    meta.id = isElsewhere ? readId() : null;
+    meta.isPointer = isElsewhere && !(this.#home.isPage && meta.location === this.#home.id);
+    return meta;
+  }
+
+  /** Where it is changes with send and get; dtype and a shape that is known do not. */
+  get #known() {
+    liveHandle(this);
+    if (this.#meta === null || this.#meta.shape === null) this.#meta = this.#readMeta();
+    return this.#meta;
+  }
+
+  /** The sizes of its dimensions; null while they depend on data elsewhere (await getShape()). */
+  get shape() {
+    return this.#known.shape === null ? null : [...this.#known.shape];
+  }
+
+  get dtype() {
+    return this.#known.dtype;
+  }
+
+  get ndim() {
+    return this.#known.shape === null ? null : this.#known.shape.length;
+  }
+
+  /** How many elements it has; null while the shape is not known. */
+  numel() {
+    return this.#known.shape === null ? null : this.#known.shape.reduce((product, size) => product * size, 1);
+  }
+
+  /** Whether the data is at another worker. */
+  get isPointer() {
+    return this.#readMeta().isPointer;
+  }
+
+  /** The worker that has the data; null when it is here. */
+  get location() {
+    const meta = this.#readMeta();
+    return meta.isPointer ? this.#home.workerOf(meta.location) : null;
+  }
+
+  /** The id that it has there, as a string of digits; null when it is here. */
+  get idAtLocation() {
+    const meta = this.#readMeta();
+    return meta.isPointer ? (this.#shownId ?? meta.id) : null;
+  }
+
+  /** The local worker that this tensor belongs to. */
+  get owner() {
+    return this.#home.worker;
+  }
+
+  get isDisposed() {
+    return this.#handle === 0;
+  }
+
+  // ---- text ----
+
+  /** "FloatTensor > _PointerTensor(bob, 17)" */
+  chainPrint() {
+    const { isPointer, location, id } = this.#readMeta();
+    check(core._tt_wasm_tensor_chain(this.#handle));
+    const text = readText();
+    if (location === null) return text;
+    if (isPointer) return this.#shownId === null ? text : text.replace(`(${location}, ${id})`, `(${location}, ${this.#shownId})`);
+    return text.replace(`_PointerTensor(${location}, ${id})`, '_LocalTensor');
+  }
+
+  /** As PyTorch prints it when its values are here; else where they are. */
+  toString() {
+    if (this.#handle === 0) return '[disposed tensor]';
+    const { dtype, shape, isPointer, location } = this.#readMeta();
+    const className = classNames[dtype];
+    if (isPointer) return `[torch.${className} - Locations:[<${this.#home.workerOf(location)?.constructor.name ?? 'worker'} ${location}>] - id:${this.idAtLocation}]`;
+    if (location === null) {
+      check(core._tt_wasm_tensor_print(this.#handle));
+      return readText();
+    }
+    if (this.#text !== null && this.#textChanges === nChanges) return this.#text;
+    return `[torch.${className} of size ${shape === null ? '?' : shape.join('x') || '1'} at ${location}: await text() for its values]`;
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')]() {
+    return this.toString();
+  }
+
+  /** As PyTorch prints it, wherever it is (its owner must allow a copy to leave). */
+  async text({ signal } = {}) {
+    const { isPointer, location, id } = this.#readMeta();
+    const home = this.#home;
+    if (location === null) return this.toString();
+    if (isPointer && home.isPage) return home.ask(id, 'text', { signal });
+    const { text } = await query(home.handle, location, { query: 'print', id }, { signal });
+    if (!isPointer) this.#remember(text);
+    return text;
+  }
+
+  #remember(text) {
+    this.#text = text;
+    this.#textChanges = nChanges;
+  }
+
+  // ---- values ----
+
+  async #read(signal) {
+    const { isPointer, location, id } = this.#readMeta();
+    const home = this.#home;
+    if (location === null) return readElements(this.#handle);
+    if (isPointer && home.isPage) return home.ask(id, 'elements', { signal });
+    const handle = this.#handle;
+    const fetched = await request(home.handle, (token) => core._tt_wasm_fetch(home.handle, handle, token), { signal, about: { op: 'fetch' } });
+    try {
+      return readElements(fetched);
+    } finally {
+      core._tt_wasm_tensor_dispose(fetched);
+    }
+  }
+
+  /** dtype, shape and a copy of the elements, wherever they are. */
+  async elements({ signal } = {}) {
+    return this.#read(signal);
+  }
+
+  /** A copy of the elements, row by row: a TypedArray of the dtype (bool: a Uint8Array of 0 and 1; int64: a BigInt64Array). */
+  async data({ signal } = {}) {
+    return (await this.#read(signal)).data;
+  }
+
+  /** The elements as nested arrays. An int64 that a number cannot hold exactly is a BigInt. */
+  async array({ signal } = {}) {
+    const { dtype, shape, data } = await this.#read(signal);
+    let position = 0;
+    const nest = (dim) => (dim === shape.length ? toNumber(data[position++], dtype) : Array.from({ length: shape[dim] }, () => nest(dim + 1)));
+    return nest(0);
+  }
+
+  /** The only element, as a number, boolean or (int64 beyond 2^53) BigInt. */
+  async item({ signal } = {}) {
+    const { dtype, shape, data } = await this.#read(signal);
+    if (data.length !== 1) throw new TensorError(`item: a tensor of shape [${shape.join(', ')}] has ${data.length} elements, not one; use array()`, { code: 'shape', op: 'item', shapes: [`[${shape.join(', ')}]`] });
+    return toNumber(data[0], dtype);
+  }
+
+  /** The shape, asked for when it is not known here. */
+  async getShape({ signal } = {}) {
+    const { shape, isPointer, location, id } = this.#readMeta();
+    if (shape !== null) return shape;
+    const home = this.#home;
+    if (isPointer && home.isPage) return home.ask(id, 'getShape', { signal });
+    return (await query(home.handle, location, { query: 'shape', id }, { signal })).shape;
+  }
+
+  // ---- where it is ----
+
+  /**
+   * Gives the data to a worker and makes this tensor a pointer to it, at once; await ready() to know that it has arrived. `id`: the id it takes there.
+   */
+  send(worker, { id, tags = this.tags, description = this.description, policy, signal } = {}) {
+    const handle = liveHandle(this);
+    const home = this.#home;
+    const peer = typeof worker === 'string' ? worker : worker?.id;
+    if (typeof peer !== 'string') throw new TensorError('send: the first argument is a worker or its id', { code: 'argument', op: 'send' });
+    const metadata = metadataOf({ tags, description, policy });
+    const there = id === undefined ? 0n : idText(id);
+    if (home.isPage && metadata !== '{}') this.#configure(metadata);
+    const [, offset] = writeInput(peer, metadata);
+    writeId(there);
+    const done = request(home.handle, (token) => core._tt_wasm_send(home.handle, handle, offset, textBytes(metadata), token), { signal, about: { op: 'send' } });
+    this.#follow(done);
+    return this;
+  }
+
+  /** What its own worker is to know of it before it goes on. */
+  #configure(metadata) {
+    const { location, id } = this.#readMeta();
+    if (location !== this.#home.id) return;
+    query(this.#home.handle, location, { query: 'configure', id, ...JSON.parse(metadata) }).catch((error) => this.#home.report(error));
+  }
+
+  /** Keeps the answer to a send for ready(); a failure that nobody awaits is the worker's `error` event. */
+  #follow(done) {
+    const home = this.#home;
+    this.#isSentAwaited = false;
+    this.#sent = done.catch((error) => {
+      if (!this.#isSentAwaited) home.report(error);
+      throw error;
+    });
+    this.#sent.catch(() => {});
+  }
+
+  /** In a page: gives what was made here to the page's own worker. */
+  #place() {
+    const home = this.#home;
+    if (!home.isPage) return this;
+    const handle = this.#handle;
+    const [, offset] = writeInput(home.id, '{}');
+    writeId(0n);
+    this.#follow(request(home.handle, (token) => core._tt_wasm_send(home.handle, handle, offset, 2, token), { about: { op: 'tensor' } }));
+    return this;
+  }
+
+  /** Settles when the data has arrived where it was sent, or the commands that make it are done: then it is known to be sound. Answers this tensor. */
+  async ready({ signal } = {}) {
+    const { location, isPointer, id } = this.#readMeta();
+    const home = this.#home;
+    if (this.#sent !== null) {
+      this.#isSentAwaited = true;
+      await this.#sent;
+    } else if (location !== null) {
+      const shape = isPointer && home.isPage ? await home.ask(id, 'ready', { signal }) : (await query(home.handle, location, { query: 'shape', id }, { signal })).shape;
+      if (this.#known.shape === null && Array.isArray(shape)) this.#meta.shape = shape;
+    }
+    return this;
+  }
+
+  /** Brings the data back, and takes it away there unless it is only borrowed. Answers this tensor, which is local then. */
+  async get({ signal } = {}) {
+    const { isPointer } = this.#readMeta();
+    const home = this.#home;
+    const handle = this.#handle;
+    if (!isPointer) throw new TensorError('get: the tensor is here already', { code: 'state', op: 'get' });
+    await request(home.handle, (token) => core._tt_wasm_get(home.handle, handle, token), { signal, about: { op: 'get' } });
+    this.#meta = null;
+    this.#sent = null;
+    this.#shownId = null;
+    if (home.isPage && this.#handle !== 0) await this.text();
+    return this;
+  }
+
+  // ---- the end ----
+
+  /** Lets go of it: of the memory, and of the object elsewhere when this pointer owns it. Again is harmless. */
+  dispose() {
+    if (this.#handle === 0) return;
+    core._tt_wasm_tensor_dispose(this.#handle);
+    this.#handle = 0;
+    this.#scope?.forget(this);
+    forgotten.unregister(this);
+    this.#release?.();
+  }
+
+  [Symbol.dispose]() {
+    this.dispose();
+  }
+}
+
+setHandleOf(liveHandle);
+setIsTensor(isTensor);
+
+export { homeOf, idAtOwner, isTensor, liveHandle, makeTensor };
+
+/** The first tensor among arguments: where a function runs. */
+function firstTensor(args) {
+  for (const arg of args) {
+    if (isTensor(arg)) return arg;
+    if (Array.isArray(arg)) {
+      const found = arg.find(isTensor);
+      if (found !== undefined) return found;
+    }
+  }
+  return undefined;
+}
+
+/** What the core's message says in words, as fields. */
+function describeFailure(error, home, args) {
+  if (!(error instanceof TensorError)) return error;
+  error.worker ??= home.id;
+  const operands = args.flat().filter((arg) => isTensor(arg) && !arg.isDisposed);
+  error.shapes ??= operands.map(({ shape }) => `[${shape?.join(', ') ?? '?'}]`);
+  return error;
+}
+
+// ---- elements ----
+
+function readElements(handle) {
+  check(core._tt_wasm_tensor_read(handle));
+  const { dtype, shape } = readMeta();
+  const begins = u32[at.data >> 2];
+  const bytes = u8.slice(begins, begins + u32[at.data_bytes >> 2]);
+  core._tt_wasm_tensor_read_end();
+  return { dtype, shape, data: new arrays[dtype](bytes.buffer) };
+}
+
+function toNumber(value, dtype) {
+  if (dtype === 'bool') return value !== 0;
+  if (typeof value !== 'bigint') return value;
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : value;
+}
+
+/** PROTOCOL.md's metadata, of what is said. */
+export function metadataOf({ tags, description, policy }) {
+  const metadata = {};
+  const list = typeof tags === 'string' ? [tags] : tags;
+  if (list?.length > 0) metadata.tags = [...list];
+  if (description) metadata.description = description;
+  if (policy !== undefined) metadata.policy = policy;
+  return JSON.stringify(metadata);
+}
+
+// ---- making one ----
+
+const BOOLEANS = 1;
+const NUMBERS = 2;
+const BIGINTS = 4;
+
+const dtypeOfArray = new Map([
+  [Float32Array, 'float32'],
+  [Float64Array, 'float64'],
+  [Int8Array, 'int32'],
+  [Int16Array, 'int32'],
+  [Int32Array, 'int32'],
+  [Uint8Array, 'uint8'],
+  [Uint8ClampedArray, 'uint8'],
+  [Uint16Array, 'int32'],
+  [Uint32Array, 'int64'],
+  [BigInt64Array, 'int64'],
+  [BigUint64Array, 'int64'],
+]);
+const isTyped = (value) => ArrayBuffer.isView(value) && !(value instanceof DataView);
+
+function bad(message, code = 'argument') {
+  return new TensorError(`tensor: ${message}`, { code, op: 'tensor' });
+}
+
+/** Checks that nested arrays are of one shape, and notes what is in them. */
+function survey(data) {
+  const shape = [];
+  for (let inner = data; Array.isArray(inner) || isTyped(inner); inner = inner[0]) {
+    shape.push(inner.length);
+    if (inner.length === 0) break;
+  }
+  const found = { shape, kinds: 0, dtypes: new Set() };
+  const visit = (value, dim, path) => {
+    if (dim < shape.length) {
+      if (!Array.isArray(value) && !isTyped(value)) throw bad(`the data is ragged: at [${path}] there is a ${typeof value}, where others have ${shape[dim]} items`, 'shape');
+      if (value.length !== shape[dim]) throw bad(`the data is ragged: at [${path}] there are ${value.length} items, where others have ${shape[dim]}`, 'shape');
+      if (isTyped(value)) {
+        found.dtypes.add(dtypeOfArray.get(value.constructor));
+        found.kinds |= typeof value[0] === 'bigint' ? BIGINTS : NUMBERS;
+        return;
+      }
+      for (let i = 0; i < value.length; i++) visit(value[i], dim + 1, path === '' ? `${i}` : `${path}, ${i}`);
+      return;
+    }
+    if (typeof value === 'number') found.kinds |= NUMBERS;
+    else if (typeof value === 'boolean') found.kinds |= BOOLEANS;
+    else if (typeof value === 'bigint') found.kinds |= BIGINTS;
+    else if (Array.isArray(value) || isTyped(value)) throw bad(`the data is ragged: at [${path}] there are ${value.length} items, where others have one number`, 'shape');
+    else throw bad(`at [${path}] there is ${value === null ? 'null' : isTensor(value) ? 'a tensor; use torch.stack' : `a ${typeof value}`}, which is no number`);
+  };
+  visit(data, 0, '');
+  return found;
+}
+
+function inferDtype({ kinds, dtypes }) {
+  if (dtypes.size === 1) return [...dtypes][0];
+  if (kinds === BOOLEANS) return 'bool';
+  if (kinds === BIGINTS) return 'int64';
+  if (kinds & BIGINTS) throw bad('the data mixes BigInts with other numbers; say which dtype is meant');
+  return 'float32';
+}
+
+const ranges = { uint8: [0n, 255n], int32: [-(2n ** 31n), 2n ** 31n - 1n], int64: [-(2n ** 63n), 2n ** 63n - 1n] };
+
+/** One element as its dtype's TypedArray takes it. */
+function converter(dtype) {
+  if (dtype === 'float32' || dtype === 'float64') return Number;
+  // NaN is true, as in PyTorch.
+  if (dtype === 'bool') return (value) => (value === 0 || value === 0n || value === false ? 0 : 1);
+  const [least, most] = ranges[dtype];
+  return (value) => {
+    if (typeof value === 'number' && !Number.isFinite(value)) throw bad(`${value} is no ${dtype}`, 'dtype');
+    const whole = typeof value === 'bigint' ? value : BigInt(Math.trunc(Number(value)));
+    if (whole < least || whole > most) throw bad(`${value} does not fit in ${dtype}`, 'dtype');
+    return dtype === 'int64' ? whole : Number(whole);
+  };
+}
+
+function fill(target, data, dtype) {
+  if (isTyped(data) && data.constructor === target.constructor && dtype !== 'bool') {
+    target.set(data);
+    return;
+  }
+  const convert = converter(dtype);
+  let position = 0;
+  const visit = (value) => {
+    if (Array.isArray(value) || isTyped(value)) for (const item of value) visit(item);
+    else target[position++] = convert(value);
+  };
+  visit(data);
+}
+
+/**
+ * A tensor with a copy of `data`: a number, boolean or BigInt, nested arrays of them, or TypedArrays. Without a dtype numbers are float32 (1 and 1.0 are the same in JavaScript),
+ * booleans bool, BigInts int64, and TypedArrays what they are.
+ */
+export function tensor(data, { dtype, tags, description } = {}) {
+  if (isTensor(data)) throw bad('the data is a tensor already; clone() copies one');
+  const found = survey(data);
+  const to = dtype ?? inferDtype(found);
+  if (constants.dtype[to] === undefined) throw bad(`there is no dtype '${to}'; there are ${Object.keys(constants.dtype).join(', ')}`, 'dtype');
+  if (found.shape.length > constants.limit.dims) throw bad(`the data has ${found.shape.length} dimensions, the limit is ${constants.limit.dims}`, 'shape');
+  const home = defaultHome();
+  writeMeta(to, found.shape);
+  check(core._tt_wasm_tensor_new(), { op: 'tensor' });
+  checkViews();
+  const handle = resultAt(0);
+  const ArrayType = arrays[to];
+  const target = new ArrayType(u8.buffer, u32[at.data >> 2], u32[at.data_bytes >> 2] / ArrayType.BYTES_PER_ELEMENT);
+  try {
+    fill(target, data, to);
+  } catch (error) {
+    core._tt_wasm_tensor_dispose(handle);
+    throw error;
+  } finally {
+    core._tt_wasm_tensor_read_end();
+  }
+  return placeTensor(makeTensor(handle, home, { tags: typeof tags === 'string' ? [tags] : tags, description }));
+}
+
+// ---- methods and functions, from the table ----
+
+/** PyTorch's namespace: every op as a function, and what makes tensors. */
+export const torch = {
+  tensor,
+  Tensor,
+  /** Seeds what unseeded random ops of the local worker draw from. */
+  manual_seed(seed) {
+    defaultHome().seed(BigInt(seed));
+  },
+};
+
+for (const dtype of Object.keys(constants.dtype)) torch[dtype] = dtype;
+for (const [name, number] of Object.entries(constants.tensorClass)) {
+  // A function and not an arrow, so that `new FloatTensor([1])` is the same.
+  torch[name] = function (data, options) {
+    return tensor(data, { ...options, dtype: dtypeNames[number] });
+  };
+}
+export const { FloatTensor, DoubleTensor, IntTensor, LongTensor, ByteTensor, BoolTensor } = torch;
+
+for (const op of table) {
+  if (op.isMethod && !(op.name in Tensor.prototype)) {
+    Object.defineProperty(Tensor.prototype, op.name, {
+      configurable: true,
+      writable: true,
+      value(...args) {
+        return invoke(op, this, args);
+      },
+    });
+  }
+  if (!op.isInPlace && !(op.name in torch)) torch[op.name] = (...args) => invoke(op, undefined, args);
+}
