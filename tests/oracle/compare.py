@@ -16,6 +16,7 @@ import os
 import shlex
 import subprocess
 import sys
+import traceback
 import warnings
 import zlib
 from pathlib import Path
@@ -155,12 +156,12 @@ def allowed_error(case, before, tolerance, theirs):
     scale = theirs.double().abs()
     if tolerance == "rounding":
         return 8 * eps * scale + tiny
-    sizes = [tensor.numel() for tensor in before] or [1]
-    n_summed = max(1, max(sizes) // max(1, theirs.numel()) if tolerance == "reduce" else max(sizes))
+    longest = max([size for tensor in before for size in tensor.shape] + [max([tensor.numel() for tensor in before] + [1]) // theirs.numel()])
     peaks = sorted((largest(tensor) for tensor in before), reverse=True) or [1.0]
     product = peaks[0] * (peaks[1] if len(peaks) > 1 else peaks[0])
-    scale = torch.clamp(scale, min=max(peaks[0], product))
-    return (eps * (8 + n_summed) if tolerance == "reduce" else 40 * eps * (8 + n_summed)) * scale + tiny
+    factors = [abs(value) for value in case.values.values() if isinstance(value, (int, float)) and numpy.isfinite(value)]
+    scale = torch.clamp(scale, min=max(peaks[0], product) * max(factors + [1]))
+    return (eps * (8 + longest) if tolerance == "reduce" else 40 * eps * (8 + longest)) * scale + tiny
 
 
 def difference(case, before, tolerance, ours, theirs):
@@ -290,6 +291,8 @@ def run_row(row, options):
             continue
         before = [tensor.clone() for tensor in case.operands()]
         case.data_before = [storage.values.numpy().tobytes() for storage in case.storages]
+        if options.trace:
+            print(case.describe(), file=sys.stderr, flush=True)
         theirs = ask_torch(case)
         if isinstance(theirs, NoOverload):
             report.n_no_overload += 1
@@ -320,9 +323,17 @@ def run_rows(rows, options):
     """The reports in order, each row in a process of its own, because some of the calls that PyTorch should refuse corrupt its memory."""
     context = multiprocessing.get_context("fork")
 
+    def run(row, sender):
+        try:
+            sender.send(run_row(row, options))
+        except Exception:  # noqa: BLE001: a mistake of the oracle's own
+            report = Report()
+            report.wrong.append(traceback.format_exc())
+            sender.send(report)
+
     def begin(row):
         receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=lambda: sender.send(run_row(row, options)))
+        process = context.Process(target=run, args=(row, sender))
         process.start()
         sender.close()
         return process, receiver
@@ -359,6 +370,7 @@ def main():
     parser.add_argument("--table", type=shlex.split, default=None, help="the command that prints the table; the driver with --table when it is not given")
     parser.add_argument("--starve", action="store_true", help="let every allocation of every call fail in turn")
     parser.add_argument("--examples", type=int, default=3, help="differences shown for each row")
+    parser.add_argument("--trace", action="store_true", help="print each call before PyTorch makes it")
     options = parser.parse_args()
     torch.set_num_threads(1)
     table = json.loads(subprocess.run(options.table or options.driver + ["--table"], capture_output=True, text=True, check=True, cwd=ROOT).stdout)

@@ -95,15 +95,17 @@ def parse_domain(text):
 
 # ---- values ----
 
-def draw_values(rng, words, dtype, n, with_specials):
-    """n values of a dtype, as a 1-d torch tensor."""
+def draw_values(rng, words, dtype, n, with_specials, with_largest=True):
+    """n values of a dtype, as a 1-d torch tensor; the largest numbers would hide how sums of the others differ."""
     word = next((w for w in words if w in VALUE_WORDS), "any")
     is_float = dtype.startswith("float")
-    if dtype == "bool" or word == "bool":
+    if word == "bool" or dtype == "bool" and word != "distinct":
         values = rng.integers(0, 2, n).astype(bool)
     elif word == "small":
         values = rng.integers(0, 4, n)
     elif word == "distinct":
+        if n > {"bool": 2, "uint8": 256}.get(dtype, n):
+            raise NotDrawn
         values = rng.permutation(n) - (0 if dtype == "uint8" else n // 2)
         values = values * 0.25 if is_float else values
     elif is_float:
@@ -113,7 +115,8 @@ def draw_values(rng, words, dtype, n, with_specials):
         if word == "nonzero":
             values *= rng.choice([-1, 1], n)
         if word == "any" and with_specials:
-            specials = rng.choice([numpy.nan, numpy.inf, -numpy.inf, 0.0, -0.0, 0.5, 1.5, 2.5, -0.5, -1.5, 1.0, -1.0, 1e-40, 3e38], n)
+            specials = rng.choice([numpy.nan, numpy.inf, -numpy.inf, 0.0, -0.0, 0.5, 1.5, 2.5, -0.5, -1.5, 1.0, -1.0]
+                                  + ([1e-40, 3e38] if with_largest else []), n)
             values = numpy.where(rng.random(n) < 0.2, specials, values)
         elif word in ("any", "finite") and with_specials:
             values = numpy.where(rng.random(n) < 0.2, rng.choice([0.0, -0.0, 1.0, -1.0, 0.5, 1.5, 2.5], n), values)
@@ -139,7 +142,8 @@ def draw_matrices(rng, word, dtype, shape):
     elif word == "invertible":
         a = a + 3 * max(n, 1) ** 0.5 * numpy.eye(n)[rng.permutation(n)]
     else:
-        a = numpy.tril(a) + 2 * numpy.eye(n)
+        # Far from singular also at n = 33, where a random one would lose every digit.
+        a = numpy.tril(a) / max(n, 1) + 2 * numpy.eye(n)
     return torch.from_numpy(numpy.ascontiguousarray(a.astype(dtype)).reshape(-1))
 
 
@@ -332,7 +336,8 @@ class Drawer:
         is_self = param is self.first
         may_stride = self.domain.get("pick", "all") == "all" or is_self
         # One that is written to may not lie over itself; a probe sees that both refuse it.
-        may_expand = not (self.is_inplace and is_self) or bool(self.probe)
+        # Elements that are to differ cannot share a place, nor those of a matrix that is made whole.
+        may_expand = (not (self.is_inplace and is_self) or bool(self.probe)) and not {"distinct", "spd", "invertible", "lower"} & set(words)
         # Now and then the operand is self again, or a view of the same memory.
         if not is_self and self.case.storages and self.rng.random() < 0.08 and not any(w in VALUE_WORDS for w in words) \
                 and list(self.self_tensor.shape) == list(shape) and DTYPE_NAMES[self.self_tensor.dtype] == dtype:
@@ -353,7 +358,7 @@ class Drawer:
             values = draw_values(self.rng, ["finite"], dtype, length, False)
             torch.as_strided(values, shape, strides, offset).copy_(draw_matrices(self.rng, kind, dtype, shape).reshape(shape))
         else:
-            values = draw_values(self.rng, words, dtype, length, self.with_specials)
+            values = draw_values(self.rng, words, dtype, length, self.with_specials, self.row["tolerance"] not in ("reduce", "solve"))
         self.case.storages.append(Storage(values))
         tensor = torch.as_strided(values, shape, strides, offset)
         tensor.base_values = values
