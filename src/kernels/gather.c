@@ -3,7 +3,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* One row of the walk: n places, `index_step` int64 apart, with target and other moving along in elements; `stride` is target's along dim. */
+/* One row of the walk: n places, `index_step` int64 apart, with target and other moving along in elements; `stride` is
+ * target's along dim. */
 typedef void row_fn(int64_t n, const int64_t *index, int64_t index_step, void *target, int64_t target_step, int64_t stride,
                     void *other, int64_t other_step);
 
@@ -71,7 +72,9 @@ static bool step_rows(const tt_shape *shape, int64_t *counter, const int64_t *co
   return false;
 }
 
-static tt_status check_index(const char *who, const tt_tensor *index, int dim, int64_t size, tt_error *error) {
+tt_status tt_gather_check(const char *who, const tt_tensor *target, int dim, const tt_tensor *index, tt_error *error) {
+  if (tt_tensor_n_elements(index) == 0) return TT_OK;
+  int64_t size = tt_tensor_n_dims(target) == 0 ? 1 : tt_tensor_shape(target)->dims[dim];
   const tt_shape *shape = tt_tensor_shape(index);
   int last = shape->n_dims - 1;
   int64_t n = last < 0 ? 1 : shape->dims[last], stride = last < 0 ? 0 : index->strides[last];
@@ -99,7 +102,7 @@ tt_status tt_gather_run(const char *who, tt_gather_kind kind, const tt_tensor *t
   const tt_shape *shape = tt_tensor_shape(index);
   bool target_is_scalar = tt_tensor_n_dims(target) == 0;
   int64_t stride = target_is_scalar ? 0 : target->strides[dim];
-  TT_TRY(check_index(who, index, dim, target_is_scalar ? 1 : tt_tensor_shape(target)->dims[dim], error));
+  TT_TRY(tt_gather_check(who, target, dim, index, error));
 
   static const int64_t none[TT_MAX_DIMS] = {0};
   int64_t along[TT_MAX_DIMS] = {0}; /* target's strides with the indexed dimension held still */

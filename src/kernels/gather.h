@@ -18,16 +18,21 @@ typedef enum tt_gather_kind {
 } tt_gather_kind;
 
 /*
- * index (int64) gives the shape walked; other is at least as large in every dimension and has target's dtype; a scalar counts as one
- * dimension of one. Every index is checked before anything is written. `who` names the op. Errors: TT_ERR_INDEX.
+ * index (int64) gives the shape walked; other is at least as large in every dimension and has target's dtype; a scalar
+ * counts as one dimension of one. Every index is checked before anything is written. `who` names the op. Errors:
+ * TT_ERR_INDEX.
  */
 tt_status tt_gather_run(const char *who, tt_gather_kind kind, const tt_tensor *target, int dim, const tt_tensor *index,
                         const tt_tensor *other, tt_error *error);
 
+/* Whether every element of index is a place along target's dimension dim. Errors: TT_ERR_INDEX. */
+tt_status tt_gather_check(const char *who, const tt_tensor *target, int dim, const tt_tensor *index, tt_error *error);
+
 /* How many elements of a dense bool mask are true. */
 int64_t tt_mask_count(const uint8_t *mask, int64_t n);
 
-/* The elements of dense data of `element_bytes` each (1, 4 or 8) where the mask is true, one behind the other; and back again. */
+/* The elements of dense data of `element_bytes` each (1, 4 or 8) where the mask is true, one behind the other; and back
+ * again. */
 void tt_mask_take(const uint8_t *mask, int64_t n, size_t element_bytes, const void *data, void *taken);
 void tt_mask_put(const uint8_t *mask, int64_t n, size_t element_bytes, const void *values, void *data);
 

@@ -1,9 +1,9 @@
 /*
  * matmul: (M,K)x(K,N) -> (M,N) over any strided operands, one product or a batch of them.
  *
- * Floating products copy blocks of both operands into panels (so a transposed or sliced operand costs no more than a dense one) and run a small
- * register-tiled kernel over them; a product with one row or one column skips that. Sums over K are taken 256 at a time, in
- * the element type. Integers wrap. Pack buffers are allocated once a call.
+ * Floating products copy blocks of both operands into panels (so a transposed or sliced operand costs no more than a dense
+ * one) and run a small register-tiled kernel over them; a product with one row or one column skips that. Sums over K are
+ * taken 256 at a time, in the element type. Integers wrap. Pack buffers are allocated once a call.
  */
 #ifndef TT_KERNELS_MATMUL_H
 #define TT_KERNELS_MATMUL_H

@@ -561,7 +561,8 @@ static void start_exponentials(void *states, int64_t n) {
   for (int64_t i = 0; i < n; i++) ((exponentials *)states)[i] = (exponentials){.largest = -INFINITY};
 }
 
-/* An infinite largest value would make infinity minus infinity; measured from 0 the sum comes out infinite or 0 as it should. */
+/* An infinite largest value would make infinity minus infinity; measured from 0 the sum comes out infinite or 0 as it
+ * should. */
 static void turn_exponentials(void *states, int64_t n, int64_t n_reduced) {
   (void)n_reduced;
   exponentials *e = states;

@@ -26,14 +26,16 @@ typedef struct tt_reduction {
   int64_t inner_sizes[TT_MAX_DIMS], inner_strides[TT_MAX_DIMS];
 } tt_reduction;
 
-/* is_reduced: one flag a dimension. keep_order: the reduced elements are met in row-major order, as an index into them needs. */
+/* is_reduced: one flag a dimension. keep_order: the reduced elements are met in row-major order, as an index into them
+ * needs. */
 tt_reduction tt_reduction_of(const tt_tensor *input, const bool *is_reduced, bool keep_order);
 
 /* Sum divided by `divisor`. out_dtype is the input's for floating inputs (divisor 1 else), any integral or bool for others. */
 void tt_reduce_sum(const tt_reduction *reduction, double divisor, tt_dtype out_dtype, void *out);
 void tt_reduce_prod(const tt_reduction *reduction, tt_dtype out_dtype, void *out);
 
-/* Floating inputs; out has their dtype. Divides by n_reduced - correction (0 or less: NaN or infinity, as the division gives). */
+/* Floating inputs; out has their dtype. Divides by n_reduced - correction (0 or less: NaN or infinity, as the division
+ * gives). */
 void tt_reduce_var(const tt_reduction *reduction, double correction, bool take_sqrt, void *out);
 
 /* Floating inputs. (sum |x|^p)^(1/p); p 0 counts what is not zero, p infinity and -infinity are the extremes of |x|. */

@@ -60,8 +60,8 @@ void tt_scan_prod(const tt_scan *scan) {
   each_tile(scan, rows[scan->dtype]);
 }
 
-/* Three passes over a tile: the largest of each line, the sum of exponentials relative to it, the quotient. A line of nothing but
- * -infinity gives NaN, as PyTorch's does. */
+/* Three passes over a tile: the largest of each line, the sum of exponentials relative to it, the quotient. A line of
+ * nothing but -infinity gives NaN, as PyTorch's does. */
 #define DEFINE_SOFTMAX(suffix, type, exp_function)                                                              \
   static void largest_##suffix(const type *x, int64_t n, int64_t step, int64_t n_lines, type *largest) {        \
     for (int64_t l = 0; l < n_lines; l++) largest[l] = x[l];                                                    \

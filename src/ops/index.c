@@ -6,6 +6,7 @@
 #include "kernels/sort.h"
 #include "ops/grad_common.h"
 #include "ops/infer_common.h"
+#include "ops/promote.h"
 #include "ops/rows.h"
 #include "ops/rule.h"
 
@@ -27,6 +28,16 @@ static tt_tensor *target_of(const tt_kernel_context *context, const tt_tensor *s
     return NULL;
   }
   return out;
+}
+
+/* What is written in place may not be read as well: which comes first would show. (A view that overlaps it in part has been
+ * copied by then, ops/inplace.h.) */
+static tt_status refuse_self(const tt_op *op, const tt_kernel_context *context, const tt_value *args, int i_param,
+                             tt_error *error) {
+  if (!context->out || args[i_param].type != TT_VALUE_OPERAND) return TT_OK;
+  if (tt_arg_tensor(&args[i_param])->storage != context->out->storage) return TT_OK;
+  return tt_fail(error, TT_ERR_ARGUMENT, "%s: '%s' lies in the memory of self, which is written; clone it first", op->name,
+                 op->params[i_param].name);
 }
 
 /* Answers `tensor` when the work on it went well, else lets it go. Takes the reference. */
@@ -134,18 +145,17 @@ tt_status tt_infer_scatter(const tt_op *op, const tt_value *args, tt_meta *resul
   return tt_infer_one(*self, results, n_results);
 }
 
-/* A number as a tensor of `shape` that holds it once. */
-static tt_tensor *number_view(const tt_value *number, tt_dtype dtype, const tt_shape *shape, tt_error *error) {
+/* A number as a tensor of `shape` that holds it once. Answers *view, one reference. */
+static tt_status number_view(const tt_op *op, const tt_value *number, tt_dtype dtype, const tt_shape *shape, tt_tensor **view,
+                             tt_error *error) {
   tt_shape scalar = {.n_dims = 0};
-  double real = number->type == TT_VALUE_FLOAT ? number->as.real : 0;
-  int64_t integer = number->type == TT_VALUE_BOOL ? number->as.boolean : number->as.integer;
-  tt_tensor *wide = number->type == TT_VALUE_FLOAT ? tt_tensor_from_bytes(TT_DTYPE_F64, &scalar, &real, error)
-                                                   : tt_tensor_from_bytes(TT_DTYPE_I64, &scalar, &integer, error);
-  tt_tensor *element = wide ? tt_tensor_cast(wide, dtype, error) : NULL;
-  tt_tensor *view = element ? broadcast_view(element, shape, error) : NULL;
-  tt_tensor_unref(wide);
+  tt_tensor *element = tt_tensor_new(dtype, &scalar, error);
+  if (!element) return TT_ERR_MEMORY;
+  tt_status status = tt_scalar_store_checked(op, number, dtype, tt_tensor_data(element), error);
+  tt_tensor *made = status == TT_OK ? broadcast_view(element, shape, error) : NULL;
   tt_tensor_unref(element);
-  return view;
+  if (made) *view = made;
+  return status == TT_OK && !made ? TT_ERR_MEMORY : status;
 }
 
 static tt_status run_scatter(const tt_op *op, const tt_kernel_context *context, const tt_value *args, tt_gather_kind kind,
@@ -154,10 +164,15 @@ static tt_status run_scatter(const tt_op *op, const tt_kernel_context *context, 
   const tt_value *given = &args[GATHER_SOURCE];
   int dim;
   TT_TRY(tt_shape_wrap_dim(op->name, args[GATHER_DIM].as.integer, tt_tensor_n_dims(self), &dim, error));
-  tt_tensor *source = given->type == TT_VALUE_OPERAND
-                          ? tt_tensor_ref(tt_arg_tensor(given))
-                          : number_view(given, tt_tensor_dtype(self), tt_tensor_shape(index), error);
-  if (!source) return TT_ERR_MEMORY;
+  TT_TRY(refuse_self(op, context, args, GATHER_INDEX, error));
+  TT_TRY(refuse_self(op, context, args, GATHER_SOURCE, error));
+  if (tt_tensor_n_elements(index) == 0) return one(target_of(context, self, error), results, n_results);
+  tt_tensor *source;
+  if (given->type == TT_VALUE_OPERAND) {
+    source = tt_tensor_ref(tt_arg_tensor(given));
+  } else {
+    TT_TRY(number_view(op, given, tt_tensor_dtype(self), tt_tensor_shape(index), &source, error));
+  }
   tt_tensor *out = target_of(context, self, error);
   tt_status status = out ? tt_gather_run(op->name, kind, out, dim, index, source, error) : TT_ERR_MEMORY;
   tt_tensor_unref(source);
@@ -288,10 +303,6 @@ tt_status tt_infer_index_add(const tt_op *op, const tt_value *args, tt_meta *res
                 *source = tt_arg_meta(&args[GATHER_SOURCE]);
   TT_TRY(need_vector_index(op, index, error));
   TT_TRY(tt_infer_need_same_dtype(op, self->dtype, source->dtype, error));
-  if (args[INDEX_ADD_ALPHA].type == TT_VALUE_FLOAT && !tt_dtype_is_floating(self->dtype)) {
-    return tt_fail(error, TT_ERR_DTYPE, "index_add: for tensors of integers 'alpha' must be an int, not %g",
-                   args[INDEX_ADD_ALPHA].as.real);
-  }
   if (tt_shape_is_known(&self->shape) && tt_shape_is_known(&index->shape) && tt_shape_is_known(&source->shape)) {
     int dim;
     TT_TRY(tt_shape_wrap_dim(op->name, args[GATHER_DIM].as.integer, self->shape.n_dims, &dim, error));
@@ -309,22 +320,24 @@ tt_status tt_infer_index_add(const tt_op *op, const tt_value *args, tt_meta *res
   return tt_infer_one(*self, results, n_results);
 }
 
-static bool is_one(const tt_value *number) {
-  return number->type == TT_VALUE_FLOAT ? number->as.real == 1
-         : number->type == TT_VALUE_INT ? number->as.integer == 1
-                                        : number->as.boolean;
-}
-
-/* source times alpha, in source's dtype. */
-static tt_tensor *scaled(tt_tensor *source, const tt_value *alpha, tt_generator *generator, tt_error *error) {
-  if (is_one(alpha)) return tt_tensor_ref(source);
-  tt_tensor *product[TT_MAX_RESULTS];
+/* source times alpha, in source's dtype. Answers *product, one reference. */
+static tt_status scaled(const tt_op *op, tt_tensor *source, const tt_value *alpha, tt_generator *generator, tt_tensor **product,
+                        tt_error *error) {
+  tt_scalar_room room;
+  double value;
+  const tt_tensor *factor = tt_scalar_room_init(&room, tt_tensor_dtype(source));
+  TT_TRY(tt_scalar_store_checked(op, alpha, tt_tensor_dtype(source), room.bytes, error));
+  TT_TRY(tt_tensor_item_f64(factor, &value, error));
+  if (value == 1) {
+    *product = tt_tensor_ref(source);
+    return TT_OK;
+  }
+  tt_value factors[2] = {tt_operand_value(&source->operand), tt_operand_value(&room.tensor.operand)};
   size_t n;
-  tt_value factors[2] = {tt_operand_value(&source->operand), *alpha};
-  if (tt_op_eval(TT_OP_mul, generator, factors, 2, product, &n, error) != TT_OK) return NULL;
-  tt_tensor *cast = tt_tensor_cast(product[0], tt_tensor_dtype(source), error);
-  tt_tensor_unref(product[0]);
-  return cast;
+  tt_tensor *made[TT_MAX_RESULTS];
+  TT_TRY(tt_op_eval(TT_OP_mul, generator, factors, 2, made, &n, error));
+  *product = made[0];
+  return TT_OK;
 }
 
 tt_status tt_kernel_index_add(const tt_op *op, tt_kernel_context *context, const tt_value *args, const tt_meta *metas,
@@ -333,12 +346,20 @@ tt_status tt_kernel_index_add(const tt_op *op, tt_kernel_context *context, const
   const tt_tensor *self = tt_arg_tensor(&args[0]);
   int dim;
   TT_TRY(tt_shape_wrap_dim(op->name, args[GATHER_DIM].as.integer, tt_tensor_n_dims(self), &dim, error));
+  TT_TRY(refuse_self(op, context, args, GATHER_INDEX, error));
+  TT_TRY(refuse_self(op, context, args, GATHER_SOURCE, error));
   tt_tensor *line = as_i64(tt_arg_tensor(&args[GATHER_INDEX]), error);
-  tt_tensor *source =
-      line ? scaled(tt_arg_tensor(&args[GATHER_SOURCE]), &args[INDEX_ADD_ALPHA], context->generator, error) : NULL;
-  tt_tensor *index = source ? index_along(line, dim, tt_tensor_shape(source), error) : NULL;
-  tt_tensor *out = index ? target_of(context, self, error) : NULL;
-  tt_status status = out ? tt_gather_run(op->name, TT_GATHER_ADD, out, dim, index, source, error) : TT_ERR_MEMORY;
+  if (!line) return TT_ERR_MEMORY;
+  tt_tensor *source = NULL, *index = NULL, *out = NULL;
+  tt_status status = tt_gather_check(op->name, self, dim, line, error);
+  if (status == TT_OK) {
+    status = scaled(op, tt_arg_tensor(&args[GATHER_SOURCE]), &args[INDEX_ADD_ALPHA], context->generator, &source, error);
+  }
+  if (status == TT_OK) {
+    index = index_along(line, dim, tt_tensor_shape(source), error);
+    out = index ? target_of(context, self, error) : NULL;
+    status = out ? tt_gather_run(op->name, TT_GATHER_ADD, out, dim, index, source, error) : TT_ERR_MEMORY;
+  }
   tt_tensor_unref(line);
   tt_tensor_unref(source);
   tt_tensor_unref(index);
@@ -421,7 +442,7 @@ tt_status tt_infer_masked_scatter(const tt_op *op, const tt_value *args, tt_meta
 
 tt_status tt_kernel_masked_scatter(const tt_op *op, tt_kernel_context *context, const tt_value *args, const tt_meta *metas,
                                    tt_tensor **results, size_t *n_results, tt_error *error) {
-  (void)op;
+  (void)op, (void)context;
   const tt_shape *shape = &metas[0].shape;
   tt_tensor *dense_mask = broadcast_dense(tt_arg_tensor(&args[1]), shape, error);
   tt_tensor *source = dense_mask ? tt_tensor_contiguous(tt_arg_tensor(&args[2]), error) : NULL;
@@ -438,11 +459,6 @@ tt_status tt_kernel_masked_scatter(const tt_op *op, tt_kernel_context *context, 
     } else {
       tt_mask_put(tt_tensor_data(dense_mask), n, tt_dtype_bytes(metas[0].dtype), tt_tensor_data(source), tt_tensor_data(out));
     }
-  }
-  if (status == TT_OK && context->out) {
-    status = tt_tensor_copy(context->out, out, error);
-    tt_tensor_unref(out);
-    out = tt_tensor_ref(context->out);
   }
   tt_tensor_unref(dense_mask);
   tt_tensor_unref(source);
@@ -567,6 +583,9 @@ tt_status tt_infer_topk(const tt_op *op, const tt_value *args, tt_meta *results,
   const tt_meta *self = tt_arg_meta(&args[0]);
   int64_t k = args[TOPK_K].as.integer;
   tt_meta meta = *self;
+  if (self->dtype == TT_DTYPE_BOOL) {
+    return tt_fail(error, TT_ERR_DTYPE, "topk does not take bool; convert the tensor first");
+  }
   if (tt_shape_is_known(&self->shape)) {
     int dim;
     TT_TRY(tt_shape_wrap_dim(op->name, args[TOPK_DIM].as.integer, self->shape.n_dims, &dim, error));

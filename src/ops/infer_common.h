@@ -24,7 +24,8 @@ static inline tt_meta tt_meta_unknown(tt_dtype dtype) {
 /* Answers one result. Returns TT_OK, so that rules end with `return tt_infer_one(...)`. */
 tt_status tt_infer_one(tt_meta meta, tt_meta *results, size_t *n_results);
 
-/* TT_ERR_SHAPE when the shape is not known yet: for rules whose number of results, or whose kernel's arguments, depend on it. */
+/* TT_ERR_SHAPE when the shape is not known yet: for rules whose number of results, or whose kernel's arguments, depend on
+ * it. */
 tt_status tt_infer_need_shape(const tt_op *op, const char *param, const tt_meta *meta, tt_error *error);
 
 /* TT_ERR_DTYPE unless the dtype is float32 or float64. */

@@ -4,6 +4,7 @@
 #include "kernels/matmul.h"
 #include "ops/grad_common.h"
 #include "ops/infer_common.h"
+#include "ops/promote.h"
 #include "ops/rows.h"
 #include "ops/rule.h"
 
@@ -286,12 +287,6 @@ tt_status tt_infer_addmm(const tt_op *op, const tt_value *args, tt_meta *results
   size_t n_products;
   TT_TRY(tt_infer_mm(op, args + 1, &product, &n_products, error));
   TT_TRY(tt_infer_need_same_dtype(op, self->dtype, product.dtype, error));
-  for (int i = ADDMM_BETA; i <= ADDMM_ALPHA; i++) {
-    if (args[i].type == TT_VALUE_FLOAT && !tt_dtype_is_floating(product.dtype)) {
-      return tt_fail(error, TT_ERR_DTYPE, "addmm: for tensors of integers '%s' must be an int, not %g", op->params[i].name,
-                     args[i].as.real);
-    }
-  }
   if (tt_shape_is_known(&self->shape) && tt_shape_is_known(&product.shape)) {
     tt_shape both;
     TT_TRY(tt_shape_broadcast(op->name, &self->shape, &product.shape, &both, error));
@@ -304,16 +299,18 @@ tt_status tt_infer_addmm(const tt_op *op, const tt_value *args, tt_meta *results
   return tt_infer_one(product, results, n_results);
 }
 
-static bool is_number(const tt_value *value, int64_t number) {
-  return value->type == TT_VALUE_FLOAT ? value->as.real == (double)number
-         : value->type == TT_VALUE_INT ? value->as.integer == number
-                                       : value->as.boolean == (number != 0);
+/* A number in the dtype of the tensors it scales, as a tensor in `room`; *value is what it came to. */
+static tt_status scale_factor(const tt_op *op, const tt_value *number, tt_dtype dtype, tt_scalar_room *room, double *value,
+                              tt_error *error) {
+  const tt_tensor *factor = tt_scalar_room_init(room, dtype);
+  TT_TRY(tt_scalar_store_checked(op, number, dtype, room->bytes, error));
+  return tt_tensor_item_f64(factor, value, error);
 }
 
-/* *tensor becomes number * *tensor; 1 changes nothing. On failure it is as it was. */
-static tt_status scale(tt_tensor **tensor, const tt_value *number, tt_kernel_context *context, tt_error *error) {
-  if (is_number(number, 1)) return TT_OK;
-  tt_value factors[2] = {tt_operand_value(&(*tensor)->operand), *number};
+/* *tensor becomes factor * *tensor; 1 changes nothing. On failure it is as it was. */
+static tt_status scale(tt_tensor **tensor, tt_scalar_room *factor, double value, tt_kernel_context *context, tt_error *error) {
+  if (value == 1) return TT_OK;
+  tt_value factors[2] = {tt_operand_value(&(*tensor)->operand), tt_operand_value(&factor->tensor.operand)};
   tt_tensor *scaled[TT_MAX_RESULTS];
   size_t n_scaled;
   TT_TRY(tt_op_eval(TT_OP_mul, context->generator, factors, 2, scaled, &n_scaled, error));
@@ -325,16 +322,19 @@ static tt_status scale(tt_tensor **tensor, const tt_value *number, tt_kernel_con
 /* beta 0 leaves self out, NaN and all. */
 tt_status tt_kernel_addmm(const tt_op *op, tt_kernel_context *context, const tt_value *args, const tt_meta *metas,
                           tt_tensor **results, size_t *n_results, tt_error *error) {
-  (void)metas;
+  tt_scalar_room alpha_room, beta_room;
+  double alpha, beta;
+  TT_TRY(scale_factor(op, &args[ADDMM_ALPHA], metas[0].dtype, &alpha_room, &alpha, error));
+  TT_TRY(scale_factor(op, &args[ADDMM_BETA], metas[0].dtype, &beta_room, &beta, error));
   tt_tensor *product = multiply(op, tt_arg_tensor(&args[ADDMM_MAT1]), tt_arg_tensor(&args[ADDMM_MAT2]), error);
   if (!product) return TT_ERR_MEMORY;
   tt_tensor *self = tt_tensor_ref(tt_arg_tensor(&args[0]));
-  tt_status status = scale(&product, &args[ADDMM_ALPHA], context, error);
-  if (status == TT_OK && is_number(&args[ADDMM_BETA], 0)) {
+  tt_status status = scale(&product, &alpha_room, alpha, context, error);
+  if (status == TT_OK && beta == 0) {
     results[0] = tt_tensor_ref(product);
     *n_results = 1;
   } else if (status == TT_OK) {
-    status = scale(&self, &args[ADDMM_BETA], context, error);
+    status = scale(&self, &beta_room, beta, context, error);
     tt_value terms[2] = {tt_operand_value(&self->operand), tt_operand_value(&product->operand)};
     if (status == TT_OK) status = tt_op_eval(TT_OP_add, context->generator, terms, 2, results, n_results, error);
   }

@@ -42,6 +42,12 @@ static tt_status infer_reduced(const tt_op *op, const tt_value *args, int i_dim,
   return TT_OK;
 }
 
+/* Where `dim` is one dimension or none, PyTorch has no form that keeps the dimensions of a full reduction. */
+static tt_status refuse_keepdim_alone(const tt_op *op, const tt_value *dim, const tt_value *keepdim, tt_error *error) {
+  if (!tt_arg_is_none(dim) || !keepdim->as.boolean) return TT_OK;
+  return tt_fail(error, TT_ERR_ARGUMENT, "%s: keepdim=True goes with 'dim'; without it the result is a scalar", op->name);
+}
+
 /* Reductions without a neutral element refuse to reduce nothing; what they keep may be empty. */
 static tt_status need_elements(const tt_op *op, const tt_value *args, int i_dim, tt_error *error) {
   const tt_shape *shape = &tt_arg_meta(&args[0])->shape;
@@ -288,6 +294,7 @@ enum { PROD_DIM = 1, PROD_KEEPDIM, PROD_DTYPE };
 
 tt_status tt_infer_prod(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error) {
   tt_meta meta;
+  TT_TRY(refuse_keepdim_alone(op, &args[PROD_DIM], &args[PROD_KEEPDIM], error));
   tt_dtype dtype = accumulated_dtype(tt_arg_meta(&args[0]), &args[PROD_DTYPE]);
   TT_TRY(infer_reduced(op, args, PROD_DIM, args[PROD_KEEPDIM].as.boolean, dtype, &meta, error));
   return tt_infer_one(meta, results, n_results);
@@ -354,11 +361,11 @@ enum { EXTREME_DIM = 1, EXTREME_KEEPDIM };
 
 /* One result over all elements; values and indices over one dimension. */
 tt_status tt_infer_extreme(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error) {
+  TT_TRY(refuse_keepdim_alone(op, &args[EXTREME_DIM], &args[EXTREME_KEEPDIM], error));
   TT_TRY(need_elements(op, args, EXTREME_DIM, error));
   tt_meta meta;
   bool is_full = tt_arg_is_none(&args[EXTREME_DIM]);
-  bool keepdim = args[EXTREME_KEEPDIM].as.boolean && !is_full;
-  TT_TRY(infer_reduced(op, args, EXTREME_DIM, keepdim, tt_arg_meta(&args[0])->dtype, &meta, error));
+  TT_TRY(infer_reduced(op, args, EXTREME_DIM, args[EXTREME_KEEPDIM].as.boolean, tt_arg_meta(&args[0])->dtype, &meta, error));
   results[0] = results[1] = meta;
   results[1].dtype = TT_DTYPE_I64;
   *n_results = is_full ? 1 : 2;
@@ -480,11 +487,12 @@ tt_status tt_infer_median(const tt_op *op, const tt_value *args, tt_meta *result
   if (self->dtype == TT_DTYPE_BOOL) {
     return tt_fail(error, TT_ERR_DTYPE, "median does not take bool; convert the tensor first");
   }
-  /* PyTorch's median of nothing at all is NaN where there is one. */
+  TT_TRY(refuse_keepdim_alone(op, &args[EXTREME_DIM], &args[EXTREME_KEEPDIM], error));
+  /* PyTorch's median of nothing at all is NaN, whatever that comes to in the dtype. */
   bool is_full = tt_arg_is_none(&args[EXTREME_DIM]);
-  if (!is_full || !tt_dtype_is_floating(self->dtype)) TT_TRY(need_elements(op, args, EXTREME_DIM, error));
+  if (!is_full) TT_TRY(need_elements(op, args, EXTREME_DIM, error));
   tt_meta meta;
-  TT_TRY(infer_reduced(op, args, EXTREME_DIM, args[EXTREME_KEEPDIM].as.boolean && !is_full, self->dtype, &meta, error));
+  TT_TRY(infer_reduced(op, args, EXTREME_DIM, args[EXTREME_KEEPDIM].as.boolean, self->dtype, &meta, error));
   results[0] = results[1] = meta;
   results[1].dtype = TT_DTYPE_I64;
   *n_results = is_full ? 1 : 2;
@@ -540,9 +548,10 @@ failed:
 
 tt_status tt_infer_any(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error) {
   tt_dtype self = tt_arg_meta(&args[0])->dtype;
+  TT_TRY(refuse_keepdim_alone(op, &args[EXTREME_DIM], &args[EXTREME_KEEPDIM], error));
   tt_meta meta;
-  bool keepdim = args[EXTREME_KEEPDIM].as.boolean && !tt_arg_is_none(&args[EXTREME_DIM]);
-  TT_TRY(infer_reduced(op, args, EXTREME_DIM, keepdim, self == TT_DTYPE_U8 ? TT_DTYPE_U8 : TT_DTYPE_BOOL, &meta, error));
+  TT_TRY(infer_reduced(op, args, EXTREME_DIM, args[EXTREME_KEEPDIM].as.boolean,
+                       self == TT_DTYPE_U8 ? TT_DTYPE_U8 : TT_DTYPE_BOOL, &meta, error));
   return tt_infer_one(meta, results, n_results);
 }
 
@@ -698,7 +707,8 @@ static tt_status run_cumsum(const tt_op *op, const tt_value *args, const tt_meta
   const tt_shape *shape = &metas[0].shape;
   int dim;
   TT_TRY(tt_shape_wrap_dim(op->name, args[1].as.integer, shape->n_dims, &dim, error));
-  if (metas[0].dtype == TT_DTYPE_BOOL) {
+  /* PyTorch sums no bools into bools, but lets pass what needs no sum. */
+  if (metas[0].dtype == TT_DTYPE_BOOL && shape->n_dims > 0 && tt_shape_n_elements(shape) > 0) {
     return tt_fail(error, TT_ERR_DTYPE, "%s does not answer bool; ask for another dtype", op->name);
   }
   tt_tensor *cast = tt_tensor_cast(tt_arg_tensor(&args[0]), metas[0].dtype, error);
@@ -721,7 +731,11 @@ static tt_status run_cumsum(const tt_op *op, const tt_value *args, const tt_meta
     if (d < dim) plan.outer *= shape->dims[d];
     if (d > dim) plan.inner *= shape->dims[d];
   }
-  scan(&plan);
+  if (metas[0].dtype != TT_DTYPE_BOOL) {
+    scan(&plan);
+  } else if (tt_shape_n_elements(shape) > 0) {
+    *(uint8_t *)plan.output = *(const uint8_t *)plan.input;
+  }
   tt_tensor_unref(input);
   results[0] = out;
   *n_results = 1;
@@ -754,8 +768,8 @@ tt_status tt_grad_cumsum(tt_call_context *context, const tt_grad_call *call, tt_
 }
 
 /*
- * Away from zeros: the sum of grad * result behind, divided by x. At the first zero of a line: the same without the division, the
- * products taken as if that zero were a one. Behind it nothing has a slope.
+ * Away from zeros: the sum of grad * result behind, divided by x. At the first zero of a line: the same without the
+ * division, the products taken as if that zero were a one. Behind it nothing has a slope.
  */
 tt_status tt_grad_cumprod(tt_call_context *context, const tt_grad_call *call, tt_operand **operand_grads, tt_error *error) {
   tt_rule rule = tt_rule_begin(context, error);

@@ -1,9 +1,9 @@
 /*
  * rule: how gradient rules are written down: straight, without a check behind every call.
  *
- * The first call that fails is remembered; every later one does nothing and answers NULL, which is also accepted as an operand then. A rule ends with
- * `return rule.status`. Operands belong to the call context (ops/op.h): a rule frees nothing. What a rule reads of an operand's
- * meta it must read from its own arguments, or behind a look at rule.status.
+ * The first call that fails is remembered; every later one does nothing and answers NULL, which is also accepted as an
+ * operand then. A rule ends with `return rule.status`. Operands belong to the call context (ops/op.h): a rule frees nothing.
+ * What a rule reads of an operand's meta it must read from its own arguments, or behind a look at rule.status.
  */
 #ifndef TT_OPS_RULE_H
 #define TT_OPS_RULE_H

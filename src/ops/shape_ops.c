@@ -296,8 +296,8 @@ tt_status tt_infer_reshape(const tt_op *op, const tt_value *args, tt_meta *resul
 }
 
 /*
- * The strides with which `shape`, of as many elements, is a view of self; false when there are none. Works through runs of self's
- * dimensions that lie evenly in memory: the new dimensions must divide each run without a rest.
+ * The strides with which `shape`, of as many elements, is a view of self; false when there are none. Works through runs of
+ * self's dimensions that lie evenly in memory: the new dimensions must divide each run without a rest.
  */
 static bool view_strides(const tt_tensor *self, const tt_shape *shape, int64_t *strides) {
   const tt_shape *old = tt_tensor_shape(self);
@@ -571,7 +571,8 @@ tt_status tt_infer_repeat(const tt_op *op, const tt_value *args, tt_meta *result
   return tt_infer_one(meta, results, n_results);
 }
 
-/* Doubles what is there along `dim`, from n elements until the dimension is full; the other dimensions are as `filled` has them. */
+/* Doubles what is there along `dim`, from n elements until the dimension is full; the other dimensions are as `filled` has
+ * them. */
 static tt_status fill_along(const tt_tensor *filled, int dim, int64_t n, int64_t n_total, tt_error *error) {
   while (n < n_total) {
     int64_t n_copy = n < n_total - n ? n : n_total - n;
@@ -1135,7 +1136,7 @@ tt_status tt_infer_select(const tt_op *op, const tt_value *args, tt_meta *result
   if (tt_shape_is_known(&meta.shape)) {
     bool flags[TT_MAX_DIMS] = {false};
     int dim;
-    int64_t index;
+    int64_t index = 0;
     TT_TRY(select_index(op, args, &dim, &index, error));
     flags[dim] = true;
     meta.shape = without_dims(&meta.shape, flags);
@@ -1147,7 +1148,7 @@ tt_status tt_kernel_select(const tt_op *op, tt_kernel_context *context, const tt
                            tt_tensor **results, size_t *n_results, tt_error *error) {
   (void)context, (void)metas;
   int dim;
-  int64_t index;
+  int64_t index = 0;
   TT_TRY(select_index(op, args, &dim, &index, error));
   return one(selected(tt_arg_tensor(&args[0]), dim, index, error), results, n_results);
 }
@@ -1188,7 +1189,8 @@ tt_status tt_grad_select(tt_call_context *context, const tt_grad_call *call, tt_
   return rule.status;
 }
 
-/* slice_backward(grad_output, input_sizes, dim, start, end, step): zeros of input_sizes with grad_output put where slice takes. */
+/* slice_backward(grad_output, input_sizes, dim, start, end, step): zeros of input_sizes with grad_output put where slice
+ * takes. */
 static tt_status slice_backward_range(const tt_op *op, const tt_value *args, tt_shape *shape, range *out, tt_error *error) {
   tt_meta input = {.dtype = tt_arg_meta(&args[0])->dtype};
   TT_TRY(tt_shape_make(args[1].as.ints, args[1].n, &input.shape, error));
@@ -1205,13 +1207,9 @@ tt_status tt_infer_slice_backward(const tt_op *op, const tt_value *args, tt_meta
   range taken;
   TT_TRY(slice_backward_range(op, args, &meta.shape, &taken, error));
   if (tt_shape_is_known(&grad->shape)) {
-    tt_shape expected = meta.shape;
-    expected.dims[taken.dim] = taken.n;
-    if (!tt_shape_equal(&expected, &grad->shape)) {
-      char a[TT_SHAPE_TEXT_BYTES], b[TT_SHAPE_TEXT_BYTES];
-      return tt_fail(error, TT_ERR_SHAPE, "slice_backward: the gradient has the shape %s, but the slice has %s",
-                     tt_shape_text(&grad->shape, a), tt_shape_text(&expected, b));
-    }
+    tt_shape place = meta.shape, filled;
+    place.dims[taken.dim] = taken.n;
+    TT_TRY(expanded_shape(op, &grad->shape, place.dims, place.n_dims, &filled, error));
   }
   return tt_infer_one(meta, results, n_results);
 }
@@ -1435,11 +1433,9 @@ tt_status tt_infer_diagonal_backward(const tt_op *op, const tt_value *args, tt_m
   diagonal_line line;
   TT_TRY(tt_shape_make(args[1].as.ints, args[1].n, &meta.shape, error));
   TT_TRY(diagonal_of(op, &meta.shape, args[2].as.integer, args[3].as.integer, args[4].as.integer, &line, error));
-  tt_shape expected = diagonal_shape(&meta.shape, &line);
-  if (tt_shape_is_known(&grad->shape) && !tt_shape_equal(&expected, &grad->shape)) {
-    char a[TT_SHAPE_TEXT_BYTES], b[TT_SHAPE_TEXT_BYTES];
-    return tt_fail(error, TT_ERR_SHAPE, "diagonal_backward: the gradient has the shape %s, but the diagonal has %s",
-                   tt_shape_text(&grad->shape, a), tt_shape_text(&expected, b));
+  if (tt_shape_is_known(&grad->shape)) {
+    tt_shape place = diagonal_shape(&meta.shape, &line), filled;
+    TT_TRY(expanded_shape(op, &grad->shape, place.dims, place.n_dims, &filled, error));
   }
   return tt_infer_one(meta, results, n_results);
 }
