@@ -106,6 +106,7 @@ export class PageHost {
   /** An event of the worker in the thread. */
   #relate({ type, detail }) {
     if (detail.error !== undefined) detail.error = TensorError.fromWire(detail.error);
+    if (detail.worker === this.#pageId) return;
     if (type === 'joined') this.#joined(detail.worker);
     if (type === 'left') this.#left(detail.worker);
     // What the page asked its own worker to do and failed, the page's core reports itself.

@@ -19,9 +19,12 @@ export class Scope {
     return this.#isOpen;
   }
 
-  /** Adds a tensor; answers it. */
+  /** Adds a tensor, and so what will be made from it; answers it. */
   track(tensor) {
-    if (this.#isOpen) this.#tensors.add(tensor);
+    if (this.#isOpen) {
+      setScopeOf(tensor, this);
+      this.#tensors.add(tensor);
+    }
     return tensor;
   }
 
@@ -37,6 +40,7 @@ export class Scope {
     for (const tensor of this.#tensors) {
       if (!kept.has(tensor)) tensor.dispose();
       else if (this.#outer?.isOpen) this.#outer.track(tensor);
+      else setScopeOf(tensor, null);
     }
     this.#tensors.clear();
   }
@@ -48,8 +52,11 @@ export function scopeFor(source) {
 }
 
 let isTensor;
-export function setIsTensor(test) {
+let setScopeOf;
+/** tensor.js tells what a tensor is, and how it is moved to another scope (or none). */
+export function setTensorRules({ test, moveTo }) {
   isTensor = test;
+  setScopeOf = moveTo;
 }
 
 /** Tensors in arrays, maps, sets and plain objects, at any depth. */

@@ -7,7 +7,7 @@
 import { call, resultAt, setHandleOf, table } from './call.js';
 import { at, check, checkViews, constants, core, dtypeNames, i32, idText, query, readId, readMeta, readText, request, textBytes, u32, u8, writeId, writeInput, writeMeta } from './core.js';
 import { TensorError } from './errors.js';
-import { scopeFor, setIsTensor } from './scope.js';
+import { scopeFor, setTensorRules } from './scope.js';
 
 if (Symbol.dispose === undefined) Object.defineProperty(Symbol, 'dispose', { value: Symbol('Symbol.dispose') });
 
@@ -31,6 +31,7 @@ let liveHandle;
 let homeOf;
 let idAtOwner;
 let isTensor;
+let moveTo;
 let invoke;
 let placeTensor;
 
@@ -69,6 +70,10 @@ export class Tensor {
   static {
     makeTensor = (handle, home, options) => new Tensor(MADE_HERE, handle, home, scopeFor(null), options);
     isTensor = (value) => typeof value === 'object' && value !== null && #handle in value;
+    moveTo = (value, scope) => {
+      if (value.#scope !== scope) value.#scope?.forget(value);
+      value.#scope = scope;
+    };
     liveHandle = (value) => {
       if (typeof value !== 'object' || value === null || !(#handle in value)) return undefined;
       if (value.#handle === 0) throw new TensorError('this tensor has been disposed of; tidy disposes of what its function does not return', { code: 'state' });
@@ -352,7 +357,7 @@ export class Tensor {
 }
 
 setHandleOf(liveHandle);
-setIsTensor(isTensor);
+setTensorRules({ test: isTensor, moveTo });
 
 export { homeOf, idAtOwner, isTensor, liveHandle, makeTensor };
 
