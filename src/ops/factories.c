@@ -149,7 +149,9 @@ INFER(arange) {
   if (isnan(step) || step == 0.0 || (is_integral && whole_number(&bounds.step) == 0)) {
     return tt_fail(error, TT_ERR_ARGUMENT, "%s: step must be nonzero", op->name);
   }
-  if (step > 0 ? end < start : end > start) {
+  double first = is_integral ? (double)whole_number(&bounds.start) : start;
+  double last = is_integral ? (double)whole_number(&bounds.end) : end;
+  if (step > 0 ? last < first : last > first) {
     return tt_fail(error, TT_ERR_ARGUMENT, "%s: the bounds %g and %g are inconsistent with the sign of the step %g", op->name,
                    start, end, step);
   }
