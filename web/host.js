@@ -143,7 +143,7 @@ export class ThreadHost {
       this.#connections.delete(transport);
       const reason = error === undefined ? new TensorError(text, { code: 'connection', worker: this.id }) : TensorError.fromWire(error);
       connection?.reject(reason);
-      this.worker.tell('disconnected', { peer, url: connection?.url, reason: text, error: reason });
+      this.worker.tell('disconnected', { peer: peer || (connection?.expected ?? ''), url: connection?.url, reason: text, error: reason });
     },
     PEER_JOINED: ({ peer }) => {
       if (!this.known.isPresent(peer)) this.known.joined(peer);

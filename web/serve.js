@@ -14,10 +14,13 @@ export function serve(channel) {
   let worker;
   let host;
   let port;
+  let page;
   let events = [];
   const calls = new Map();
 
   function forward({ type, detail }) {
+    // The page is no worker that it should hear of.
+    if (detail.worker === page || (detail.peer === page && (type === 'connected' || type === 'disconnected'))) return;
     if (events.length === 0) {
       queueMicrotask(() => {
         channel.postMessage({ events });
@@ -48,6 +51,7 @@ export function serve(channel) {
   const methods = {
     thread: {
       async start(_, { id, url, pageId, limits }) {
+        page = pageId;
         worker = new WebSocketWorker({ id, url, ...limits });
         host = BaseWorker.hostOf(worker);
         for (const type of FORWARDED) worker.addEventListener(type, forward);
