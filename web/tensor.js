@@ -331,7 +331,9 @@ export class Tensor {
     const home = this.#home;
     const handle = this.#handle;
     if (!isPointer) throw new TensorError('get: the tensor is here already', { code: 'state', op: 'get' });
-    await request(home.handle, (token) => core._tt_wasm_get(home.handle, handle, token), { signal, about: { op: 'get' } });
+    const arrived = await request(home.handle, (token) => core._tt_wasm_get(home.handle, handle, token), { signal, about: { op: 'get' } });
+    // The answer is a handle of its own to what this tensor now holds.
+    if (arrived !== undefined) core._tt_wasm_tensor_dispose(arrived);
     this.#meta = null;
     this.#sent = null;
     this.#shownId = null;
