@@ -36,6 +36,14 @@ function withoutReply(answer) {
   return answer;
 }
 
+/** What has gone over a worker's links. */
+export function readCounters(handle) {
+  check(core._tt_wasm_worker_counters(handle));
+  checkViews();
+  const names = ['framesIn', 'framesOut', 'bytesIn', 'bytesOut', 'commandsIn', 'commandsOut', 'tensorBytesIn', 'tensorBytesOut'];
+  return Object.fromEntries(names.map((name, i) => [name, f64[(at.numbers >> 3) + i]]));
+}
+
 const described = ({ tags = [], description = '' }) => ({ tags, description });
 
 /** What the workers that a host knows have in common, wherever the host's worker runs. */
@@ -257,11 +265,7 @@ export class ThreadHost {
   }
 
   async counters() {
-    pump();
-    check(core._tt_wasm_worker_counters(this.handle));
-    checkViews();
-    const names = ['framesIn', 'framesOut', 'bytesIn', 'bytesOut', 'commandsIn', 'commandsOut', 'tensorBytesIn', 'tensorBytesOut'];
-    return Object.fromEntries(names.map((name, i) => [name, f64[(at.numbers >> 3) + i]]));
+    return readCounters(this.handle);
   }
 
   // ---- what others are asked ----

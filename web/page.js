@@ -10,7 +10,7 @@
  */
 import { check, core, forgetWorker, idText, onEvents, openPort, query, request, stopTicking, tick, writeInput } from './core.js';
 import { TensorError, abortError } from './errors.js';
-import { KnownWorkers, newPointer, newWorker } from './host.js';
+import { KnownWorkers, newPointer, newWorker, readCounters } from './host.js';
 import { idAtOwner } from './tensor.js';
 
 const randomName = () => `page.${[...crypto.getRandomValues(new Uint8Array(6))].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;
@@ -211,8 +211,13 @@ export class PageHost {
     return this.#call('worker', 'whoami', []);
   }
 
-  counters() {
-    return this.#call('worker', 'counters', []);
+  /** What has gone between this tab and others: what the page and its own worker have told each other does not count. */
+  async counters() {
+    const { framesOut, bytesOut, commandsOut, tensorBytesOut } = readCounters(this.handle);
+    const all = await this.#call('worker', 'counters', []);
+    const { framesIn, bytesIn, commandsIn, tensorBytesIn } = readCounters(this.handle);
+    const own = { framesIn: framesOut, framesOut: framesIn, bytesIn: bytesOut, bytesOut: bytesIn, commandsIn: commandsOut, commandsOut: commandsIn, tensorBytesIn: tensorBytesOut, tensorBytesOut: tensorBytesIn };
+    return Object.fromEntries(Object.entries(all).map(([name, n]) => [name, n - own[name]]));
   }
 
   async list(terms = []) {

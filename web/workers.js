@@ -105,10 +105,10 @@ export class BaseWorker extends EventTarget {
     return this.#isHere ? this.#host.list() : this.#asker.peerList(this.#id, options);
   }
 
-  /** The tensors whose id or tags hold every term; of a worker elsewhere, pointers that borrow. */
+  /** The tensors whose id or tags hold every term; of a worker that somebody here knows (a virtual one too), pointers that borrow. */
   async search(terms = [], options) {
     const list = [].concat(terms).map(String);
-    return this.#isHere ? this.#host.search(list) : this.#asker.peerSearch(this.#id, list, options);
+    return this.#isHere && this.#knownBy === null ? this.#host.search(list) : this.#asker.peerSearch(this.#id, list, options);
   }
 
   async getObj(id, options) {
@@ -149,6 +149,7 @@ export class BaseWorker extends EventTarget {
     const theirs = worker.#host;
     if (theirs !== null && host instanceof ThreadHost && theirs instanceof ThreadHost) {
       host.connectVirtual(theirs);
+      worker.#knownBy ??= host;
     } else if (worker.url !== undefined && theirs === null) {
       worker.#knownBy = host;
       worker.ready = host.connect(worker.url, worker.id, worker).then(() => undefined);
