@@ -51,8 +51,8 @@ static tt_status split_url(const char *url, char host[MAX_HOST_BYTES + 1], uint1
 
 tt_status tt_client_connect(tt_loop *loop, const tt_client_options *options, tt_connection **out, tt_error *error) {
   char host[MAX_HOST_BYTES + 1];
-  uint16_t port;
-  const char *path;
+  uint16_t port = 0;
+  const char *path = NULL;
   TT_TRY(split_url(options->url, host, &port, &path, error));
   tt_connection *connection =
       tt_connection_new(loop, options->events, options->user, options->max_message_bytes, options->ping_every_ms, true);

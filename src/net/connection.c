@@ -27,6 +27,11 @@ void tt_connection_start_timer(tt_connection *connection, int64_t after_ms) {
   connection->timer_due_ms = tt_clock_ms() + after_ms;
 }
 
+static void sign_of_life(tt_connection *connection) {
+  connection->alive_ms = tt_clock_ms();
+  connection->pinged = false;
+}
+
 static void judge_silence(tt_connection *connection) {
   int64_t now_ms = tt_clock_ms();
   if (connection->paused) {
@@ -39,7 +44,6 @@ static void judge_silence(tt_connection *connection) {
   }
   int64_t silent_ms = now_ms - connection->alive_ms;
   if (silent_ms < connection->ping_every_ms) {
-    connection->pinged = false;
     tt_connection_start_timer(connection, connection->ping_every_ms - silent_ms);
   } else if (!connection->pinged) {
     connection->pinged = true;
@@ -97,7 +101,7 @@ tt_connection *tt_connection_new(tt_loop *loop, const tt_connection_events *even
 void tt_connection_on_opened(tt_connection *connection) {
   if (connection->state != TT_STATE_CONNECTING) return;
   connection->state = TT_STATE_OPEN;
-  connection->alive_ms = tt_clock_ms();
+  sign_of_life(connection);
   tt_connection_start_timer(connection, connection->ping_every_ms);
   if (connection->events->opened != NULL) connection->events->opened(connection);
 }
@@ -191,7 +195,7 @@ static bool make_room(tt_connection *connection, size_t n_bytes) {
 
 void tt_connection_on_piece(tt_connection *connection, const uint8_t *bytes, size_t n_bytes, size_t n_left_in_frame,
                             bool is_final, bool is_text) {
-  connection->alive_ms = tt_clock_ms();
+  sign_of_life(connection);
   if (connection->state != TT_STATE_OPEN) return;
   tt_block *block = connection->incoming;
   size_t room = connection->max_message_bytes - (block != NULL ? block->end - block->begin : 0);
@@ -222,7 +226,7 @@ void tt_connection_on_piece(tt_connection *connection, const uint8_t *bytes, siz
   tt_free(message.block); /* NULL when it was forwarded */
 }
 
-void tt_connection_on_pong(tt_connection *connection) { connection->alive_ms = tt_clock_ms(); }
+void tt_connection_on_pong(tt_connection *connection) { sign_of_life(connection); }
 
 void tt_connection_pause(tt_connection *connection) {
   if (connection->paused || connection->state != TT_STATE_OPEN) return;
@@ -233,8 +237,7 @@ void tt_connection_pause(tt_connection *connection) {
 void tt_connection_resume(tt_connection *connection) {
   if (!connection->paused) return;
   connection->paused = false;
-  connection->pinged = false;
-  connection->alive_ms = tt_clock_ms();
+  sign_of_life(connection);
   if (connection->state != TT_STATE_ENDING) tt_library_read(connection, true);
 }
 
@@ -312,7 +315,7 @@ bool tt_connection_on_writable(tt_connection *connection) {
   connection->handed_bytes = 0;
   if (connection->stuck) {
     connection->stuck = false;
-    connection->alive_ms = tt_clock_ms();
+    sign_of_life(connection);
   }
   if (connection->state == TT_STATE_ENDING) return connection->close_code != TT_CLOSE_ABNORMAL;
   if (!write_blocks(connection)) {

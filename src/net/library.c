@@ -224,9 +224,12 @@ static void on_closed(struct lws *socket, const char *reason) {
 }
 
 static int on_peer_close(struct lws *socket, tt_connection *connection, const uint8_t *payload, size_t n_bytes) {
-  enum { NO_CODE = 1005 };
+  enum { NO_CODE = 1005, HANG_UP_AFTER_MS = 100 };
   if (n_bytes == 1) { /* half a code: the library would send it back */
-    if (connection != NULL) tt_connection_on_peer_close(connection, LWS_CLOSE_STATUS_PROTOCOL_ERR, "", 0);
+    if (connection != NULL) {
+      tt_connection_on_peer_close(connection, LWS_CLOSE_STATUS_PROTOCOL_ERR, "", 0);
+      tt_connection_start_timer(connection, HANG_UP_AFTER_MS); /* the library would wait for an answer that has come already */
+    }
     lws_close_reason(socket, LWS_CLOSE_STATUS_PROTOCOL_ERR, NULL, 0);
     return -1;
   }

@@ -92,6 +92,9 @@ void tt_loop_log(tt_loop *loop, tt_log_level level, const char *format, ...) {
   va_start(arguments, format);
   vsnprintf(line, sizeof line, format, arguments);
   va_end(arguments);
+  for (char *byte = line; *byte != '\0'; byte++) { /* some of it comes from outside and may end on a terminal */
+    if ((unsigned char)*byte < 0x20 || *byte == 0x7f) *byte = '?';
+  }
   loop->log(loop->log_user, level, line);
 }
 
