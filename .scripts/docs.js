@@ -26,16 +26,43 @@ function resultOf(op) {
   return 'Tensor';
 }
 
-/** The signature as JavaScript writes it: positional parameters, then the keyword ones as an object. */
-function signature(op, params) {
-  const positional = params.filter((param) => !param.keyword_only).map(parameter);
+/** A list of ints that stands last may be written without brackets, where PyTorch allows it: view(2, 3). */
+const isSpread = (param) => param?.type === 'int[]' && !param.has_default && !param.optional;
+const isLeftOut = (param) => param.has_default || param.optional;
+const options = (params) => {
+  if (params.length === 0) return [];
+  const fields = params.map((param) => `${param.name}${isLeftOut(param) ? '?' : ''}: ${typeOf(param)}`).join('; ');
+  return [`options${params.every(isLeftOut) ? '?' : ''}: { ${fields} }`];
+};
+
+/** The signatures as JavaScript writes them: positional parameters, and any of them from some place on by name, in an object. */
+function signatures(op, given) {
+  // Over everything there is one result, over a dimension the indices as well.
+  const isOneWithoutDim = op.result === 'tuple' && given.some((param) => param.name === 'dim' && param.optional);
+  const params = isOneWithoutDim ? given.map((param) => (param.name === 'dim' ? { ...param, optional: false, has_default: false } : param)) : given;
+  const positional = params.filter((param) => !param.keyword_only);
   const named = params.filter((param) => param.keyword_only);
-  if (named.length > 0) positional.push(`options?: { ${named.map(parameter).join('; ')} }`);
-  return `${op.name}(${positional.join(', ')}): ${resultOf(op)};`;
+  const found = [];
+  const add = (list) => found.push(`${op.name}(${list.join(', ')}): ${resultOf(op)};`);
+  if (isOneWithoutDim) found.push(`${op.name}(${given.filter((param) => param.type === 'Tensor').map(parameter).join(', ')}): Tensor;`);
+  add([...positional.map(parameter), ...options(named)]);
+  const last = positional.at(-1);
+  if (isSpread(last)) {
+    const before = positional.slice(0, -1).map(parameter);
+    add([...before, `...${last.name}: Int[]`]);
+    if (named.length > 0) add([...before, `...args: [...${last.name}: Int[], ${options(named)[0].replace('options?:', 'options:')}]`]);
+  }
+  for (let n = positional.length - 1; n >= 0; n--) {
+    const before = positional.slice(0, n).map((param) => parameter(param).replace('?:', ':'));
+    add([...before, ...options([...positional.slice(n), ...named]).map((text) => text.replace('options?:', 'options:'))]);
+    if (n > 0 && !isLeftOut(positional[n - 1])) break;
+  }
+  return found;
 }
 
 const isMethod = (op) => op.params[0]?.type === 'Tensor' && !op.flags.includes('factory') && !op.flags.includes('function');
-const member = (op, params) => `  /** ${op.schema}${op.flags.includes('inplace') ? ' (changes this tensor)' : ''} */\n  ${signature(op, params)}`;
+const member = (op, params) =>
+  `  /** ${op.schema}${op.flags.includes('inplace') ? ' (changes this tensor)' : ''} */\n${signatures(op, params).map((line) => `  ${line}`).join('\n')}`;
 
 const types = `// Generated from src/ops/ops.def by npm run docs.
 import type { Dtype, Int, Scalar, Tensor } from '../index.js';

@@ -96,7 +96,8 @@ export class Tensor {
         return self;
       }
       const scope = scopeFor(source?.#scope);
-      if (op.result === 'tensor') return new Tensor(MADE_HERE, resultAt(0), home, scope);
+      // max(), unlike max(dim), is one tensor.
+      if (op.result === 'tensor' || (op.result === 'tuple' && nResults === 1)) return new Tensor(MADE_HERE, resultAt(0), home, scope);
       const handles = Array.from({ length: nResults }, (_, i) => resultAt(i));
       return handles.map((handle) => new Tensor(MADE_HERE, handle, home, scope));
     };

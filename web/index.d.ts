@@ -1,0 +1,291 @@
+/**
+ * The types of tabtensor. Methods and functions that are ops come from the op table: core/ops.d.ts, which `npm run build` writes.
+ */
+import type { Ops, TensorOps } from './core/ops.js';
+
+export type Dtype = 'bool' | 'uint8' | 'int32' | 'int64' | 'float32' | 'float64';
+/** A whole number; a BigInt is exact beyond 2^53. */
+export type Int = number | bigint;
+/** A number as an argument of an op: integral ones are ints as in Python (they do not turn an int tensor into a float one), others floats. */
+export type Scalar = number | bigint | boolean;
+/** What an id may be given as; it is answered as a string of digits. */
+export type Id = string | bigint | number;
+export type Policy = 'open' | 'compute' | 'closed';
+
+export type NestedNumbers = number | bigint | boolean | NestedNumbers[];
+export type TypedArray =
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Int16Array
+  | Int32Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | Uint16Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array;
+export type TensorData = number | bigint | boolean | TypedArray | TensorData[];
+export type ElementArray = Float32Array | Float64Array | Int32Array | Uint8Array | BigInt64Array;
+
+export interface Waiting {
+  /** Aborting gives up waiting, at once; what was to come stays where it is. */
+  signal?: AbortSignal;
+}
+
+export interface Described {
+  /** What `search` finds it by, beside its id. */
+  tags?: string | string[];
+  description?: string;
+}
+
+export interface TensorOptions extends Described {
+  dtype?: Dtype;
+}
+
+export interface SendOptions extends Described, Waiting {
+  /** The id that it takes there; any by default. */
+  id?: Id;
+  /** What others than you may do with it there. */
+  policy?: Policy;
+}
+
+/** Every failure of the core. */
+export class TensorError extends Error {
+  constructor(message: string, details?: Partial<Pick<TensorError, 'code' | 'worker' | 'op' | 'command' | 'shapes' | 'failure' | 'cause'>>);
+  /** "shape", "dtype", "location", "connection", "aborted", "unknown_worker", ...: PROTOCOL.md has them all. */
+  code: string;
+  /** Where it went wrong. */
+  worker?: string;
+  op?: string;
+  /** The position of the command in its run. */
+  command?: number;
+  /** The shapes of the operands, as text. */
+  shapes?: string[];
+  /** The number under which the same failure is reported again. */
+  failure?: string;
+}
+
+/** A tensor, or a pointer to one that is elsewhere: ops are the same on both. */
+export interface Tensor extends TensorOps {}
+export class Tensor {
+  private constructor();
+  /** The sizes of its dimensions; null while they depend on data elsewhere. */
+  readonly shape: number[] | null;
+  readonly dtype: Dtype;
+  readonly ndim: number | null;
+  /** Whether its data is at another worker. */
+  readonly isPointer: boolean;
+  /** The worker that has the data; null when it is here. */
+  readonly location: BaseWorker | null;
+  /** The id that it has there; null when it is here. */
+  readonly idAtLocation: string | null;
+  /** The local worker that it belongs to. */
+  readonly owner: BaseWorker;
+  readonly isDisposed: boolean;
+  tags: string[];
+  description: string;
+
+  /** How many elements it has; null while the shape is not known. */
+  numel(): number | null;
+  /** A copy of the elements, row by row (bool: 0 and 1; int64: a BigInt64Array). */
+  data(options?: Waiting): Promise<ElementArray>;
+  /** The elements as nested arrays. */
+  array(options?: Waiting): Promise<NestedNumbers>;
+  /** The only element. */
+  item(options?: Waiting): Promise<number | bigint | boolean>;
+  /** dtype, shape and a copy of the elements. */
+  elements(options?: Waiting): Promise<{ dtype: Dtype; shape: number[]; data: ElementArray }>;
+  /** The shape, asked for when it is not known here. */
+  getShape(options?: Waiting): Promise<number[]>;
+  /** As PyTorch prints it, wherever it is. */
+  text(options?: Waiting): Promise<string>;
+  /** As PyTorch prints it when its values are here, else where they are. */
+  toString(): string;
+  /** "FloatTensor > _PointerTensor(bob, 17)" */
+  chainPrint(): string;
+
+  /** Gives the data to a worker; this tensor is a pointer to it from now on. */
+  send(worker: BaseWorker | string, options?: SendOptions): this;
+  /** Brings the data back, and takes it away there unless it is only borrowed. */
+  get(options?: Waiting): Promise<this>;
+  /** Settles when it has arrived where it was sent, or the commands that make it are done and it is known to be sound. */
+  ready(options?: Waiting): Promise<this>;
+
+  /** Lets go of it, here and, when this pointer owns it, there. */
+  dispose(): void;
+  [Symbol.dispose](): void;
+}
+
+export function tensor(data: TensorData, options?: TensorOptions): Tensor;
+export function isTensor(value: unknown): value is Tensor;
+
+/** tensor(data) of one dtype; with `new` or without. */
+export interface TensorClass {
+  (data: TensorData, options?: Described): Tensor;
+  new (data: TensorData, options?: Described): Tensor;
+}
+export const FloatTensor: TensorClass;
+export const DoubleTensor: TensorClass;
+export const IntTensor: TensorClass;
+export const LongTensor: TensorClass;
+export const ByteTensor: TensorClass;
+export const BoolTensor: TensorClass;
+
+/** PyTorch's namespace. */
+export const torch: Ops & { readonly [D in Dtype]: D } & {
+  tensor: typeof tensor;
+  Tensor: typeof Tensor;
+  FloatTensor: TensorClass;
+  DoubleTensor: TensorClass;
+  IntTensor: TensorClass;
+  LongTensor: TensorClass;
+  ByteTensor: TensorClass;
+  BoolTensor: TensorClass;
+  /** Seeds what unseeded random ops of the local worker draw from. */
+  manual_seed(seed: Int): void;
+};
+
+export interface Scope {
+  /** Gives a tensor to this scope: for what is made from nothing after an `await`. */
+  track<T extends Tensor>(tensor: T): T;
+}
+/** Disposes of every tensor that `fn` makes and does not return; when it returns a promise, once that settles. */
+export function tidy<T>(fn: (scope: Scope) => T): T;
+
+export interface WorkerInfo {
+  id: string;
+  kind: 'browser' | 'node' | 'native' | 'virtual' | (string & {});
+  software: string;
+  /** Objects in its store. */
+  objects: number;
+  /** Bytes of their data. */
+  bytes: number;
+  /** What it is connected to, for a worker that is here. */
+  urls?: string[];
+}
+
+export interface ListedObject {
+  id: string;
+  dtype: Dtype;
+  shape: number[] | null;
+  owner: string;
+  policy: Policy;
+  tags?: string[];
+  description?: string;
+  location?: string;
+  location_id?: string;
+}
+
+export interface Counters {
+  framesIn: number;
+  framesOut: number;
+  bytesIn: number;
+  bytesOut: number;
+  commandsIn: number;
+  commandsOut: number;
+  tensorBytesIn: number;
+  tensorBytesOut: number;
+}
+
+/** What workers tell, by the type of the event. */
+export interface WorkerEvents {
+  /** A relay (peer "") or a worker has answered. */
+  connected: { peer: string; url?: string };
+  disconnected: { peer: string; url?: string; reason: string; error: TensorError };
+  joined: { worker: string };
+  left: { worker: string; reason: string };
+  /** Something came into the store or left it. */
+  object: { action: 'added' | 'removed'; id: string; peer: string; dtype?: Dtype; shape?: number[] | null; reason?: string };
+  /** A command was executed here. */
+  command: { peer: string; op: string; operands: string[]; results: string[] };
+  /** A command of somebody else's has failed here. */
+  failure: { peer: string; error: TensorError; results: string[] };
+  /** One of ours has failed and nobody awaited it. */
+  error: { error: TensorError; peer?: string; results?: string[] };
+  /** A peer's bytes or request were refused, or ours by a peer. */
+  refused: { peer: string; error: TensorError };
+  /** How many objects and commands there were beyond those told. */
+  skipped: { counts: Record<string, number> };
+  warning: { message: string };
+  closed: Record<string, never>;
+}
+
+export class WorkerEvent<K extends keyof WorkerEvents = keyof WorkerEvents> extends Event {
+  readonly type: K;
+  readonly detail: WorkerEvents[K];
+  readonly error: TensorError | undefined;
+}
+
+export interface SetOptions extends Described, Waiting {
+  id?: Id;
+  policy?: Policy;
+}
+
+/** The interface to every worker, here or elsewhere. */
+export abstract class BaseWorker extends EventTarget {
+  readonly id: string;
+  /** Whether it is elsewhere: this object only stands for it. */
+  readonly isPointer: boolean;
+  readonly isClosed: boolean;
+  /** Settles when it is connected. */
+  ready: Promise<void>;
+
+  whoami(options?: Waiting): Promise<WorkerInfo>;
+  list(options?: Waiting): Promise<ListedObject[]>;
+  /** Tensors whose id or tags hold every term; of a worker elsewhere, pointers that borrow. */
+  search(terms?: string | string[], options?: Waiting): Promise<Tensor[]>;
+  getObj(id: Id, options?: Waiting): Promise<Tensor>;
+  /** Registers a tensor and answers its id. */
+  setObj(tensor: Tensor, options?: SetOptions): Promise<string>;
+  rmObj(id: Id, options?: Waiting): Promise<void>;
+  sendObj(tensor: Tensor, worker: BaseWorker | string, options?: SendOptions): Promise<Tensor>;
+  counters(): Promise<Counters>;
+
+  addWorker<W extends BaseWorker>(worker: W): W;
+  /** Throws `unknown_worker`, naming those that are here. */
+  getWorker(id: Id): BaseWorker;
+  readonly knownWorkers: Map<string, BaseWorker>;
+  waitFor(id: Id, options?: Waiting): Promise<BaseWorker>;
+  close(): Promise<void>;
+
+  addEventListener<K extends keyof WorkerEvents>(
+    type: K,
+    listener: ((event: WorkerEvent<K>) => void) | { handleEvent(event: WorkerEvent<K>): void } | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<K extends keyof WorkerEvents>(
+    type: K,
+    listener: ((event: WorkerEvent<K>) => void) | { handleEvent(event: WorkerEvent<K>): void } | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+}
+
+export interface StoreLimits {
+  /** 1 GiB by default. */
+  maxStoreBytes?: number;
+  maxObjects?: number;
+}
+
+/** A worker of this process or tab, for development and tests. */
+export class VirtualWorker extends BaseWorker {
+  constructor(options: { id: Id; hook?: TorchHook; isLocal?: boolean } & StoreLimits);
+}
+
+/** A worker over a WebSocket: a local one attached to a relay, or (isPointer) one that listens by itself. */
+export class WebSocketWorker extends BaseWorker {
+  constructor(options: { id: Id; url?: string | null; host?: string; port?: number; isPointer?: boolean; hook?: TorchHook } & StoreLimits);
+  readonly url: string | undefined;
+}
+
+/** Connects tensors and workers. There is one; a second answers the first and says so in `warning`. */
+export class TorchHook {
+  constructor(options?: { localWorker?: BaseWorker });
+  readonly localWorker: BaseWorker;
+  warning: string | null;
+}
+
+/** "tabtensor 0.1.0" */
+export const version: string;
+/** How many tensors JavaScript holds. */
+export function numTensors(): number;
