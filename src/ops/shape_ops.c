@@ -1236,7 +1236,8 @@ tt_status tt_grad_slice_backward(tt_call_context *context, const tt_grad_call *c
                                  tt_error *error) {
   tt_rule rule = tt_rule_begin(context, error);
   const tt_value *args = call->args;
-  operand_grads[0] = TT_RULE(&rule, slice, tt_operand_value(call->grads[0]), args[2], args[3], args[4], args[5]);
+  tt_operand *taken = TT_RULE(&rule, slice, tt_operand_value(call->grads[0]), args[2], args[3], args[4], args[5]);
+  operand_grads[0] = tt_grad_sum_to(&rule, call->op, taken, args[0].as.operand);
   return rule.status;
 }
 
@@ -1460,7 +1461,8 @@ tt_status tt_kernel_diagonal_backward(const tt_op *op, tt_kernel_context *contex
 tt_status tt_grad_diagonal_backward(tt_call_context *context, const tt_grad_call *call, tt_operand **operand_grads,
                                     tt_error *error) {
   tt_rule rule = tt_rule_begin(context, error);
-  operand_grads[0] = TT_RULE(&rule, diagonal, tt_operand_value(call->grads[0]), call->args[2], call->args[3], call->args[4]);
+  tt_operand *taken = TT_RULE(&rule, diagonal, tt_operand_value(call->grads[0]), call->args[2], call->args[3], call->args[4]);
+  operand_grads[0] = tt_grad_sum_to(&rule, call->op, taken, call->args[0].as.operand);
   return rule.status;
 }
 
