@@ -313,7 +313,7 @@ def run_row(row, options):
         else:
             case_text = case.describe() if isinstance(theirs, Exception) else case_before_text(case, before)
             report.wrong.append(f"{case_text}\n        {wrong}")
-    if not report.wrong and report.n_compared < min(MIN_COMPARED, n_cases // 2):
+    if not report.wrong and report.n_compared < min(MIN_COMPARED, max(1, n_cases // 16)):
         report.wrong.append(f"only {report.n_compared} calls that both answered: the domain draws too few that work"
                             + (f"; no overload of PyTorch's for {report.no_overload}" if report.n_no_overload else ""))
     return report

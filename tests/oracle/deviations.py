@@ -34,6 +34,12 @@ def has_infinite_dividend(case):
     return isinstance(first, torch.Tensor) and first.is_floating_point() and bool(torch.isinf(first).any())
 
 
+def scalar_beside_number(case):
+    values = list(case.values.values())
+    return any(isinstance(value, torch.Tensor) and value.dim() == 0 for value in values[1:]) and \
+        any(isinstance(value, (int, float)) for value in values[1:])
+
+
 def shares_self(ours, theirs):
     return both_worked(ours, theirs) and ours["results"][0]["shares"] == -1 and theirs[0].numel() > 0
 
@@ -42,10 +48,10 @@ DEVIATIONS = [
     Deviation("to|type_as|bool|byte|int|long|float|double",
               "a conversion always makes a tensor of its own; PyTorch answers self when there is nothing to convert",
               lambda case, ours, theirs: shares_self(ours, theirs) and theirs[0].dtype == next(case.operands()).dtype),
-    Deviation("fill_|zero_",
-              "no op writes through an expanded view; PyTorch lets these two",
+    Deviation("fill_|zero_|masked_fill_",
+              "no op writes through an expanded view; PyTorch lets these",
               lambda case, ours, theirs: ours.get("error") == "argument" and 0 in next(case.operands()).stride()),
-    Deviation("clamp.*",
+    Deviation("clamp.*|maximum|minimum",
               "between 0.0 and -0.0 PyTorch chooses otherwise in vectors and in what is left behind them",
               lambda case, ours, theirs: both_worked(ours, theirs) and any(bool((tensor == 0).any()) for tensor in theirs)),
     Deviation("floor_divide_?|div_?",
@@ -72,6 +78,24 @@ DEVIATIONS = [
     Deviation("topk",
               "PyTorch 1.13 has no kernel for bool",
               lambda case, ours, theirs: "results" in ours and "not implemented for 'Bool'" in str(theirs)),
+    Deviation("clamp_?",
+              "a scalar tensor beside a number stays a tensor in promotion; PyTorch takes it for a number",
+              lambda case, ours, theirs: both_worked(ours, theirs) and scalar_beside_number(case)),
+    Deviation("(add|sub|rsub)_?",
+              "alpha times other may overflow before it is added; PyTorch's vectors multiply and add in one step",
+              lambda case, ours, theirs: both_worked(ours, theirs) and case.values["alpha"] not in (1, -1) and theirs[0].is_floating_point()),
+    Deviation("prod",
+              "the product of bools is whether all are true; PyTorch 1.13 overlooks some of more than a hundred",
+              lambda case, ours, theirs: both_worked(ours, theirs) and theirs[0].dtype == torch.bool),
+    Deviation("tril|triu",
+              "what is no matrix is refused whatever its size; PyTorch 1.13 answers where there is nothing to compute",
+              lambda case, ours, theirs: "error" in ours and isinstance(theirs, list) and theirs[0].numel() == 0),
+    Deviation("cumprod|cumsum",
+              "a scalar is converted as other tensors are; PyTorch 1.13 refuses a scalar that the dtype cannot hold",
+              lambda case, ours, theirs: "without overflow" in str(theirs) and next(case.operands()).dim() == 0),
+    Deviation("linalg_solve_triangular",
+              "both operands have one dtype; PyTorch 1.13 reads the bytes of one as the other's dtype",
+              lambda case, ours, theirs: ours.get("error") == "dtype"),
     Deviation("logsumexp",
               "an empty list of dimensions means all of them, as in sum; PyTorch 1.13 fails",
               lambda case, ours, theirs: "results" in ours and isinstance(theirs, Exception) and case.values["dim"] == []),

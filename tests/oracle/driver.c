@@ -325,9 +325,14 @@ static void print_results(const request *r, const answer *a) {
 }
 
 static void answer_request(request *r, bool starve) {
-  if (starve && check_starving(r)) return;
   answer a;
   evaluate(r, &a);
+  if (starve && a.status == TT_OK) {
+    release_answer(&a);
+    restore(r);
+    if (check_starving(r)) return;
+    evaluate(r, &a);
+  }
   bool is_over = check_infer(r, &a);
   if (!is_over && a.status == TT_OK && (r->op->flags & TT_OP_INPLACE) != 0 &&
       (a.n_results != 1 || a.results[0] != r->tensors[0])) {
