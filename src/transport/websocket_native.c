@@ -163,7 +163,7 @@ static void on_closed(tt_connection *connection, unsigned code, const char *reas
   (void)code;
   tt_native_socket *socket = tt_connection_user(connection);
   if (socket == NULL) return;
-  tt_websocket_ended_fn *ended = socket->ended;
+  tt_websocket_ended_fn *ended = socket->door->worker != NULL ? socket->ended : NULL;
   void *context = socket->context;
   end_link(socket, reason[0] == '\0' ? "the connection was closed" : reason);
   free_socket(socket);

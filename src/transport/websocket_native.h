@@ -69,10 +69,10 @@ tt_status tt_websocket_native_connect(tt_websocket_native *door, const char *url
 /* Connections that are not wholly gone yet. */
 size_t tt_websocket_native_n_connections(const tt_websocket_native *door);
 
-/* No more connections, turns and ticks. What is attached stays so, until
+/* No more connections, turns, ticks and calls of `ended`. What is attached stays so, until
  * tt_worker_free says goodbye on it. */
 void tt_websocket_native_stop(tt_websocket_native *door);
-/* Drops what is left, and calls no `ended` any more; pass the loop until
+/* Drops what is left; pass the loop until
  * n_connections is 0 to let it leave. NULL is allowed. */
 void tt_websocket_native_free(tt_websocket_native *door);
 
