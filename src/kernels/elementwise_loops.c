@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "kernels/elementwise.h"
+#include "kernels/math_f32.h"
 
 #define TYPE_BOOL uint8_t
 #define TYPE_U8 uint8_t
@@ -353,9 +354,16 @@ KIND_OF_FLOAT(isfinite, ALWAYS, IS_FINITE)
 #define FLOAT_FUNCTION(name, expression) \
   FOR_FLOATS(UNARY, name, expression)    \
   TABLE_FLOATS(name)
-#define EXP(S, a) CALL_##S(exp, a)
+/* Single precision has functions of its own that loops vectorise (kernels/math_f32.h); the rest are the C library's. */
+#define EXP_F32(a) tt_exp_f32(a)
+#define EXP_F64(a) exp(a)
+#define LOG_F32(a) tt_log_f32(a)
+#define LOG_F64(a) log(a)
+#define TANH_F32(a) tt_tanh_f32(a)
+#define TANH_F64(a) tanh(a)
+#define EXP(S, a) EXP_##S(a)
 #define EXPM1(S, a) CALL_##S(expm1, a)
-#define LOG(S, a) CALL_##S(log, a)
+#define LOG(S, a) LOG_##S(a)
 #define LOG2(S, a) CALL_##S(log2, a)
 #define LOG10(S, a) CALL_##S(log10, a)
 #define LOG1P(S, a) CALL_##S(log1p, a)
@@ -371,8 +379,8 @@ KIND_OF_FLOAT(isfinite, ALWAYS, IS_FINITE)
 #define ATAN(S, a) CALL_##S(atan, a)
 #define SINH(S, a) CALL_##S(sinh, a)
 #define COSH(S, a) CALL_##S(cosh, a)
-#define TANH(S, a) CALL_##S(tanh, a)
-#define SIGMOID(S, a) (1 / (1 + CALL_##S(exp, -(a))))
+#define TANH(S, a) TANH_##S(a)
+#define SIGMOID(S, a) (1 / (1 + EXP_##S(-(a))))
 #define ERF(S, a) CALL_##S(erf, a)
 FLOAT_FUNCTION(exp, EXP)
 FLOAT_FUNCTION(expm1, EXPM1)
@@ -434,29 +442,48 @@ FOR_INTEGERS(CLAMP, clamp, CLAMP_INTEGER)
 FOR_FLOATS(CLAMP, clamp, CLAMP_FLOAT)
 TABLE_NUMBERS(clamp)
 
-/* where: a choice between elements that have been read both, so that the compiler may blend. */
-#define CHOOSE(name, symbol, out_type, unused)                                    \
-  static void LOOP(name, symbol) {                                                \
-    (void)constants;                                                              \
-    out_type *y = out;                                                            \
-    const uint8_t *condition = in[0];                                             \
-    const TYPE_##symbol *a = in[1], *b = in[2];                                   \
-    if (is_one[0]) {                                                              \
-      const TYPE_##symbol *chosen = *condition ? a : b;                           \
-      const int64_t step = !is_one[*condition ? 1 : 2];                           \
-      for (int64_t i = 0; i < n; i++) y[i] = chosen[i * step];                    \
-    } else if (is_one[1] && is_one[2]) {                                          \
-      const TYPE_##symbol one = *a, other = *b;                                   \
-      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = condition[i] ? one : other;  \
-    } else if (is_one[1]) {                                                       \
-      const TYPE_##symbol one = *a;                                               \
-      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = condition[i] ? one : b[i];   \
-    } else if (is_one[2]) {                                                       \
-      const TYPE_##symbol other = *b;                                             \
-      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = condition[i] ? a[i] : other; \
-    } else {                                                                      \
-      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = condition[i] ? a[i] : b[i];  \
-    }                                                                             \
+/*
+ * where: a choice between bit patterns, all of one width alike, so that loops have no branches. The types may stand for any element's.
+ */
+#if defined(__GNUC__)
+#define ANY_ELEMENT __attribute__((may_alias))
+#else
+#define ANY_ELEMENT
+#endif
+typedef uint8_t ANY_ELEMENT bits_8;
+typedef uint32_t ANY_ELEMENT bits_32;
+typedef uint64_t ANY_ELEMENT bits_64;
+
+#define CHOICE(type, condition, a, b) ((type)(((type)(0 - (type)(condition)) & (a)) | ((type)((type)(condition)-1) & (b))))
+#define CHOOSE(bits)                                                                                                  \
+  static void choose_##bits(void *out, const void *const *in, const bool *is_one, int64_t n, const void *constants) { \
+    (void)constants;                                                                                                  \
+    bits *y = out;                                                                                                    \
+    const uint8_t *condition = in[0];                                                                                 \
+    const bits *a = in[1], *b = in[2];                                                                                \
+    if (is_one[0]) {                                                                                                  \
+      const bits *chosen = *condition ? a : b;                                                                        \
+      const int64_t step = !is_one[*condition ? 1 : 2];                                                               \
+      for (int64_t i = 0; i < n; i++) y[i] = chosen[i * step];                                                        \
+    } else if (is_one[1] && is_one[2]) {                                                                              \
+      const bits one = *a, other = *b;                                                                                \
+      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = CHOICE(bits, condition[i], one, other);                          \
+    } else if (is_one[1]) {                                                                                           \
+      const bits one = *a;                                                                                            \
+      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = CHOICE(bits, condition[i], one, b[i]);                           \
+    } else if (is_one[2]) {                                                                                           \
+      const bits other = *b;                                                                                          \
+      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = CHOICE(bits, condition[i], a[i], other);                         \
+    } else {                                                                                                          \
+      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = CHOICE(bits, condition[i], a[i], b[i]);                          \
+    }                                                                                                                 \
   }
-FOR_ALL(CHOOSE, where, SAME)
-TABLE_ALL(where)
+CHOOSE(bits_8)
+CHOOSE(bits_32)
+CHOOSE(bits_64)
+const tt_loops tt_loops_where = {{[TT_DTYPE_BOOL] = choose_bits_8,
+                                  [TT_DTYPE_U8] = choose_bits_8,
+                                  [TT_DTYPE_I32] = choose_bits_32,
+                                  [TT_DTYPE_I64] = choose_bits_64,
+                                  [TT_DTYPE_F32] = choose_bits_32,
+                                  [TT_DTYPE_F64] = choose_bits_64}};
