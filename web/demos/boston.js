@@ -37,7 +37,11 @@ export function halfOf(table, half) {
 /** Puts half of the data into the worker's own store. Others may compute with it, and not fetch it. */
 export async function registerHalf(worker, table, half, dtype) {
   const parts = halfOf(table, half);
-  const put = (data, tags, description) => worker.setObj(tensor(data, { dtype }), { tags: ['#boston', ...tags], description, policy: 'compute' });
+  const put = async (data, tags, description) => {
+    const made = tensor(data, { dtype });
+    await worker.setObj(made, { tags: ['#boston', ...tags], description, policy: 'compute' });
+    made.dispose(); // the store keeps it
+  };
   await Promise.all([
     put(parts.fit.rows, ['#data', '#fit'], `Boston housing, half ${half.toUpperCase()}: ${table.columns.slice(0, -1).join(', ')}`),
     put(parts.fit.targets, ['#target', '#fit'], `Boston housing, half ${half.toUpperCase()}: ${table.columns.at(-1)}`),
@@ -48,7 +52,7 @@ export async function registerHalf(worker, table, half, dtype) {
 
 // ---- at the worker that has none ----
 
-/** What there is at these workers, as a list of {worker, fit: {data, target}, heldOut: {data, target}} of borrowed pointers. */
+/** What there is at these workers, as a list of {worker, policy, fit: {data, target}, heldOut: {data, target}}: borrowed pointers. */
 export async function findSources(workers) {
   const find = async (worker, ...tags) => (await worker.search(['#boston', ...tags])).at(0);
   const sources = await Promise.all(
@@ -60,7 +64,8 @@ export async function findSources(workers) {
         find(worker, '#target', '#held-out'),
       ]);
       if (!data || !target || !heldData || !heldTarget) return null;
-      return { worker, fit: { data, target }, heldOut: { data: heldData, target: heldTarget } };
+      const { policy } = (await worker.list()).find(({ id }) => id === data.idAtLocation);
+      return { worker, policy, fit: { data, target }, heldOut: { data: heldData, target: heldTarget } };
     }),
   );
   return sources.filter((source) => source !== null);
@@ -165,8 +170,9 @@ export async function tryToGetRows(source) {
   return answers;
 }
 
-/** The bytes of all the rows that the sources hold, in that dtype. */
-export function bytesOfData(sources, dtype) {
-  const nValues = sources.reduce((n, { fit, heldOut }) => n + (rowsOf(fit.data) + rowsOf(heldOut.data)) * (fit.data.shape[1] + 1), 0);
-  return nValues * (dtype === 'float64' ? 8 : 4);
+export const bytesPerNumber = (dtype) => (dtype === 'float64' ? 8 : 4);
+
+/** How many numbers the sources hold. */
+export function numbersHeld(sources) {
+  return sources.reduce((n, { fit, heldOut }) => n + (rowsOf(fit.data) + rowsOf(heldOut.data)) * (fit.data.shape[1] + 1), 0);
 }

@@ -4,7 +4,7 @@
  * A step has the line as it is shown (`code`) and what that line does (`run`, which keeps its names in `scope` and answers what is to be printed, if anything). The
  * test runs the shown lines as a program too, so that the two cannot differ.
  */
-import { FloatTensor, VirtualWorker, WebSocketWorker } from '../tabtensor.js';
+import { FloatTensor, VirtualWorker, WebSocketWorker, tidy } from '../tabtensor.js';
 
 export const EXPECTED = 'tensor([ 3.,  6.,  9., 12., 14.])';
 
@@ -53,9 +53,9 @@ export function steps(way, settings = {}) {
       },
     },
     {
-      code: 'const y = x.add(x2).add(x);',
+      code: 'const y = tidy(() => x.add(x2).add(x)); // x + x2 + x',
       run: (scope) => {
-        scope.y = scope.x.add(scope.x2).add(scope.x);
+        scope.y = tidy(() => scope.x.add(scope.x2).add(scope.x));
       },
     },
     { code: 'print(y);', run: (scope) => String(scope.y) },

@@ -34,8 +34,14 @@ run(async () => {
     const result = await boston.analyse(sources, { dtype, onPass: progress.pass });
     const after = await me.counters();
     await progress.end();
-    const moved = { in: after.bytesIn - before.bytesIn, out: after.bytesOut - before.bytesOut };
-    showResults(result, moved, boston.bytesOfData(sources, dtype));
+    const nBytes = boston.bytesPerNumber(dtype);
+    showResults(result, {
+      bytesIn: after.bytesIn - before.bytesIn,
+      bytesOut: after.bytesOut - before.bytesOut,
+      numbersGot: (after.tensorBytesIn - before.tensorBytesIn) / nBytes,
+      numbersHeld: boston.numbersHeld(sources),
+      nBytes,
+    });
   };
 
   onPress(byId('find'), 'The search failed', find);
@@ -96,19 +102,19 @@ function describeAttempt({ what, error }) {
 
 // ---- results ----
 
-function showResults(result, moved, bytesOfData) {
+function showResults(result, { bytesIn, bytesOut, numbersGot, numbersHeld, nBytes }) {
   const { heldOut } = result;
-  const total = moved.in + moved.out;
+  const [moved, held] = [bytesIn + bytesOut, numbersHeld * nBytes];
   byId('figures').replaceChildren(
     figure('Held-out error (RMSE)', number(heldOut.rmse, 3), `${heldOut.rmseOfMean.toFixed(2)} if one always said the mean`, 'rmse'),
     figure('Held-out MSE', number(heldOut.mse, 3), `${result.nHeldOut} rows nobody fitted to`, 'mse'),
     figure('Intercept', number(result.intercept, 3), `fitted to ${result.nFit} rows`, 'intercept'),
-    figure('Rows that came here', '0', `of ${result.nFit + result.nHeldOut}, in ${result.dtype}`, 'rows'),
+    figure('Numbers that came here', number(numbersGot, 0), `sums, of the ${numbersHeld.toLocaleString('en')} in the tabs`, 'got'),
   );
-  const largest = Math.max(total, bytesOfData);
+  const largest = Math.max(moved, held);
   byId('bytes').replaceChildren(
-    measure('Bytes that moved', total, largest, `${moved.out} out, ${moved.in} in`, 'moved'),
-    measure('Bytes of the data', bytesOfData, largest, '', 'data'),
+    measure('Bytes that moved', moved, largest, `${bytesOut} out, ${bytesIn} in, all told`, 'moved'),
+    measure('Bytes of the data', held, largest, `${numbersHeld} numbers in ${result.dtype}`, 'data'),
   );
   const { mean, deviation, coefficients, coefficientsPerDeviation, correlation } = result;
   byId('fit').tBodies[0].replaceChildren(
@@ -153,7 +159,6 @@ function showHeat(correlation) {
         heading(columns[i], 'row'),
         ...row.map((value) => {
           const cell = element('td', { 'data-sign': value < 0 ? '-' : '+' }, number(value, 2));
-          if (Math.abs(value) > 0.6) cell.dataset.strong = '';
           cell.style.setProperty('--size', String(Math.abs(value)));
           return cell;
         }),

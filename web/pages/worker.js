@@ -3,6 +3,7 @@ import { byId, clearProblems, element, formatBytes, formatShape, fullId, join, o
 
 const MAX_LOG = 200;
 const MAX_LISTED = 200;
+const MAX_TOGETHER = 6;
 
 run(async () => {
   const id = ownId();
@@ -93,7 +94,8 @@ function showTraffic({ framesIn, framesOut, bytesIn, bytesOut, commandsIn, comma
 // ---- what happens here ----
 
 function watchActivity(me, refresh) {
-  const counts = { arrived: 0, commands: 0, removed: 0, failed: 0 };
+  const counts = { arrived: 0, made: 0, commands: 0, removed: 0, failed: 0 };
+  const lately = new Map(); // id -> its entry in the log, until it is known whether a command made it
   const log = byId('log');
 
   const count = (name, n = 1) => {
@@ -105,23 +107,49 @@ function watchActivity(me, refresh) {
     if (peer && peer !== me.id) item.append(who(peer));
     log.prepend(item);
     while (log.children.length > MAX_LOG) log.lastChild.remove();
+    while (lately.size > MAX_LOG) lately.delete(lately.keys().next().value);
     byId('log-empty').hidden = true;
     const note = byId('log-note');
-    const total = counts.arrived + counts.commands + counts.removed + counts.failed;
+    const total = Object.values(counts).reduce((sum, n) => sum + n);
     note.hidden = total <= MAX_LOG;
     note.textContent = `The latest ${MAX_LOG} of ${total}.`;
+    return item;
+  };
+
+  // Objects often leave by the dozen: those that leave together share an entry.
+  const leave = (shortened, reason, peer) => {
+    const last = log.firstChild;
+    const key = `${reason} ${peer}`;
+    if (last?.dataset.left !== key) {
+      Object.assign(add('removed', 'left', `${shortened} ${reason}`, peer).dataset, { left: key, ids: shortened, n: '1' });
+      return;
+    }
+    const n = Number(last.dataset.n) + 1;
+    if (n <= MAX_TOGETHER) last.dataset.ids += `, ${shortened}`;
+    last.dataset.n = String(n);
+    last.querySelector('.what').textContent = `${last.dataset.ids}${n > MAX_TOGETHER ? ` and ${n - MAX_TOGETHER} more` : ''} ${reason}`;
   };
 
   me.addEventListener('command', ({ detail }) => {
     count('commands');
     const results = detail.results.map(shortId).join(', ');
+    for (const id of detail.results) {
+      const item = lately.get(id);
+      if (item === undefined) continue;
+      lately.delete(id);
+      item.className = 'made';
+      item.querySelector('.kind').textContent = 'made';
+      count('arrived', -1);
+      count('made');
+    }
     add('ran', 'ran', `${detail.op}(${detail.operands.map(shortId).join(', ')})${results === '' ? '' : ` → ${results}`}`, detail.peer);
   });
   me.addEventListener('object', ({ detail }) => {
     const { action, id, peer, dtype, shape, reason } = detail;
     count(action === 'added' ? 'arrived' : 'removed');
-    if (action === 'added') add('arrived', 'arrived', `${shortId(id)} ${dtype} ${formatShape(shape)}`, peer);
-    else add('removed', 'left', `${shortId(id)} ${reason}`, peer);
+    if (action === 'removed') leave(`${shortId(id)}`, reason, peer);
+    else if (peer === me.id || peer === '') add('arrived', 'own', `${shortId(id)} ${dtype} ${formatShape(shape)}`, peer);
+    else lately.set(id, add('arrived', 'arrived', `${shortId(id)} ${dtype} ${formatShape(shape)}`, peer));
     refresh();
   });
   me.addEventListener('failure', ({ detail, error }) => {

@@ -1,0 +1,111 @@
+/**
+ * A real relay and a real browser for tests: each test file has its own, on a port of its own.
+ *
+ *     const house = await openHouse(t)
+ *     const bob = await house.tab('worker.html?id=bob')
+ *     await bob.connected()
+ *
+ * A tab collects what its page throws and prints as an error, and what its content policy refuses; closing the house insists that there was nothing of it.
+ */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+import { root, startNative } from '../js/native.js';
+
+const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+// Playwright keeps every tab awake and focused; where a hidden one is tested, these have to go.
+const KEEPS_TABS_AWAKE = ['--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding', '--disable-background-timer-throttling'];
+
+export const launch = ({ maySleep = false } = {}) =>
+  chromium.launch({
+    executablePath: process.env.TT_CHROMIUM ?? '/usr/bin/chromium',
+    args: FLAGS,
+    ignoreDefaultArgs: maySleep ? KEEPS_TABS_AWAKE : [],
+  });
+
+export const startRelay = (...options) => startNative(['relay', '--port', '0', '--pages', join(root, 'web'), ...options]);
+
+/** A tab: Playwright's page with a few words of our own. */
+export class Tab {
+  /** What the page said of itself that it should not have. */
+  complaints = [];
+
+  constructor(page) {
+    this.page = page;
+    page.on('pageerror', (error) => this.complaints.push(`thrown: ${error.message}`));
+    page.on('console', (message) => {
+      if (['error', 'warning'].includes(message.type())) this.complaints.push(`${message.type()}: ${message.text()} (${message.location().url})`);
+    });
+  }
+
+  find(selector, options) {
+    return this.page.locator(selector, options);
+  }
+
+  press(name) {
+    return this.page.getByRole('button', { name, exact: true }).click();
+  }
+
+  /** The text of an element, once it fits. */
+  async text(selector, pattern) {
+    const found = this.page.locator(selector).filter({ hasText: pattern }).first();
+    await found.waitFor();
+    return found.innerText();
+  }
+
+  /** Waits until the page says that it is connected. */
+  async connected() {
+    await this.page.locator('#state[data-state="connected"]').waitFor();
+    return this;
+  }
+
+  /** Waits until the page shows an error that fits, and answers its text. */
+  problem(pattern) {
+    return this.text('#problems > li', pattern);
+  }
+
+  /** The numbers that the page shows under a selector, exact. */
+  numbers(selector) {
+    return this.page.locator(`${selector} data`).evaluateAll((list) => list.map((item) => Number(item.value)));
+  }
+
+  close() {
+    return this.page.close();
+  }
+}
+
+/** Opens relay and browser; both are closed when the test ends. */
+export async function openHouse(t, { maySleep, relayOptions = [] } = {}) {
+  const [relay, browser] = await Promise.all([startRelay(...relayOptions), launch({ maySleep })]);
+  const context = await browser.newContext();
+  context.setDefaultTimeout(30_000);
+  const tabs = [];
+  const adopt = (page) => {
+    const made = new Tab(page);
+    tabs.push(made);
+    return made;
+  };
+  const origin = `http://localhost:${relay.port}`;
+  t.after(async () => {
+    await browser.close();
+    await relay.stop();
+    for (const { complaints } of tabs) assert.deepEqual(complaints, []);
+  });
+  return {
+    relay,
+    browser,
+    context,
+    origin,
+    /** A new tab at that address of the relay. */
+    async tab(path) {
+      const made = adopt(await context.newPage());
+      await made.page.goto(new URL(path, origin).href);
+      return made;
+    },
+    /** The tab that pressing a link opens. */
+    async tabFrom(link) {
+      const [page] = await Promise.all([context.waitForEvent('page'), link.click()]);
+      return adopt(page);
+    },
+  };
+}
