@@ -133,7 +133,7 @@ export const ByteTensor: TensorClass;
 export const BoolTensor: TensorClass;
 
 /** PyTorch's namespace. */
-export const torch: Ops & { readonly [D in Dtype]: D } & {
+export const torch: Omit<Ops, Dtype> & { readonly [D in Dtype]: D } & {
   tensor: typeof tensor;
   Tensor: typeof Tensor;
   FloatTensor: TensorClass;
