@@ -38,7 +38,8 @@ static void judge_silence(tt_connection *connection) {
     tt_connection_start_timer(connection, connection->ping_every_ms);
     return;
   }
-  if (now_ms - connection->timer_due_ms > LATE_MS) { /* we were busy ourselves: its answer may lie there unread */
+  int64_t tolerable_ms = connection->ping_every_ms / 4 < LATE_MS ? connection->ping_every_ms / 4 : LATE_MS;
+  if (now_ms - connection->timer_due_ms > tolerable_ms) { /* we were busy ourselves: its answer may lie there unread */
     tt_connection_start_timer(connection, LATE_MS);
     return;
   }
