@@ -8,20 +8,51 @@
  * A tab collects what its page throws and prints as an error, and what its content policy refuses; closing the house insists that there was nothing of it.
  */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
 import { root, startNative } from '../js/native.js';
 
+const EXECUTABLE = process.env.TT_CHROMIUM ?? '/usr/bin/chromium';
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
-// Playwright keeps every tab awake and focused; where a hidden one is tested, these have to go.
-const KEEPS_TABS_AWAKE = ['--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding', '--disable-background-timer-throttling'];
 
-export const launch = ({ maySleep = false } = {}) =>
-  chromium.launch({
-    executablePath: process.env.TT_CHROMIUM ?? '/usr/bin/chromium',
-    args: FLAGS,
-    ignoreDefaultArgs: maySleep ? KEEPS_TABS_AWAKE : [],
+/** { context, close } of a browser with an empty profile. */
+async function launch() {
+  const browser = await chromium.launch({ executablePath: EXECUTABLE, args: FLAGS });
+  return { context: await browser.newContext(), close: () => browser.close() };
+}
+
+/**
+ * A browser as users have it. Playwright keeps every tab of a browser that it starts awake, focused and visible, so this one is started without it, and watched.
+ */
+async function launchPlain() {
+  const profile = mkdtempSync(join(tmpdir(), 'tabtensor-profile-'));
+  const child = spawn(EXECUTABLE, ['--headless=new', '--remote-debugging-port=0', `--user-data-dir=${profile}`, ...FLAGS, 'about:blank'], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const closed = once(child, 'close');
+  const log = [];
+  const address = new Promise((resolve) => {
+    createInterface({ input: child.stderr }).on('line', (line) => {
+      log.push(line);
+      const listening = line.match(/DevTools listening on (ws:\S+)/);
+      if (listening) resolve(listening[1]);
+    });
   });
+  const endpoint = await Promise.race([address, closed.then(() => assert.fail(`${EXECUTABLE} ended before it listened:\n${log.join('\n')}`))]);
+  const browser = await chromium.connectOverCDP(endpoint, { noDefaults: true });
+  return {
+    context: browser.contexts()[0],
+    close: async () => {
+      await browser.close();
+      child.kill();
+      await closed;
+      rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
 
 export const startRelay = (...options) => startNative(['relay', '--port', '0', '--pages', join(root, 'web'), ...options]);
 
@@ -44,6 +75,11 @@ export class Tab {
 
   press(name) {
     return this.page.getByRole('button', { name, exact: true }).click();
+  }
+
+  /** Chooses by what a label says. */
+  choose(label) {
+    return this.page.getByLabel(label).check();
   }
 
   /** The text of an element, once it fits. */
@@ -74,10 +110,10 @@ export class Tab {
   }
 }
 
-/** Opens relay and browser; both are closed when the test ends. */
-export async function openHouse(t, { maySleep, relayOptions = [] } = {}) {
-  const [relay, browser] = await Promise.all([startRelay(...relayOptions), launch({ maySleep })]);
-  const context = await browser.newContext();
+/** Opens relay and browser; both are closed when the test ends. `plain`: tabs that are not in front are hidden, as they are for users. */
+export async function openHouse(t, { plain = false } = {}) {
+  const [relay, browser] = await Promise.all([startRelay(), plain ? launchPlain() : launch()]);
+  const { context } = browser;
   context.setDefaultTimeout(30_000);
   const tabs = [];
   const adopt = (page) => {
@@ -93,7 +129,6 @@ export async function openHouse(t, { maySleep, relayOptions = [] } = {}) {
   });
   return {
     relay,
-    browser,
     context,
     origin,
     /** A new tab at that address of the relay. */
