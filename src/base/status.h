@@ -61,8 +61,10 @@ __attribute__((format(printf, 3, 4)))
 #endif
 tt_status tt_fail(tt_error *error, tt_status status, const char *format, ...);
 
-/* Puts "context: " before the message that `error` holds already; returns its status (TT_ERR_STATE when `error` is NULL, so that a
- * failure stays one: a caller that knows the status better keeps it). */
+/*
+ * Puts "context: " before the message that `error` holds already; returns its status (TT_ERR_STATE when `error` is NULL, so
+ * that a failure stays one: a caller that knows the status better keeps it).
+ */
 #if defined(__GNUC__)
 __attribute__((format(printf, 2, 3)))
 #endif

@@ -1,9 +1,10 @@
 /*
  * elementwise: out[i] = f(a[i], b[i], c[i]) over any strided, broadcast operands of any dtypes.
  *
- * f is a loop over a dense row of one compute dtype; loops are chosen by tables of the dtype, below. The engine walks the operands
- * in step and hands whole rows to the loop when dtypes and strides let it; otherwise it converts and gathers a block at a time
- * through the stack, so a mixed or strided call allocates nothing. An input may be the very view that is written (in-place ops).
+ * f is a loop over a dense row of one compute dtype; loops are chosen by tables of the dtype, below. The engine walks the
+ * operands in step and hands whole rows to the loop when dtypes and strides let it; otherwise it converts and gathers a block
+ * at a time through the stack, so a mixed or strided call allocates nothing. An input may be the very view that is written
+ * (in-place ops).
  *
  * Integers wrap and no value of theirs is undefined; the callers see to it that no integer is divided by zero.
  */
@@ -18,8 +19,8 @@
 enum { TT_MAX_INPUTS = 3 };
 
 /*
- * n elements of a dense row. Input k is as dense, or the one element in[k] points to when is_one[k]; not every input is one at a
- * time. `constants` is what the loop says it is: elements of the compute dtype.
+ * n elements of a dense row. Input k is as dense, or the one element in[k] points to when is_one[k]; not every input is one at
+ * a time. `constants` is what the loop says it is: elements of the compute dtype.
  */
 typedef void tt_loop_fn(void *out, const void *const *in, const bool *is_one, int64_t n, const void *constants);
 
@@ -35,7 +36,9 @@ typedef struct tt_elementwise {
   const void *constants;
 } tt_elementwise;
 
-/* Computes into `out`; the inputs' shapes broadcast to its shape. An input either is exactly out's view or does not overlap it. */
+/*
+ * Computes into `out`; the inputs' shapes broadcast to its shape. An input either is exactly out's view or does not overlap it.
+ */
 void tt_elementwise_run(const tt_elementwise *what, tt_tensor *out, const tt_tensor *const *inputs);
 
 /* Whether any element of `tensor`, converted to `dtype`, is zero. */

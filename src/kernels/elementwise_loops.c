@@ -139,7 +139,10 @@ FOR_INTEGERS(ADD_SCALED, add_scaled, ADD_SCALED_INTEGER)
 FOR_FLOATS(ADD_SCALED, add_scaled, ADD_SCALED_FLOAT)
 TABLE_ALL(add_scaled)
 
-/* Division of integers. The smallest number by -1 wraps to itself, where the processor would trap; the divisor is not zero here. */
+/*
+ * Division of integers. The smallest number by -1 wraps to itself, where the processor would trap; the divisor is not zero
+ * here.
+ */
 #define IS_MINUS_ONE_U8(b) 0
 #define IS_MINUS_ONE_I32(b) ((b) == -1)
 #define IS_MINUS_ONE_I64(b) ((b) == -1)
@@ -406,7 +409,10 @@ FLOAT_FUNCTION(tanh, TANH)
 FLOAT_FUNCTION(sigmoid, SIGMOID)
 FLOAT_FUNCTION(erf, ERF)
 
-/* clamp: low first, then high, so that high wins where they cross. A comparison with NaN is false: a NaN element or bound changes nothing. */
+/*
+ * clamp: low first, then high, so that high wins where they cross. A comparison with NaN is false: a NaN element or bound
+ * changes nothing.
+ */
 
 #define CLAMP_TO(name, symbol, out_type, expression)                         \
   static void LOOP(name, symbol) {                                           \
@@ -445,7 +451,8 @@ FOR_FLOATS(CLAMP, clamp, CLAMP_FLOAT)
 TABLE_NUMBERS(clamp)
 
 /*
- * where: a choice between bit patterns, all of one width alike, so that loops have no branches. The types may stand for any element's.
+ * where: a choice between bit patterns, all of one width alike, so that loops have no branches. The types may stand for any
+ * element's.
  */
 #if defined(__GNUC__)
 #define ANY_ELEMENT __attribute__((may_alias))

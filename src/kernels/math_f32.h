@@ -1,6 +1,6 @@
 /*
- * math_f32: exp, log and tanh of float32 without branches or calls, so that loops over them are vectorised, and without anything
- * that one build rounds differently from another.
+ * math_f32: exp, log and tanh of float32 without branches or calls, so that loops over them are vectorised, and without
+ * anything that one build rounds differently from another.
  *
  * Within 2 units in the last place of the true value; NaN, infinities, subnormal arguments and results are right. Method and
  * coefficients are Cephes' (S. Moshier, Methods and Programs for Mathematical Functions, 1989).

@@ -1,8 +1,8 @@
 /*
  * elementwise: shape rules and kernels of the arithmetic, comparison, logical and unary rows.
  *
- * Several rows share a shape rule; a row's kernel names its loops (kernels/elementwise.h). An in-place row has its base row's functions:
- * metas[0] says what to compute, context->out where it goes.
+ * Several rows share a shape rule; a row's kernel names its loops (kernels/elementwise.h). An in-place row has its base row's
+ * functions: metas[0] says what to compute, context->out where it goes.
  */
 #include "kernels/elementwise.h"
 

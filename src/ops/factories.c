@@ -61,7 +61,6 @@ INFER(eye) {
   return sized(op, dims, 2, dtype_or(&args[2], TT_DTYPE_F32), results, n_results, error);
 }
 
-/* An empty shape's kernel gets no data, so a result that `metas` says is empty is one that tt_tensor_new made. */
 static tt_status answer_new(tt_tensor *tensor, tt_tensor **results, size_t *n_results) {
   if (tensor == NULL) return TT_ERR_MEMORY;
   results[0] = tensor;

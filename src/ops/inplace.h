@@ -16,7 +16,10 @@ typedef struct tt_inplace_guard {
   tt_tensor *copies[TT_MAX_PARAMS]; /* owned; NULL where the operand itself is read */
 } tt_inplace_guard;
 
-/* Replaces the overlapping operands of bound[] by copies that live until tt_inplace_end. Errors: TT_ERR_ARGUMENT, TT_ERR_MEMORY. */
+/*
+ * Replaces the overlapping operands of bound[] by copies that live until tt_inplace_end. Errors: TT_ERR_ARGUMENT,
+ * TT_ERR_MEMORY.
+ */
 tt_status tt_inplace_begin(const tt_op *op, tt_value *bound, tt_inplace_guard *guard, tt_error *error);
 void tt_inplace_end(tt_inplace_guard *guard);
 

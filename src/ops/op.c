@@ -194,7 +194,10 @@ tt_status tt_op_eval_bound(const tt_op *op, tt_generator *generator, const tt_va
   if ((op->flags & TT_OP_RANDOM) != 0 && generator == NULL) {
     return tt_fail(error, TT_ERR_STATE, "%s draws random numbers but was called without a generator", op->name);
   }
-  /* The kernel of an in-place row computes in the dtype its own rule says and converts into self's, so it is given that rule's metas. */
+  /*
+   * The kernel of an in-place row computes in the dtype its own rule says and converts into self's, so it is given that rule's
+   * metas.
+   */
   tt_meta metas[TT_MAX_RESULTS];
   size_t n_metas = 0;
   TT_TRY(op->infer(op, bound, metas, &n_metas, error));

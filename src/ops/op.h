@@ -6,9 +6,9 @@
  *     "sum(Tensor self, int[]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor"
  *
  * with the types Tensor, Tensor[], Scalar, Tensor|Scalar, int, int[], float, bool, ScalarType, str, each with `?` for "or
- * None" (for int[]: an int stands for a list of one), and defaults (None, True, a number, [1, 2], 'text', float32). "-> Tensor(a)" is a
- * view of its input, "-> Tensor(a!)" the changed input itself, "-> (Tensor values, Tensor indices)" a tuple, "-> Tensor[]" a list whose
- * length the shape rule tells. Parsed once at tt_ops_init; the test of the table parses every row.
+ * None" (for int[]: an int stands for a list of one), and defaults (None, True, a number, [1, 2], 'text', float32).
+ * "-> Tensor(a)" is a view of its input, "-> Tensor(a!)" the changed input itself, "-> (Tensor values, Tensor indices)" a tuple,
+ * "-> Tensor[]" a list whose length the shape rule tells. Parsed once at tt_ops_init; the test of the table parses every row.
  *
  * A call passes through three functions of its row, in this order, at whoever holds what is needed:
  *     infer   metas of the arguments -> metas of the results          (at the caller, and again at the worker)
@@ -93,8 +93,9 @@ typedef struct tt_op tt_op;
 
 /*
  * What a kernel may use beside its arguments.
- * `out` is not NULL for the in-place form of an elementwise op: the tensor to write into, of the inferred shape, possibly also an argument
- * (same index read before it is written); the kernel then converts into its dtype and answers a new reference to it.
+ * `out` is not NULL for the in-place form of an elementwise op: the tensor to write into, of the inferred shape, possibly also
+ * an argument (same index read before it is written); the kernel then converts into its dtype and answers a new reference to
+ * it.
  */
 typedef struct tt_kernel_context {
   tt_generator *generator; /* never NULL for TT_OP_RANDOM rows */
@@ -109,8 +110,8 @@ typedef tt_status tt_kernel_fn(const tt_op *op, tt_kernel_context *context, cons
                                tt_tensor **results, size_t *n_results, tt_error *error);
 
 /*
- * The context in which a gradient rule calls other ops; whoever runs the rule implements it (chain/ for users, plain tensors in the
- * tests). Operands that `call` answers are owned by the context until it ends: a rule frees nothing.
+ * The context in which a gradient rule calls other ops; whoever runs the rule implements it (chain/ for users, plain tensors in
+ * the tests). Operands that `call` answers are owned by the context until it ends: a rule frees nothing.
  */
 typedef struct tt_call_context {
   tt_status (*call)(struct tt_call_context *context, tt_op_number number, const tt_value *args, size_t n_args,
@@ -126,7 +127,10 @@ typedef struct tt_grad_call {
   const bool *is_needed;         /* per operand, in the order they stand in args, lists flattened */
 } tt_grad_call;
 
-/* Sets operand_grads[i] (flattened order) to the gradient of operand i in that operand's shape and dtype, or leaves it NULL for zero. */
+/*
+ * Sets operand_grads[i] (flattened order) to the gradient of operand i in that operand's shape and dtype, or leaves it NULL for
+ * zero.
+ */
 typedef tt_status tt_grad_fn(tt_call_context *context, const tt_grad_call *call, tt_operand **operand_grads, tt_error *error);
 
 /* A row's gradient when there is none to have: integer results, factories, ... */
@@ -152,7 +156,9 @@ struct tt_op {
   char result_names[TT_MAX_TUPLE][24];
 };
 
-/* Parses the table; call once before anything else, again is harmless. Errors: TT_ERR_STATE naming the row that does not parse. */
+/*
+ * Parses the table; call once before anything else, again is harmless. Errors: TT_ERR_STATE naming the row that does not parse.
+ */
 tt_status tt_ops_init(tt_error *error);
 
 const tt_op *tt_op_get(unsigned number);       /* NULL when there is none */
@@ -162,32 +168,38 @@ const tt_op *tt_op_find(const char *name, size_t n_bytes); /* NULL when there is
 uint64_t tt_ops_digest(void);
 
 /*
- * Fills bound[0..n_params) from positional args: checks count and types, fills defaults (ints stand for floats, an int for a list of
- * one). A None stands for the default where the parameter does not take None itself, so that a caller can pass over it. Errors:
- * TT_ERR_ARGUMENT that quotes the schema. Values are borrowed from args. `scratch` holds one int per parameter for the int-to-list case.
+ * Fills bound[0..n_params) from positional args: checks count and types, fills defaults (ints stand for floats, an int for a
+ * list of one). A None stands for the default where the parameter does not take None itself, so that a caller can pass over it.
+ * Errors: TT_ERR_ARGUMENT that quotes the schema. Values are borrowed from args. `scratch` holds one int per parameter for the
+ * int-to-list case.
  */
 tt_status tt_op_bind(const tt_op *op, const tt_value *args, size_t n_args, tt_value bound[TT_MAX_PARAMS],
                      int64_t scratch[TT_MAX_PARAMS], tt_error *error);
 
 /*
- * The metas of a call's results from its bound args. Call this, not op->infer: for an in-place row it runs the shared rule, checks that the
- * result fits self (PyTorch's errors, TT_ERR_SHAPE and TT_ERR_DTYPE) and answers self's meta. `results` has room for TT_MAX_RESULTS.
+ * The metas of a call's results from its bound args. Call this, not op->infer: for an in-place row it runs the shared rule,
+ * checks that the result fits self (PyTorch's errors, TT_ERR_SHAPE and TT_ERR_DTYPE) and answers self's meta. `results` has
+ * room for TT_MAX_RESULTS.
  */
 tt_status tt_op_infer(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error);
 
 /*
- * bind, infer and kernel on tensors in one call: what a LocalTensor does, and what tests and gradient contexts use. `generator` may be
- * NULL for a row that is not TT_OP_RANDOM. An in-place row answers a new reference to its own first operand; another operand that
- * overlaps it is read as it was before the call. `results` has room for TT_MAX_RESULTS; new references, the caller's.
+ * bind, infer and kernel on tensors in one call: what a LocalTensor does, and what tests and gradient contexts use. `generator`
+ * may be NULL for a row that is not TT_OP_RANDOM. An in-place row answers a new reference to its own first operand; another
+ * operand that overlaps it is read as it was before the call. `results` has room for TT_MAX_RESULTS; new references, the
+ * caller's.
  */
 tt_status tt_op_eval(tt_op_number number, tt_generator *generator, const tt_value *args, size_t n_args, tt_tensor **results,
                      size_t *n_results, tt_error *error);
 
 /* The same for arguments that are bound already: infer, the in-place rules and the kernel. What the chain's tail calls. */
-tt_status tt_op_eval_bound(const tt_op *op, tt_generator *generator, const tt_value *bound, tt_tensor **results, size_t *n_results,
-                           tt_error *error);
+tt_status tt_op_eval_bound(const tt_op *op, tt_generator *generator, const tt_value *bound, tt_tensor **results,
+                           size_t *n_results, tt_error *error);
 
-/* What an in-place op asks of the result that its row infers: self's shape, and a dtype that self can hold. Errors: TT_ERR_SHAPE, TT_ERR_DTYPE. */
+/*
+ * What an in-place op asks of the result that its row infers: self's shape, and a dtype that self can hold. Errors:
+ * TT_ERR_SHAPE, TT_ERR_DTYPE.
+ */
 tt_status tt_op_check_inplace(const tt_op *op, const tt_value *bound, const tt_meta *result, tt_error *error);
 
 /* The whole table as JSON text for the generators, the oracle and JavaScript: [{"number":1,"name":...,"schema":...},...]. */

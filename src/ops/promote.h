@@ -15,7 +15,10 @@ tt_dtype tt_promote_args(const tt_value *args, size_t n);
 /* The same where integral and bool results become float32: true division, exp and the like. */
 tt_dtype tt_promote_args_to_float(const tt_value *args, size_t n);
 
-/* The shape that n consecutive arguments broadcast to; unknown when one of them is. Scalars and none count as 0-d. Errors: TT_ERR_SHAPE. */
+/*
+ * The shape that n consecutive arguments broadcast to; unknown when one of them is. Scalars and none count as 0-d. Errors:
+ * TT_ERR_SHAPE.
+ */
 tt_status tt_broadcast_args(const tt_op *op, const tt_value *args, size_t n, tt_shape *shape, tt_error *error);
 
 /* A scalar argument's dtype: bool, int64 or float32. */

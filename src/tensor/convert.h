@@ -1,9 +1,9 @@
 /*
  * convert: rows of elements from one dtype to another, with PyTorch's results.
  *
- * To bool: anything but zero is true (NaN too). To uint8 and int32 from wider integers: the low bits. Floating to integral: towards
- * zero; NaN and what does not fit give the smallest int64 or int32, as the processors PyTorch runs on do; uint8 takes the low
- * bits of the int64. The same on every build.
+ * To bool: anything but zero is true (NaN too). To uint8 and int32 from wider integers: the low bits. Floating to integral:
+ * towards zero; NaN and what does not fit give the smallest int64 or int32, as the processors PyTorch runs on do; uint8 takes
+ * the low bits of the int64. The same on every build.
  */
 #ifndef TT_TENSOR_CONVERT_H
 #define TT_TENSOR_CONVERT_H

@@ -33,7 +33,9 @@ bool tt_dtype_from_name(const char *name, tt_dtype *dtype) {
   return false;
 }
 
-/* The numbers happen to stand in promotion order, and every later dtype takes in the earlier ones (int64 and float32: float32). */
+/*
+ * The numbers happen to stand in promotion order, and every later dtype takes in the earlier ones (int64 and float32: float32).
+ */
 tt_dtype tt_dtype_promote(tt_dtype a, tt_dtype b) { return a > b ? a : b; }
 
 bool tt_dtype_can_cast(tt_dtype from, tt_dtype to) { return tt_dtype_category_of(from) <= tt_dtype_category_of(to); }

@@ -1,8 +1,9 @@
 /*
  * grad_check: a gradient rule against finite differences.
  *
- * The op is run on float64 operands and its floating results are weighted with fixed numbers into one number; the rule must give that
- * number's slope along every element of every floating operand. Rules call other ops through a context that runs them on tensors.
+ * The op is run on float64 operands and its floating results are weighted with fixed numbers into one number; the rule must
+ * give that number's slope along every element of every floating operand. Rules call other ops through a context that runs them
+ * on tensors.
  */
 #ifndef TT_TESTS_GRAD_CHECK_H
 #define TT_TESTS_GRAD_CHECK_H

@@ -1,6 +1,6 @@
 /*
- * Elementwise rows: what PyTorch's oracle cannot see (overlap, kept outputs, lost memory, fixed seeds) and a sample of what it can, so that a
- * machine without PyTorch tests the rules too.
+ * Elementwise rows: what PyTorch's oracle cannot see (overlap, kept outputs, lost memory, fixed seeds) and a sample of what it
+ * can, so that a machine without PyTorch tests the rules too.
  */
 #include <math.h>
 #include <string.h>

@@ -1,4 +1,6 @@
-/* Gradient rules of the elementwise rows against finite differences: values, broadcasting, numbers for operands, mixed dtypes. */
+/*
+ * Gradient rules of the elementwise rows against finite differences: values, broadcasting, numbers for operands, mixed dtypes.
+ */
 #include "grad_check.h"
 
 static int init_table(void **state) {
