@@ -1,0 +1,50 @@
+// Never run: TypeScript reads it to see that the types allow what users write, and refuse what they should not.
+import { FloatTensor, TensorError, TorchHook, VirtualWorker, WebSocketWorker, tensor, tidy, torch } from 'tabtensor';
+import type { Dtype, ElementArray, Tensor } from 'tabtensor';
+
+export async function seedsExample(): Promise<string> {
+  const hook = new TorchHook({ localWorker: new WebSocketWorker({ id: 0, url: 'ws://localhost:8080' }) });
+  const remote = new WebSocketWorker({ hook, id: 2, port: 8181, isPointer: true });
+  hook.localWorker.addWorker(remote);
+  const x = new FloatTensor([1, 2, 3, 4, 5]).send(remote);
+  const x2 = new FloatTensor([1, 2, 3, 4, 4]).send(remote);
+  const y = x.add(x2).add(x);
+  await y.get();
+  return y.toString();
+}
+
+export async function values(controller: AbortController): Promise<void> {
+  const a: Tensor = tensor([[1, 2], [3, 4]], { dtype: 'float64' });
+  const dtype: Dtype = a.dtype;
+  const data: ElementArray = await a.data({ signal: controller.signal });
+  const sums: Tensor = a.sum(0, true);
+  const [largest, where] = a.max(1) as [Tensor, Tensor];
+  const parts: Tensor[] = a.split(1);
+  const made = torch.zeros([2, 3]);
+  const joined = torch.cat([a, a], 1);
+  const kept = tidy(() => a.matmul(joined).mul(2));
+  console.log(dtype, data.length, sums.shape, largest.ndim, where.text(), parts.length, made.numel(), kept.chainPrint());
+}
+
+export async function failures(worker: VirtualWorker): Promise<string> {
+  worker.addEventListener('error', (event) => console.log(event.detail.error.code));
+  try {
+    await worker.getObj('17');
+    return '';
+  } catch (error) {
+    return error instanceof TensorError ? `${error.code} at ${error.worker}` : String(error);
+  }
+}
+
+export function refused(a: Tensor): void {
+  // @ts-expect-error: no such op
+  a.frobnicate();
+  // @ts-expect-error: a string is no operand
+  a.add('2');
+  // @ts-expect-error: no such dtype
+  tensor([1], { dtype: 'float16' });
+  // @ts-expect-error: its shape is not ours to set
+  a.shape = [1];
+  // @ts-expect-error: a worker needs an id
+  new VirtualWorker({});
+}
