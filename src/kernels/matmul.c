@@ -11,9 +11,9 @@ enum {
   MR = 4,     /* rows of the register tile */
   NR_F32 = 8, /* its columns: MR x NR accumulators are eight 16-byte vectors */
   NR_F64 = 4,
-  LANES = 16,   /* independent sums of a dot product */
-  TILE = 256,   /* outputs of a matrix-vector product kept on the stack */
-  BLOCK = 2048, /* elements of a dot product summed in their own type */
+  LANES = 16,  /* independent sums of a dot product */
+  TILE = 256,  /* outputs of a matrix-vector product kept on the stack */
+  BLOCK = 512, /* elements of a dot product summed in their own type */
 };
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }

@@ -5,8 +5,8 @@
 
 enum {
   TILE = 128,       /* outputs whose states are kept on the stack at once */
-  ROWS = 64,        /* rows of a tile that stay in the first cache */
-  BLOCK = 2048,     /* elements summed in their own type before they are added to a double */
+  ROWS = 32,        /* rows of a tile that stay in the first cache */
+  BLOCK = 256,      /* elements summed in their own type before they are added to a double */
   LANES = 16,       /* independent sums, so that the loop is vectors and not one chain of additions */
   STATE_BYTES = 16, /* of the largest state */
 };
