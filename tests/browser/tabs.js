@@ -14,16 +14,21 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { after } from 'node:test';
 import { chromium } from 'playwright-core';
 import { root, startNative } from '../js/native.js';
 
 const EXECUTABLE = process.env.TT_CHROMIUM ?? '/usr/bin/chromium';
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
-/** { context, close } of a browser with an empty profile. */
+let shared;
+after(async () => (await shared)?.close());
+
+/** { context, close } of an empty profile; the tests of a file share the browser. */
 async function launch() {
-  const browser = await chromium.launch({ executablePath: EXECUTABLE, args: FLAGS });
-  return { context: await browser.newContext(), close: () => browser.close() };
+  shared ??= chromium.launch({ executablePath: EXECUTABLE, args: FLAGS });
+  const context = await (await shared).newContext();
+  return { context, close: () => context.close() };
 }
 
 /**

@@ -153,15 +153,16 @@ export async function analyse(sources, { dtype = 'float64', onPass = () => {} } 
 
 /** Asks for the rows themselves, plainly and in disguise; answers what each attempt was told. */
 export async function tryToGetRows(source) {
+  const { data } = source.fit;
   const attempts = [
-    ['the rows', () => source.fit.data.get()],
-    ['the rows, times one', () => source.fit.data.mul(1).get()],
-    ['one row', () => source.fit.data.narrow(0, 0, 1).get()],
+    ['the rows', () => data.data()],
+    ['the rows, times one', () => data.mul(1).get()],
+    ['one row', () => data.narrow(0, 0, 1).get()],
   ];
   const answers = [];
   for (const [what, attempt] of attempts) {
     answers.push(
-      await attempt().then(
+      await tidy(attempt).then(
         () => ({ what, error: null }),
         (error) => ({ what, error }),
       ),
