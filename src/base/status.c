@@ -41,7 +41,7 @@ static void drop_partial_character(char *message) {
   if (length - (start - 1) < wanted) message[start - 1] = 0;
 }
 
-tt_status tt_fail(tt_error *error, tt_status status, const char *format, ...) {
+tt_status(tt_fail)(tt_error *error, tt_status status, const char *format, ...) {
   if (error == NULL) return status;
   /* An argument may be the old message itself, so the new one is built beside it. */
   char message[TT_ERROR_MESSAGE_BYTES];

@@ -61,6 +61,10 @@ __attribute__((format(printf, 3, 4)))
 #endif
 tt_status tt_fail(tt_error *error, tt_status status, const char *format, ...);
 
+/* The same, in a form that lets the compiler see which status it answers: it can tell then that nothing behind a TT_TRY runs after a failure. */
+static inline tt_status tt_same_status(tt_status status) { return status; }
+#define tt_fail(error, status, ...) (tt_fail(error, status, __VA_ARGS__), tt_same_status(status))
+
 /*
  * Puts "context: " before the message that `error` holds already; returns its status (TT_ERR_STATE when `error` is NULL, so
  * that a failure stays one: a caller that knows the status better keeps it).

@@ -70,7 +70,6 @@ struct tt_link {
   uint32_t hello_stream;        /* what our first HELLO named: the stream to the worker at the other end, if it is one */
   tt_peer *direct;              /* the worker at the other end; NULL for a relay or before its HELLO */
   tt_peer *expected;            /* who has to be at the other end; NULL: anybody, or it has said HELLO */
-  const tt_wire_error *refusal; /* while the link is closed for that reason; borrowed */
 };
 
 struct tt_peer {

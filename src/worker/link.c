@@ -76,7 +76,7 @@ static void free_dead_links(tt_worker *worker) {
 }
 
 /* Everything behind the link is gone. The link itself is freed when no frame is being handled. */
-static void end_link(tt_link *link, const char *reason) {
+static void end_link(tt_link *link, const char *reason, const tt_wire_error *refusal) {
   tt_worker *worker = link->worker;
   if (link->ops == NULL) return;
   link->ops = NULL;
@@ -87,7 +87,7 @@ static void end_link(tt_link *link, const char *reason) {
   tt_worker_tell(worker, &(tt_event){.type = TT_EVENT_LINK_CLOSED,
                                      .peer = link->direct == NULL ? "" : link->direct->id,
                                      .text = reason,
-                                     .error = link->refusal,
+                                     .error = refusal,
                                      .transport = link->transport});
   if (worker->n_receiving == 0) free_dead_links(worker);
 }
@@ -139,13 +139,13 @@ void tt_link_ready(tt_link *link) {
   }
 }
 
-void tt_link_closed(tt_link *link, const char *reason) { end_link(link, reason); }
+void tt_link_closed(tt_link *link, const char *reason) { end_link(link, reason, NULL); }
 
-static void close_link(tt_link *link, const char *reason) {
+static void close_link(tt_link *link, const char *reason, const tt_wire_error *refusal) {
   const tt_link_ops *ops = link->ops;
   if (ops == NULL) return;
   void *transport = link->transport;
-  end_link(link, reason);
+  end_link(link, reason, refusal);
   ops->close(transport, reason);
 }
 
@@ -158,8 +158,7 @@ void tt_link_refuse(tt_link *link, tt_status status, uint8_t refused_type, tt_na
   const char *who = link->direct == NULL ? "" : link->direct->id;
   tt_worker_tell(worker, &(tt_event){.type = TT_EVENT_REFUSED, .peer = who, .error = &refusal});
   if (link->ops != NULL) say_refused(link, (tt_name){.bytes = ""}, status, refused_type, id, reason, true);
-  link->refusal = &refusal;
-  close_link(link, reason);
+  close_link(link, reason, &refusal);
 }
 
 /* What came from a worker behind a relay harms that worker at most; what came from the other end itself ends the connection. */
@@ -413,9 +412,8 @@ static void take_refused(tt_link *link, const tt_prelude *prelude, const uint8_t
     refuse_sender(link, prelude, error.status, error.message);
     return;
   }
-  tt_error told = {.status = refusal.status};
-  snprintf(told.message, sizeof told.message, "%.*s", (int)(refusal.reason_bytes < 400 ? refusal.reason_bytes : 400),
-           refusal.reason);
+  tt_error told;
+  tt_fail(&told, refusal.status, "%.*s", (int)refusal.reason_bytes, refusal.reason);
   tt_wire_error wire;
   tt_wire_error_fill(worker, &wire, &told);
   tt_peer *from = tt_worker_find_peer(worker, prelude->source);
@@ -423,8 +421,7 @@ static void take_refused(tt_link *link, const tt_prelude *prelude, const uint8_t
   tt_worker_tell(worker, &(tt_event){.type = TT_EVENT_REFUSED, .peer = from == NULL ? "" : from->id, .error = &wire});
   bool is_from_relay = prelude->source.n_bytes == 0 && link->direct == NULL;
   if ((prelude->flags & TT_FLAG_CLOSES) && (is_from_relay || !link->is_relay)) {
-    link->refusal = &wire;
-    close_link(link, told.message);
+    close_link(link, told.message, &wire);
   } else if (refusal.status == TT_ERR_UNKNOWN_WORKER && is_from_relay) {
     tt_peer *peer = tt_worker_find_peer(worker, refusal.id);
     if (peer != NULL && peer->link == link) tt_peer_lost(peer, "is not connected to the relay");
@@ -479,7 +476,7 @@ static void take_frame(tt_link *link, const uint8_t *frame, size_t n_frame_bytes
     take_refused(link, &prelude, payload, n_bytes);
     return;
   case TT_FRAME_GOODBYE:
-    if (!link->is_relay) close_link(link, "has left");
+    if (!link->is_relay) close_link(link, "has left", NULL);
     return;
   default:
     break;
