@@ -23,6 +23,7 @@ enum {
   TT_MAX_QUEUED_BYTES = 64 << 20, /* of frames that wait for credit; tensors wait uncopied and do not count */
   TT_MAX_OPEN_REQUESTS = 65536,   /* answers that may wait for credit towards one peer */
   TT_MAX_LISTED = 100000,         /* objects in one answer: who has more is asked with more terms */
+  TT_MAX_ANSWER_BYTES = 64 << 20, /* of JSON in all parts of an answer */
 };
 
 /* One thing that waits to leave on a stream: a frame whose prelude is filled in when it goes, or a tensor that is cut into frames as credit allows. */
@@ -49,8 +50,11 @@ typedef struct tt_request {
   uint64_t id;
   tt_request_kind kind;
   tt_peer *peer;          /* who answers */
+  tt_query query;         /* QUERY */
   tt_node *head;          /* SEND GET: one reference */
+  tt_node *pointer;       /* SEND GET: what the head's child was when it was asked; one reference */
   tt_control *parts;      /* QUERY: an answer that comes in parts; owned */
+  size_t n_part_bytes;    /* of JSON, in all parts */
   tt_node *before;        /* SEND: the child that comes back when it fails; one reference */
   bool takes;             /* GET: the object is to be let go of over there */
   bool is_remote_control; /* SEND GET: a page's, carried out by its own worker */
@@ -124,7 +128,6 @@ struct tt_worker {
   int n_receiving; /* depth of tt_link_receive: closed links are freed when it is 0 */
   tt_name_map peers;
   tt_id_map requests;
-  uint64_t last_request;
   tt_peer *dirty;
   tt_buffer scratch; /* of stream.c: a DATA frame on its way out */
 };
@@ -187,7 +190,8 @@ tt_request *tt_request_find(tt_worker *worker, tt_peer *peer, uint64_t id);
 /* Ends a request: does what its kind asks of success or failure, calls done, frees it. */
 void tt_request_finish(tt_worker *worker, tt_request *request, const tt_answer *answer);
 void tt_request_fail_all(tt_peer *peer, const tt_wire_error *error);
-tt_status tt_request_answered(tt_peer *peer, tt_control *control, tt_error *error); /* a CONTROL that is no query */
+/* A CONTROL of n_bytes that is no query. */
+tt_status tt_request_answered(tt_peer *peer, tt_control *control, size_t n_bytes, tt_error *error);
 void tt_request_tensor(tt_peer *peer, uint64_t request, tt_tensor *tensor,
                        const tt_wire_error *error); /* a FETCH's DATA is complete */
 

@@ -439,7 +439,7 @@ static tt_status take_sequenced(tt_peer *peer, const tt_prelude *prelude, const 
   tt_control control;
   TT_TRY(tt_control_read(payload, n_bytes, &control, error));
   tt_status status =
-      control.form == TT_CONTROL_QUERY ? tt_execute_query(peer, &control, error) : tt_request_answered(peer, &control, error);
+      control.form == TT_CONTROL_QUERY ? tt_execute_query(peer, &control, error) : tt_request_answered(peer, &control, n_bytes, error);
   tt_control_release(&control);
   return status;
 }

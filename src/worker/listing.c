@@ -34,6 +34,14 @@ static bool holds_all(const tt_object *object, const char *const *terms, size_t 
   return true;
 }
 
+/* The most that an object takes in an answer: text grows when it is escaped. */
+static size_t listed_bytes(const tt_listed *listed) {
+  enum { FIELDS_BYTES = 400, ESCAPED_BYTES = 6 };
+  size_t n_bytes = listed->metadata.description == NULL ? 0 : strlen(listed->metadata.description);
+  for (size_t i = 0; i < listed->metadata.n_tags; i++) n_bytes += strlen(listed->metadata.tags[i]) + 1;
+  return FIELDS_BYTES + ESCAPED_BYTES * n_bytes;
+}
+
 static tt_status list_object(tt_worker *worker, const tt_object *object, tt_listed *listed, tt_error *error) {
   listed->id = object->id;
   listed->meta = *tt_node_meta(object->head);
@@ -56,16 +64,19 @@ tt_status tt_worker_search_for(tt_worker *worker, const tt_peer *asker, const ch
   size_t capacity = n_all < TT_MAX_LISTED ? n_all : TT_MAX_LISTED;
   answer->objects = tt_alloc(capacity + 1, sizeof *answer->objects);
   if (answer->objects == NULL) return tt_fail(error, TT_ERR_MEMORY, "%s: no memory for a listing", worker->id);
-  size_t cursor = 0;
-  for (tt_object *object; answer->n_listed < capacity && (object = tt_store_next(&worker->store, &cursor)) != NULL;) {
+  size_t cursor = 0, n_bytes = 0;
+  for (tt_object *object; answer->n_listed < capacity && n_bytes < TT_MAX_ANSWER_BYTES / 4 * 3 &&
+                          (object = tt_store_next(&worker->store, &cursor)) != NULL;) {
     tt_object *seen;
     if (object->head == NULL || !holds_all(object, terms, n_terms)) continue;
     if (tt_store_read(&worker->store, object->id, asker, TT_ACCESS_SEE, &seen, NULL) != TT_OK) continue;
-    tt_status status = list_object(worker, object, &answer->objects[answer->n_listed++], error);
+    tt_listed *listed = &answer->objects[answer->n_listed++];
+    tt_status status = list_object(worker, object, listed, error);
     if (status != TT_OK) {
       tt_control_release(answer);
       return status;
     }
+    n_bytes += listed_bytes(listed);
   }
   return TT_OK;
 }

@@ -11,13 +11,15 @@
 static tt_request *open_request(tt_worker *worker, tt_peer *peer, tt_request_kind kind, tt_answer_fn *done, void *context,
                                 tt_error *error) {
   tt_request *request = tt_alloc(1, sizeof *request);
-  if (request == NULL || !tt_id_map_put(&worker->requests, worker->last_request + 1, request)) {
+  /* Random, not counted: the peer's own requests have numbers too, and a DONE does not say whose it means. */
+  uint64_t id = tt_random_id();
+  while (tt_id_map_get(&worker->requests, id) != NULL) id = tt_random_id();
+  if (request == NULL || !tt_id_map_put(&worker->requests, id, request)) {
     tt_free(request);
     tt_fail(error, TT_ERR_MEMORY, "%s has no memory for one more request", worker->id);
     return NULL;
   }
-  *request = (tt_request){
-      .id = ++worker->last_request, .kind = kind, .peer = peer, .done = done, .context = context, .next = peer->requests};
+  *request = (tt_request){.id = id, .kind = kind, .peer = peer, .done = done, .context = context, .next = peer->requests};
   if (peer->requests != NULL) peer->requests->previous = request;
   peer->requests = request;
   return request;
@@ -34,6 +36,7 @@ static void detach_request(tt_worker *worker, tt_request *request) {
 
 static void free_request(tt_request *request) {
   tt_node_unref(request->head);
+  tt_node_unref(request->pointer);
   tt_node_unref(request->before);
   if (request->parts != NULL) tt_control_release(request->parts);
   tt_free(request->parts);
@@ -59,13 +62,15 @@ static void recount(tt_worker *worker, const tt_node *head) {
 
 /* ---- how each kind ends ---- */
 
+/* Whether the head still is what it was when it was asked: another request's answer may have changed it meanwhile. */
+static bool is_as_asked(const tt_request *request) { return request->head->child == request->pointer; }
+
 static void end_send(tt_worker *worker, tt_request *request, bool succeeded) {
-  tt_node *pointer = request->head->child;
   if (succeeded) {
     /* What was before was a page's pointer to its own worker, which now holds a pointer under the same id: that one goes with the new pointer. */
     if (tt_node_is_pointer(request->before)) tt_pointer_disown(request->before);
-  } else if (tt_node_is_pointer(pointer)) {
-    tt_pointer_disown(pointer);
+  } else if (is_as_asked(request)) {
+    tt_pointer_disown(request->pointer);
     tt_head_set_child(request->head, request->before);
     request->before = NULL;
   }
@@ -73,8 +78,12 @@ static void end_send(tt_worker *worker, tt_request *request, bool succeeded) {
 }
 
 static tt_status end_get(tt_worker *worker, tt_request *request, tt_tensor *tensor, tt_error *error) {
-  tt_node *pointer = request->head->child;
+  tt_node *pointer = request->pointer;
   tt_node *arrived;
+  if (!is_as_asked(request)) {
+    return tt_fail(error, TT_ERR_STATE, "get: the tensor has come back from %s already, since it could not be sent there",
+                   request->peer->id);
+  }
   if (request->is_remote_control) {
     arrived = tt_pointer_new(&request->peer->location, tt_pointer_id(pointer), tt_node_meta(pointer), tt_pointer_owns(pointer),
                              error);
@@ -91,23 +100,46 @@ static tt_status end_get(tt_worker *worker, tt_request *request, tt_tensor *tens
   return TT_OK;
 }
 
+/* Whether a success has what was asked for: the peer chooses how it answers. */
+static bool is_fitting(const tt_request *request, const tt_answer *answer) {
+  bool wants_tensor = request->kind == TT_REQUEST_FETCH || (request->kind == TT_REQUEST_GET && !request->is_remote_control);
+  bool wants_control = request->kind == TT_REQUEST_QUERY;
+  const tt_control *control = answer->control;
+  if ((answer->tensor != NULL) != wants_tensor || (control != NULL) != wants_control) return false;
+  if (!wants_control) return true;
+  switch (request->query) {
+  case TT_QUERY_WHOAMI:
+    return control->has_whoami;
+  case TT_QUERY_LIST:
+  case TT_QUERY_SEARCH:
+    return control->has_objects;
+  case TT_QUERY_SHAPE:
+    return control->has_meta;
+  case TT_QUERY_PRINT:
+    return control->text != NULL;
+  case TT_QUERY_CONFIGURE:
+    break;
+  }
+  return true;
+}
+
 void tt_request_finish(tt_worker *worker, tt_request *request, const tt_answer *answer) {
   tt_wire_error trouble;
+  tt_error error;
   tt_answer told = *answer;
+  tt_status status = TT_OK;
+  if (answer->error == NULL && !is_fitting(request, answer))
+    status = tt_fail(&error, TT_ERR_PROTOCOL, "%s answers something else than it was asked", request->peer->id);
   tt_answer_fn *done = request->done;
   void *context = request->context;
   detach_request(worker, request); /* first: what follows may lose the peer, which fails all requests that are open */
   if (request->head != NULL) tt_head_set_busy(request->head, NULL);
-  if (request->kind == TT_REQUEST_SEND) end_send(worker, request, answer->error == NULL);
-  if (request->kind == TT_REQUEST_GET && answer->error == NULL) {
-    tt_error error;
-    tt_status status = answer->tensor == NULL && !request->is_remote_control
-                           ? tt_fail(&error, TT_ERR_PROTOCOL, "%s answered without a tensor", request->peer->id)
-                           : end_get(worker, request, answer->tensor, &error);
-    if (status != TT_OK) {
-      tt_wire_error_fill(worker, &trouble, &error);
-      told = (tt_answer){.error = &trouble};
-    }
+  if (request->kind == TT_REQUEST_SEND) end_send(worker, request, answer->error == NULL && status == TT_OK);
+  if (request->kind == TT_REQUEST_GET && answer->error == NULL && status == TT_OK)
+    status = end_get(worker, request, answer->tensor, &error);
+  if (status != TT_OK) {
+    tt_wire_error_fill(worker, &trouble, &error);
+    told = (tt_answer){.error = &trouble};
   }
   if (done != NULL) done(context, &told);
   free_request(request); /* last: the answer may lie in it */
@@ -123,7 +155,7 @@ void tt_request_tensor(tt_peer *peer, uint64_t id, tt_tensor *tensor, const tt_w
   tt_request_finish(peer->worker, request, &(tt_answer){.tensor = tensor, .error = error});
 }
 
-tt_status tt_request_answered(tt_peer *peer, tt_control *control, tt_error *error) {
+tt_status tt_request_answered(tt_peer *peer, tt_control *control, size_t n_bytes, tt_error *error) {
   tt_worker *worker = peer->worker;
   if (control->form == TT_CONTROL_FAILURE) {
     tt_worker_tell(worker, &(tt_event){.type = TT_EVENT_FAILURE,
@@ -141,6 +173,9 @@ tt_status tt_request_answered(tt_peer *peer, tt_control *control, tt_error *erro
     tt_request_finish(worker, request, &(tt_answer){.error = &control->error});
     return TT_OK;
   }
+  request->n_part_bytes += n_bytes;
+  if (request->n_part_bytes > TT_MAX_ANSWER_BYTES)
+    return tt_fail(error, TT_ERR_PROTOCOL, "an answer of %s that does not end", peer->id);
   if (request->parts == NULL && !control->has_more) {
     tt_request_finish(worker, request, &(tt_answer){.control = control});
     return TT_OK;
@@ -152,8 +187,6 @@ tt_status tt_request_answered(tt_peer *peer, tt_control *control, tt_error *erro
     *control = (tt_control){.form = TT_CONTROL_ANSWER};
     return TT_OK;
   }
-  if (request->parts->n_listed > TT_MAX_LISTED)
-    return tt_fail(error, TT_ERR_PROTOCOL, "an answer of %s that does not end", peer->id);
   TT_TRY(tt_control_join(request->parts, control, error));
   if (!request->parts->has_more) tt_request_finish(worker, request, &(tt_answer){.control = request->parts});
   return TT_OK;
@@ -238,6 +271,7 @@ tt_status tt_worker_send(tt_worker *worker, tt_node *head, tt_peer *peer, uint64
     return status;
   }
   request->head = tt_node_ref(head);
+  request->pointer = tt_node_ref(pointer);
   request->before = tt_node_ref(before);
   request->is_remote_control = is_remote_control;
   tt_pointer_own(pointer);
@@ -270,6 +304,7 @@ tt_status tt_worker_get(tt_worker *worker, tt_node *head, tt_answer_fn *done, vo
     return status;
   }
   request->head = tt_node_ref(head);
+  request->pointer = tt_node_ref(pointer);
   snprintf(request->busy, sizeof request->busy, "is on its way here from %s", peer->id);
   tt_head_set_busy(head, request->busy);
   if (request_out != NULL) *request_out = request->id;
@@ -304,6 +339,7 @@ tt_status tt_worker_query(tt_worker *worker, tt_peer *peer, tt_control *query, t
   if (request == NULL) return TT_ERR_MEMORY;
   query->form = TT_CONTROL_QUERY;
   query->request = request->id;
+  request->query = query->query;
   tt_status status = tt_stream_send_control(peer, query, error);
   if (status != TT_OK) {
     close_request(worker, request);

@@ -1,0 +1,318 @@
+/* hostile peers: bytes that an honest worker would not send. What a peer may do to itself is its own affair; nothing here may harm the worker or anybody else. */
+#include <inttypes.h>
+
+#include "wire/command_run.h"
+#include "wire/tensor_codec.h"
+#include "worker/internal.h"
+#include "worker_fixture.h"
+
+/* A transport whose other end is the test: it keeps what the worker says. */
+typedef struct wire {
+  tt_worker *worker;
+  tt_link *link;  /* NULL once closed */
+  tt_buffer said; /* u32 length, frame, ... */
+  size_t room;
+} wire;
+
+/* Somebody at the other end, or behind the relay there. */
+typedef struct villain {
+  wire *at;
+  const char *id;
+  uint32_t stream;
+  uint64_t sequence;
+} villain;
+
+static inline void keep_frame(void *transport, const uint8_t *frame, size_t n_bytes) {
+  wire *at = transport;
+  tt_buffer_u32(&at->said, (uint32_t)n_bytes);
+  tt_buffer_append(&at->said, frame, n_bytes);
+}
+
+static inline size_t room_of(const void *transport) { return ((const wire *)transport)->room; }
+static inline void close_wire(void *transport, const char *reason) {
+  (void)reason;
+  ((wire *)transport)->link = NULL;
+}
+
+static const tt_link_ops wire_ops = {.name = "wire", .send = keep_frame, .room = room_of, .close = close_wire};
+
+static inline wire *open_wire(tt_worker *worker, unsigned flags) {
+  wire *at = test_calloc(1, sizeof *at);
+  at->worker = worker;
+  at->room = SIZE_MAX;
+  tt_buffer_init(&at->said);
+  at->link = tt_worker_attach(worker, &wire_ops, at, flags, NULL);
+  assert_non_null(at->link);
+  return at;
+}
+
+static inline void free_wire(wire *at) {
+  if (at->link != NULL) tt_link_closed(at->link, "the test is over");
+  tt_buffer_release(&at->said);
+  test_free(at);
+}
+
+static inline void put_frame(wire *at, tt_prelude prelude, const tt_buffer *payload) {
+  tt_buffer frame;
+  tt_buffer_init(&frame);
+  tt_prelude_write(&frame, &prelude, payload == NULL ? 0 : payload->n_bytes);
+  if (payload != NULL) tt_buffer_append(&frame, payload->bytes, payload->n_bytes);
+  assert_non_null(at->link);
+  tt_link_receive(at->link, frame.bytes, frame.n_bytes);
+  tt_buffer_release(&frame);
+}
+
+static inline void say_hello(villain *who, uint32_t stream) {
+  tt_buffer json;
+  tt_buffer_init(&json);
+  assert_int_equal(tt_hello_write(&json, who->id, "villain", NULL), TT_OK);
+  who->stream = stream;
+  who->sequence = 0;
+  put_frame(who->at,
+            (tt_prelude){.type = TT_FRAME_HELLO,
+                         .flags = TT_FLAG_WANTS_ANSWER,
+                         .stream = stream,
+                         .credit = UINT64_MAX,
+                         .source = tt_name_of(who->id)},
+            &json);
+  tt_buffer_release(&json);
+}
+
+static inline villain meet(wire *at, const char *id) {
+  villain who = {.at = at, .id = id};
+  say_hello(&who, 7);
+  assert_non_null(at->link);
+  tt_buffer_clear(&at->said);
+  return who;
+}
+
+static inline void put_sequenced(villain *who, tt_frame_type type, uint16_t flags, tt_buffer *take_payload) {
+  put_frame(who->at,
+            (tt_prelude){.type = (uint8_t)type,
+                         .flags = flags,
+                         .stream = who->stream,
+                         .sequence = ++who->sequence,
+                         .source = tt_name_of(who->id)},
+            take_payload);
+  tt_buffer_release(take_payload);
+}
+
+static inline void put_run(villain *who, tt_buffer *take_run) { put_sequenced(who, TT_FRAME_RUN, 0, take_run); }
+
+static inline void put_text(villain *who, const char *json) {
+  tt_buffer text;
+  tt_buffer_init(&text);
+  tt_buffer_append(&text, json, strlen(json));
+  put_sequenced(who, TT_FRAME_CONTROL, 0, &text);
+}
+
+static inline void put_tensor(villain *who, uint64_t transfer, uint64_t object, int64_t n, const float *elements,
+                              size_t n_here) {
+  tt_buffer payload;
+  tt_buffer_init(&payload);
+  const tt_data_header header = {.transfer = transfer,
+                                 .object = object,
+                                 .meta = {.dtype = TT_DTYPE_F32, .shape = {.n_dims = 1, .dims = {n}}},
+                                 .total_bytes = (uint64_t)n * sizeof(float)};
+  tt_data_header_write(&payload, &header);
+  tt_buffer_append(&payload, elements, n_here * sizeof(float));
+  put_sequenced(who, TT_FRAME_DATA, 0, &payload);
+}
+
+static inline void put_fetch(villain *who, uint8_t flags, uint64_t request, uint64_t object) {
+  tt_buffer run;
+  tt_buffer_init(&run);
+  tt_run_write_fetch(&run, flags, request, object);
+  put_run(who, &run);
+}
+
+static inline void put_done(villain *who, uint64_t request) {
+  tt_buffer run;
+  tt_buffer_init(&run);
+  tt_run_write_done(&run, request);
+  put_run(who, &run);
+}
+
+static inline uint64_t id_of(const tt_operand *operand) { return (uint64_t)operand->meta.shape.dims[0]; }
+
+/* An operand that is on the wire as this id. */
+static inline tt_operand named(uint64_t id) { return (tt_operand){.meta = {.shape = {.n_dims = 1, .dims = {(int64_t)id}}}}; }
+
+static inline void put_call(villain *who, const char *op, const tt_value *args, size_t n_args, const uint64_t *results,
+                            size_t n_results) {
+  tt_buffer run;
+  tt_buffer_init(&run);
+  tt_run_write_call(&run, (uint16_t)op_number(op), args, n_args, id_of, results, n_results);
+  put_run(who, &run);
+}
+
+static inline void put_free(villain *who, uint64_t id) {
+  tt_buffer run;
+  tt_buffer_init(&run);
+  tt_run_write_free(&run, &id, 1);
+  put_run(who, &run);
+}
+
+/* How many frames of a type the worker has said. */
+static inline size_t n_said(const wire *at, tt_frame_type type) {
+  size_t n = 0;
+  for (size_t i = 0; i < at->said.n_bytes; i += 4 + tt_load_u32(at->said.bytes + i)) n += at->said.bytes[i + 4 + 3] == type;
+  return n;
+}
+
+/* Whether the bytes of some frame hold this text. */
+static inline bool has_said(const wire *at, const char *needle) {
+  size_t n_bytes = strlen(needle);
+  for (size_t i = 0; i + n_bytes <= at->said.n_bytes; i++) {
+    if (memcmp(at->said.bytes + i, needle, n_bytes) == 0) return true;
+  }
+  return false;
+}
+
+static inline void forget_said(wire *at) { tt_buffer_clear(&at->said); }
+
+static const float SOME[] = {1, 2, 3, 4};
+
+/* ---- requests and their answers ---- */
+
+static void a_send_that_fails_under_a_get(void **state) {
+  (void)state;
+  tt_worker *worker = new_worker("worker", NULL);
+  wire *at = open_wire(worker, 0);
+  villain mallory = meet(at, "mallory");
+  tt_node *x = floats(SOME, 4);
+  uint64_t sending, getting;
+  reply sent = {0}, got = {0};
+  assert_int_equal(tt_worker_send(worker, x, known(worker, "mallory"), 0, NULL, take_reply, &sent, &sending, NULL), TT_OK);
+  assert_int_equal(tt_worker_get(worker, x, take_reply, &got, &getting, NULL), TT_OK);
+  tt_worker_flush(worker);
+  char json[128];
+  snprintf(json, sizeof json, "{\"reply\":\"%" PRIu64 "\",\"error\":{\"code\":\"full\",\"message\":\"no\"}}", sending);
+  put_text(&mallory, json);
+  assert_int_equal(sent.status, TT_ERR_FULL);
+  assert_printed(x, "tensor([1., 2., 3., 4.])"); /* it has not gone */
+  put_tensor(&mallory, getting, 0, 2, SOME + 2, 2);
+  assert_int_equal(got.n_calls, 1);
+  assert_int_equal(got.status, TT_ERR_STATE);
+  assert_printed(x, "tensor([1., 2., 3., 4.])");
+  if (got.tensor != NULL) tt_tensor_unref(got.tensor);
+  tt_node_unref(x);
+  free_wire(at);
+  tt_worker_free(worker);
+}
+
+static void a_send_that_fails_when_the_tensor_is_elsewhere(void **state) {
+  (void)state;
+  tt_worker *worker = new_worker("worker", NULL);
+  wire *at = open_wire(worker, 0), *there = open_wire(worker, 0);
+  villain mallory = meet(at, "mallory"), bob = meet(there, "bob");
+  tt_node *x = floats(SOME, 4);
+  uint64_t sending, getting, sending_on;
+  reply got = {0};
+  assert_int_equal(tt_worker_send(worker, x, known(worker, "mallory"), 0, NULL, NULL, NULL, &sending, NULL), TT_OK);
+  assert_int_equal(tt_worker_get(worker, x, take_reply, &got, &getting, NULL), TT_OK);
+  tt_worker_flush(worker);
+  put_tensor(&mallory, getting, 0, 4, SOME, 4);
+  assert_int_equal(got.status, TT_OK);
+  tt_tensor_unref(got.tensor);
+  assert_int_equal(tt_worker_send(worker, x, known(worker, "bob"), 0, NULL, NULL, NULL, &sending_on, NULL), TT_OK);
+  tt_worker_flush(worker);
+  put_done(&bob, sending_on);
+  char json[128];
+  snprintf(json, sizeof json, "{\"reply\":\"%" PRIu64 "\",\"error\":{\"code\":\"full\",\"message\":\"no\"}}", sending);
+  put_text(&mallory, json); /* about a send of long ago */
+  assert_true(tt_node_is_pointer(x->child));
+  assert_string_equal(tt_pointer_location(x->child)->id, "bob");
+  assert_true(tt_pointer_owns(x->child));
+  tt_node_unref(x);
+  free_wire(at);
+  free_wire(there);
+  tt_worker_free(worker);
+}
+
+static void answers_of_another_kind(void **state) {
+  (void)state;
+  tt_worker *worker = new_worker("worker", NULL);
+  wire *at = open_wire(worker, 0);
+  villain mallory = meet(at, "mallory");
+  tt_peer *peer = known(worker, "mallory");
+  const tt_meta meta = {.dtype = TT_DTYPE_F32, .shape = {.n_dims = 1, .dims = {4}}};
+  tt_node *x = tt_worker_create_pointer(worker, peer, 5, &meta, NULL);
+  for (int i = 0; i < 7; i++) {
+    uint64_t request;
+    reply got = {0};
+    tt_control query = {.query = TT_QUERY_WHOAMI};
+    if (i < 2)
+      assert_int_equal(tt_worker_query(worker, peer, &query, take_reply, &got, &request, NULL), TT_OK);
+    else if (i < 4)
+      assert_int_equal(tt_worker_fetch(worker, x, take_reply, &got, &request, NULL), TT_OK);
+    else if (i < 6)
+      assert_int_equal(tt_worker_sync(worker, peer, take_reply, &got, &request, NULL), TT_OK);
+    else
+      assert_int_equal(tt_worker_get(worker, x, take_reply, &got, &request, NULL), TT_OK);
+    tt_worker_flush(worker);
+    char json[96];
+    snprintf(json, sizeof json, "{\"reply\":\"%" PRIu64 "\",\"text\":\"no\"}", request);
+    if (i == 0 || i == 4)
+      put_tensor(&mallory, request, 0, 4, SOME, 4);
+    else if (i == 1 || i == 2)
+      put_done(&mallory, request);
+    else
+      put_text(&mallory, json);
+    assert_int_equal(got.n_calls, 1);
+    assert_null(got.tensor);
+    assert_int_equal(got.status, TT_ERR_PROTOCOL);
+  }
+  tt_node_unref(x);
+  free_wire(at);
+  tt_worker_free(worker);
+}
+
+static void an_answer_without_end(void **state) {
+  (void)state;
+  tt_worker *worker = new_worker("worker", NULL);
+  wire *at = open_wire(worker, 0);
+  villain mallory = meet(at, "mallory");
+  uint64_t request;
+  reply got = {0};
+  tt_control query = {.query = TT_QUERY_LIST};
+  assert_int_equal(tt_worker_query(worker, known(worker, "mallory"), &query, take_reply, &got, &request, NULL), TT_OK);
+  tt_worker_flush(worker);
+  enum { PART_BYTES = 250000 };
+  char *json = test_malloc(PART_BYTES);
+  int n_bytes = snprintf(json, PART_BYTES, "{\"reply\":\"%" PRIu64 "\",\"more\":true,\"text\":\"", request);
+  memset(json + n_bytes, 'x', PART_BYTES - (size_t)n_bytes);
+  memcpy(json + PART_BYTES - 3, "\"}", 3);
+  for (size_t sent = 0; sent < (size_t)2 * TT_MAX_ANSWER_BYTES && at->link != NULL; sent += PART_BYTES)
+    put_text(&mallory, json);
+  test_free(json);
+  assert_null(at->link);
+  assert_int_equal(got.status, TT_ERR_CONNECTION);
+  free_wire(at);
+  tt_worker_free(worker);
+}
+
+static void requests_of_two_workers_have_different_numbers(void **state) {
+  (void)state;
+  tt_worker *worker = new_worker("worker", NULL), *other = new_worker("other", NULL);
+  connect_workers(worker, other);
+  uint64_t a, b;
+  assert_int_equal(tt_worker_sync(worker, known(worker, "other"), NULL, NULL, &a, NULL), TT_OK);
+  assert_int_equal(tt_worker_sync(other, known(other, "worker"), NULL, NULL, &b, NULL), TT_OK);
+  assert_true(a != b); /* a DONE says a number, not whose request it was */
+  tt_virtual_poll();
+  tt_worker_free(worker);
+  tt_worker_free(other);
+  tt_virtual_poll();
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_send_that_fails_under_a_get),
+      cmocka_unit_test(a_send_that_fails_when_the_tensor_is_elsewhere),
+      cmocka_unit_test(answers_of_another_kind),
+      cmocka_unit_test(an_answer_without_end),
+      cmocka_unit_test(requests_of_two_workers_have_different_numbers),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
