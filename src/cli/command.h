@@ -16,6 +16,7 @@ typedef int tt_command_fn(int argc, char **argv);
 
 tt_command_fn tt_command_relay;
 tt_command_fn tt_command_worker;
+tt_command_fn tt_command_ops;
 tt_command_fn tt_command_version;
 
 /* "tabtensor relay: MESSAGE" and where help is, on stderr; answers TT_EXIT_USAGE. */

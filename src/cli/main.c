@@ -16,6 +16,7 @@ static tt_command_fn run_help;
 static const command COMMANDS[] = {
     {"relay", "carry frames between workers, and serve their pages", tt_command_relay},
     {"worker", "a worker of this machine: it listens, or attaches to a relay", tt_command_worker},
+    {"ops", "list the ops of this build", tt_command_ops},
     {"version", "print the version", tt_command_version},
     {"help", "print this, or a command's own help: tabtensor help relay", run_help},
 };

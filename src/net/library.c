@@ -4,7 +4,8 @@
  * - Its timers may come late under libev (it changes a running ev_timer): every deadline of ours is a timer of our own.
  * - Frames leave as raw bytes that send_queue framed, so that many go in one write; its own control frames go between our
  *   blocks, which hold whole frames. What a full socket does not take of a block it keeps and sends first.
- * - It answers one ping at a time: of several that arrive at once only the first (RFC 6455 allows to answer one of them).
+ * - It answers one ping at a time: of several that arrive at once only the first (RFC 6455 allows to answer one of them). It also
+ *   takes frames of a client that are not masked, which nobody but a faulty client sends. Both are left as they are.
  * - Upgrades: see on_upgrade.
  */
 #include <arpa/inet.h>

@@ -636,6 +636,7 @@ for (const binary of nativeBinaries()) {
         'relay --port 0 --allow-origin lab.example': /https:\/\/lab.example/,
         'relay --port 0 --host not.a.host.invalid': /not.a.host.invalid/,
         'relay --port 0 --host 192.0.2.1': /no address of this machine/,
+        'ops --jason': /'--jason' is not expected/,
         'rellay': /no command 'rellay'/,
         '': /Usage/,
       };
@@ -645,6 +646,13 @@ for (const binary of nativeBinaries()) {
         assert.match(stderr, pattern, line);
         assert.doesNotMatch(stderr, /Sanitizer/, line);
       }
+    });
+
+    test('lists the ops', async () => {
+      const lines = (await runNative(['ops'], { binary: binary.path })).stdout.trim().split('\n');
+      const table = JSON.parse((await runNative(['ops', '--json'], { binary: binary.path })).stdout);
+      assert.ok(table.length > 0);
+      assert.deepEqual(lines.map((line) => line.trim()), table.map(({ number, schema }) => `${number}  ${schema}`));
     });
 
     test('says who has the port', async (t) => {
