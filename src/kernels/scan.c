@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "kernels/math_f32.h"
+
 enum { TILE = 128 /* neighbouring lines handled together */ };
 
 /* Calls `line` for every tile of lines: x and y at the first element of the tile's first line, `step` elements between
@@ -103,7 +105,7 @@ void tt_scan_prod(const tt_scan *scan) {
       }                                                                                                         \
     }                                                                                                           \
   }
-DEFINE_SOFTMAX(f32, float, expf)
+DEFINE_SOFTMAX(f32, float, tt_exp_f32)
 DEFINE_SOFTMAX(f64, double, exp)
 
 void tt_scan_softmax(const tt_scan *scan, bool is_log) {
