@@ -48,7 +48,7 @@ enum { TT_N_OPS = TT_N_OPS_PLUS_ONE - 1 };
 enum {
   TT_OP_REMOTE = 1 << 0,     /* may be named by a command: the allow list is the rows that have it */
   TT_OP_INPLACE = 1 << 1,    /* result 0 is argument 0, changed */
-  TT_OP_VIEW = 1 << 2,       /* results share argument 0's storage */
+  TT_OP_VIEW = 1 << 2,       /* results share argument 0's storage (reshape, flatten, contiguous: or copy it) */
   TT_OP_RANDOM = 1 << 3,     /* draws from the call's generator; compared with PyTorch by its statistics */
   TT_OP_FACTORY = 1 << 4,    /* takes no operand: makes a tensor from numbers */
   TT_OP_AGGREGATE = 1 << 5,  /* each result element combines many input elements: see policies in worker/object_store.h */
