@@ -393,6 +393,14 @@ static tt_status answer_fetch(tt_run *run, const tt_record *record, tt_error *er
                                      (uint64_t)tt_tensor_n_elements(tensor) * tt_dtype_bytes(tt_tensor_dtype(tensor))};
   uint64_t *taken = NULL;
   if (takes) {
+    if (tt_id_map_get(&run->peer->takings, record->request) != NULL) {
+      return tt_fail(error, TT_ERR_DUPLICATE, "%s has a request %" PRIu64 " of %s already", run->worker->id, record->request,
+                     run->peer->id);
+    }
+    if (run->peer->takings.n_entries >= TT_MAX_OPEN_REQUESTS) {
+      return tt_fail(error, TT_ERR_FULL, "%zu objects that %s takes wait for its DONE already", run->peer->takings.n_entries,
+                     run->peer->id);
+    }
     taken = tt_alloc(1, sizeof *taken);
     if (taken == NULL || !tt_id_map_put(&run->peer->takings, record->request, taken)) {
       tt_free(taken);
@@ -416,8 +424,10 @@ static void execute_done(tt_run *run, const tt_record *record) {
     if (request != NULL) tt_request_finish(run->worker, request, &(tt_answer){0});
     return;
   }
-  tt_object *object = tt_store_find(&run->worker->store, *taken);
-  if (object != NULL) tt_worker_forget_object(run->worker, object, "taken");
+  tt_object *object;
+  /* Asked anew: the object may have been freed meanwhile, and its id be somebody else's. */
+  if (tt_store_read(&run->worker->store, *taken, asker_of(run->peer), TT_ACCESS_OWN, &object, NULL) == TT_OK)
+    tt_worker_forget_object(run->worker, object, "taken");
   tt_free(taken);
 }
 

@@ -306,6 +306,58 @@ static void requests_of_two_workers_have_different_numbers(void **state) {
   tt_virtual_poll();
 }
 
+/* ---- taking ---- */
+
+static void taking_under_one_number_twice(void **state) {
+  (void)state;
+  tt_worker *worker = new_worker("worker", NULL);
+  wire *at = open_wire(worker, 0);
+  villain mallory = meet(at, "mallory");
+  put_tensor(&mallory, 1, 11, 4, SOME, 4);
+  put_tensor(&mallory, 2, 12, 4, SOME, 4);
+  put_fetch(&mallory, TT_FETCH_TAKE, 3, 11);
+  put_fetch(&mallory, TT_FETCH_TAKE, 3, 12);
+  assert_true(has_said(at, "\"duplicate\""));
+  put_done(&mallory, 3);
+  assert_int_equal(tt_worker_n_objects(worker), 1); /* the first is taken */
+  free_wire(at);
+  tt_worker_free(worker);
+}
+
+static void taking_without_end(void **state) {
+  (void)state;
+  tt_worker *worker = new_worker("worker", NULL);
+  wire *at = open_wire(worker, 0);
+  villain mallory = meet(at, "mallory");
+  put_tensor(&mallory, 1, 11, 1, SOME, 1);
+  for (uint64_t request = 2; !has_said(at, "\"full\"");) {
+    forget_said(at);
+    tt_buffer run;
+    tt_buffer_init(&run);
+    for (int i = 0; i < 4096; i++) tt_run_write_fetch(&run, TT_FETCH_TAKE, request++, 11);
+    put_run(&mallory, &run);
+    assert_true(request < 4 * TT_MAX_OPEN_REQUESTS);
+  }
+  free_wire(at);
+  tt_worker_free(worker);
+}
+
+static void a_done_that_comes_when_the_id_is_somebody_elses(void **state) {
+  (void)state;
+  tt_worker *worker = new_worker("worker", NULL);
+  wire *at = open_wire(worker, 0), *there = open_wire(worker, 0);
+  villain mallory = meet(at, "mallory"), alice = meet(there, "alice");
+  put_tensor(&mallory, 1, 42, 4, SOME, 4);
+  put_fetch(&mallory, TT_FETCH_TAKE, 2, 42);
+  put_free(&mallory, 42);
+  put_tensor(&alice, 1, 42, 4, SOME, 4);
+  put_done(&mallory, 2);
+  assert_int_equal(tt_worker_n_objects(worker), 1);
+  free_wire(at);
+  free_wire(there);
+  tt_worker_free(worker);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_send_that_fails_under_a_get),
@@ -313,6 +365,9 @@ int main(void) {
       cmocka_unit_test(answers_of_another_kind),
       cmocka_unit_test(an_answer_without_end),
       cmocka_unit_test(requests_of_two_workers_have_different_numbers),
+      cmocka_unit_test(taking_under_one_number_twice),
+      cmocka_unit_test(taking_without_end),
+      cmocka_unit_test(a_done_that_comes_when_the_id_is_somebody_elses),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
