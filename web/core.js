@@ -286,7 +286,10 @@ function events(worker, isUrgent) {
       takeEvents(worker);
     });
   } else if (!batched.has(worker)) {
-    batched.set(worker, background(setTimeout(() => takeEvents(worker), BATCH_MS)));
+    batched.set(
+      worker,
+      setTimeout(() => takeEvents(worker), BATCH_MS),
+    );
   }
 }
 

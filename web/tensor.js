@@ -294,11 +294,17 @@ export class Tensor {
   #follow(done) {
     const home = this.#home;
     this.#isSentAwaited = false;
-    this.#sent = done.catch((error) => {
-      if (!this.#isSentAwaited) home.report(error);
-      throw error;
-    });
-    this.#sent.catch(() => {});
+    const sent = done.then(
+      () => {
+        if (this.#sent === sent) this.#sent = null;
+      },
+      (error) => {
+        if (!this.#isSentAwaited) home.report(error);
+        throw error;
+      },
+    );
+    this.#sent = sent;
+    sent.catch(() => {});
   }
 
   /** In a page: gives what was made here to the page's own worker. */

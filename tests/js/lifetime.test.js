@@ -78,22 +78,22 @@ test('tidy frees when its function throws', () => {
 
 test('an async tidy frees what derives from its tensors after an await too, and nothing of others', async () => {
   const before = numTensors();
-  let theirs;
+  const others = [];
   const mine = tidy(async (scope) => {
     const x = tensor([1, 2]);
     const first = await x.sum().item();
-    assert.equal(theirs.isDisposed, false);
+    assert.equal(others[0].isDisposed, false);
     const y = x.add(first);
     const fresh = scope.track(tensor([1]));
     return y.add(fresh);
   });
-  theirs = tensor([5]);
+  others.push(tensor([5]));
   const kept = await mine;
   assert.deepEqual(await kept.array(), [5, 6]);
-  assert.equal(theirs.isDisposed, false);
+  assert.equal(others[0].isDisposed, false);
   assert.equal(numTensors(), before + 2);
   kept.dispose();
-  theirs.dispose();
+  others[0].dispose();
   await assert.rejects(
     tidy(async () => {
       tensor([1]);
