@@ -53,11 +53,11 @@ describe('Boston housing in three tabs', { timeout: 180_000 }, () => {
         assert.ok(distance <= TOLERANCE[dtype], `${name} is off by ${distance}`);
       }
 
-      // What moved is less than a quarter of the data in float64; sums came, 480 numbers.
+      // Sums came, 480 numbers, and what moved in all is less than a third of the data.
       const bytesHeld = 506 * 14 * (dtype === 'float64' ? 8 : 4);
       assert.deepEqual(await carol.numbers('[data-measure="data"]'), [bytesHeld]);
       const [moved] = await carol.numbers('[data-measure="moved"]');
-      assert.ok(moved > 480 * (dtype === 'float64' ? 8 : 4) && moved < bytesHeld / 3, `${moved} bytes moved`);
+      assert.ok(moved > 480 * 8 && moved < bytesHeld / 3, `${moved} bytes moved`);
       assert.deepEqual(await carol.numbers('[data-figure="got"]'), [480]);
 
       // The holders ran it, and what carol made there is gone again.

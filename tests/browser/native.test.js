@@ -47,10 +47,9 @@ describe('a native worker from a tab', { timeout: 120_000 }, () => {
     await me.connected();
     await choose(me, worker);
     await me.press('Run');
-    assert.match(await me.problem('Line'), new RegExp(`localhost:${worker.port}`));
+    assert.match(await me.problem('Line 1'), new RegExp(`localhost:${worker.port}`));
     assert.equal(await me.find('#result').isVisible(), false);
     await me.find('#code > li.failed').waitFor();
-    await worker.logged(/origin/i);
     me.complaints.splice(0); // the browser itself reports the refused handshake
   });
 
@@ -62,7 +61,7 @@ describe('a native worker from a tab', { timeout: 120_000 }, () => {
     await me.connected();
     await choose(me, gone);
     await me.press('Run');
-    assert.match(await me.problem('Line'), new RegExp(`localhost:${gone.port}`));
+    assert.match(await me.problem('Line 1'), new RegExp(`localhost:${gone.port}`));
     const worker = await openNative(t, '--allow-origin', house.origin);
     await choose(me, worker);
     await me.press('Run');

@@ -71,13 +71,16 @@ export async function findSources(workers) {
   return sources.filter((source) => source !== null);
 }
 
-const getAll = (pointers) => Promise.all(pointers.map(async (pointer) => (await pointer.get()).to('float64')));
+const getAll = (pointers) => Promise.all(pointers.map((pointer) => pointer.get()));
+// Sums run over all rows, and in float64 whatever the rows are in: it costs nothing, and float32 would lose more in the sums than in the rows.
+const sumOfRows = (rows) => rows.sum(0, { dtype: 'float64' });
+const sumOfProducts = (rows) => sumOfRows(rows.unsqueeze(2).mul(rows.unsqueeze(1)));
 const sumOf = (tensors) => tensors.reduce((sum, next) => sum.add(next));
 const rowsOf = (pointer) => pointer.shape[0];
 
 /**
  * Means, standard deviations (over N, as NumPy's), correlations and a least-squares fit of the last column on the others, over the rows of all sources
- * together; and the error of that fit on the rows held out. The workers compute in `dtype`; sums of their answers are formed here in float64.
+ * together; and the error of that fit on the rows held out. The workers compute in `dtype` and sum up in float64.
  * `onPass(text)` is told, and awaited, when a pass begins.
  */
 export async function analyse(sources, { dtype = 'float64', onPass = () => {} } = {}) {
@@ -90,27 +93,28 @@ export async function analyse(sources, { dtype = 'float64', onPass = () => {} } 
     const allColumns = ({ data, target }) => scope.track(torch.cat([data, target], 1)).to(dtype);
     const number = (values) => scope.track(tensor(values, { dtype: 'float64' }));
     const toAll = (values) => sources.map(({ worker }) => values.to(dtype).send(worker));
+    const asSent = (values) => values.to(dtype).to('float64');
 
     await onPass('Pass 1: the pooled means');
     const fitted = sources.map(({ fit }) => allColumns(fit));
-    const roughMean = sumOf(await getAll(fitted.map((rows) => rows.sum(0)))).div(nFit);
+    const roughMean = sumOf(await getAll(fitted.map(sumOfRows))).div(nFit);
 
     await onPass('Pass 1: the pooled deviations around them');
     const means = toAll(roughMean);
     const centred = fitted.map((rows, i) => rows.sub(means[i]));
     const [offsets, squares] = await Promise.all([
-      getAll(centred.map((rows) => rows.sum(0))),
-      getAll(centred.map((rows) => rows.mul(rows).sum(0))),
+      getAll(centred.map(sumOfRows)),
+      getAll(centred.map((rows) => sumOfRows(rows.mul(rows)))),
     ]);
-    // In float32 the mean that went out was rounded: what is left of the sums around it corrects both.
+    // The mean went out rounded to dtype: what is left of the sums around it corrects both.
     const offset = sumOf(offsets).div(nFit);
-    const mean = roughMean.to(dtype).to('float64').add(offset);
+    const mean = asSent(roughMean).add(offset);
     const deviation = sumOf(squares).div(nFit).sub(offset.mul(offset)).sqrt();
 
     await onPass('Pass 2: the products of the standardised columns');
     const deviations = toAll(deviation);
     const standardised = centred.map((rows, i) => rows.div(deviations[i]));
-    const products = sumOf(await getAll(standardised.map((rows) => rows.t().matmul(rows))));
+    const products = sumOf(await getAll(standardised.map(sumOfProducts)));
     const lengths = products.diagonal().sqrt();
     const correlation = products.div(lengths.unsqueeze(0)).div(lengths.unsqueeze(1));
 
@@ -124,17 +128,17 @@ export async function analyse(sources, { dtype = 'float64', onPass = () => {} } 
     // Two columns: the error of the fit, and that of always saying the mean.
     const weights = toAll(torch.cat([torch.cat([fit, fit.mul(0)], 1), number([[-1, -1]])], 0));
     const errors = sources.map(({ heldOut }, i) => allColumns(heldOut).sub(means[i]).div(deviations[i]).matmul(weights[i]));
-    const squaredErrors = sumOf(await getAll(errors.map((error) => error.mul(error).sum(0))));
+    const squaredErrors = sumOf(await getAll(errors.map((error) => sumOfRows(error.mul(error)))));
 
     // Back to the units of the columns.
     const featureMean = mean.narrow(0, 0, nFeatures);
-    const featureDeviation = deviation.narrow(0, 0, nFeatures);
     const targetMean = mean.narrow(0, nFeatures, 1);
-    const targetDeviation = deviation.narrow(0, nFeatures, 1);
-    const perDeviation = fit.squeeze(1).mul(targetDeviation);
-    const perUnit = perDeviation.div(featureDeviation);
+    const unit = asSent(deviation).narrow(0, 0, nFeatures);
+    const targetUnit = asSent(deviation).narrow(0, nFeatures, 1);
+    const perUnit = fit.squeeze(1).mul(targetUnit).div(unit);
+    const perDeviation = perUnit.mul(deviation.narrow(0, 0, nFeatures));
     const intercept = targetMean.sub(perUnit.dot(featureMean));
-    const [mse, mseOfMean] = await squaredErrors.mul(targetDeviation.mul(targetDeviation)).div(nHeldOut).array();
+    const [mse, mseOfMean] = await squaredErrors.mul(targetUnit.mul(targetUnit)).div(nHeldOut).array();
 
     return {
       dtype,

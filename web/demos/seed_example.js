@@ -15,8 +15,12 @@ export const WAYS = {
     run: ({ hook }) => hook.localWorker.getWorker('bob'),
   },
   native: {
-    code: ({ id, url }) => `const bob = new WebSocketWorker({ hook, id: '${id}', url: '${url}', isPointer: true });`,
-    run: ({ hook, id, url }) => known(hook, id, url) ?? new WebSocketWorker({ hook, id, url, isPointer: true }),
+    code: ({ id, url }) => `const bob = new WebSocketWorker({ hook, id: '${id}', url: '${url}', isPointer: true });\nawait bob.ready;`,
+    run: async ({ hook, id, url }) => {
+      const bob = known(hook, id, url) ?? new WebSocketWorker({ hook, id, url, isPointer: true });
+      await bob.ready;
+      return bob;
+    },
   },
   virtual: {
     code: () => "const bob = new VirtualWorker({ hook, id: 'virtual-bob' });",
@@ -36,8 +40,8 @@ export function steps(way, settings = {}) {
   return [
     {
       code: first.code(settings),
-      run: (scope) => {
-        scope.bob = first.run({ ...settings, hook: scope.hook });
+      run: async (scope) => {
+        scope.bob = await first.run({ ...settings, hook: scope.hook });
       },
     },
     {

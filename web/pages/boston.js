@@ -38,7 +38,7 @@ run(async () => {
     showResults(result, {
       bytesIn: after.bytesIn - before.bytesIn,
       bytesOut: after.bytesOut - before.bytesOut,
-      numbersGot: (after.tensorBytesIn - before.tensorBytesIn) / nBytes,
+      numbersGot: (after.tensorBytesIn - before.tensorBytesIn) / boston.bytesPerNumber('float64'),
       numbersHeld: boston.numbersHeld(sources),
       nBytes,
     });
