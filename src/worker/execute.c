@@ -83,11 +83,23 @@ static void describe_operands(tt_wire_error *wire, const tt_value *args, size_t 
   }
 }
 
-/* Marks the command's results, so that whatever uses them fails with the first cause. */
-static void poison_results(tt_run *run, const uint64_t *ids, size_t n_ids, tt_failure *failure) {
+/* What a command would have made or changed. */
+static const uint64_t *products_of(const tt_record *record, const tt_op *op, size_t *n_ids) {
+  bool is_inplace =
+      op != NULL && (op->flags & TT_OP_INPLACE) && record->n_args > 0 && record->args[0].value.type == TT_VALUE_OPERAND;
+  *n_ids = is_inplace ? 1 : record->n_results;
+  return is_inplace ? record->args[0].ids : record->results;
+}
+
+/* Marks what a failed command would have made or changed, so that whatever uses it fails with the first cause. */
+static void poison_products(tt_run *run, const tt_record *record, const tt_op *op, tt_failure *failure) {
+  size_t n_ids;
+  const uint64_t *ids = products_of(record, op, &n_ids);
   for (size_t i = 0; i < n_ids; i++) {
     bool is_new = tt_store_find(&run->worker->store, ids[i]) == NULL;
-    /* An id that somebody else's object has, or a full store: then using the id fails for that reason. */
+    /* A result's id was taken: what stands there is not the command's, and stays as it is. */
+    if (!is_new && ids == record->results) continue;
+    /* Somebody else's object, or a full store: then using the id fails for that reason. */
     if (tt_store_poison(&run->worker->store, ids[i], failure, run->peer, NULL) == TT_OK && is_new) run->peer->n_objects++;
   }
 }
@@ -112,16 +124,12 @@ static void fail_command(tt_run *run, const tt_record *record, const tt_op *op, 
   if (op != NULL) snprintf(wire.op, sizeof wire.op, "%s", op->name);
   describe_operands(&wire, args, n_args);
 
-  const uint64_t *ids = record->results;
-  size_t n_ids = record->n_results;
-  if (op != NULL && (op->flags & TT_OP_INPLACE) && record->n_args > 0 && record->args[0].value.type == TT_VALUE_OPERAND) {
-    ids = record->args[0].ids;
-    n_ids = 1;
-  }
+  size_t n_ids;
+  const uint64_t *ids = products_of(record, op, &n_ids);
   tell_failure(run->worker, run->peer, &wire, ids, n_ids, false);
   tt_failure *failure = tt_failure_new(&wire);
   tt_run_failure *entry = tt_alloc(1, sizeof *entry);
-  if (failure != NULL) poison_results(run, ids, n_ids, failure);
+  if (failure != NULL) poison_products(run, record, op, failure);
   if (failure == NULL || entry == NULL) {
     tt_failure_unref(failure);
     tt_free(entry);
@@ -335,7 +343,7 @@ static void execute_call(tt_run *run, const tt_record *record, size_t position) 
   if (status == TT_OK) {
     if (tt_worker_hears(worker, TT_EVENT_COMMAND)) tell_command(run, record, op);
   } else if (operands.failure != NULL) {
-    poison_results(run, record->results, record->n_results, operands.failure);
+    poison_products(run, record, op, operands.failure);
   } else {
     fail_command(run, record, op, position, &error, values, n_described);
   }

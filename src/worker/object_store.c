@@ -144,8 +144,9 @@ tt_status tt_store_poison(tt_object_store *store, uint64_t id, tt_failure *failu
     TT_TRY(tt_store_check_room(store, 0, error));
     TT_TRY(add(store, id, owner, &object, error));
   }
+  tt_failure_ref(failure); /* it may be the one that is there */
   tt_failure_unref(object->failure);
-  object->failure = tt_failure_ref(failure);
+  object->failure = failure;
   return TT_OK;
 }
 
