@@ -8,6 +8,9 @@ tt_status tt_hook_init(tt_hook *hook, const char *here, tt_error *error) {
   TT_TRY(tt_ops_init(error));
   hook->here = here;
   hook->max_result_bytes = 0;
+  hook->before_write = NULL;
+  hook->host = NULL;
+  hook->max_view_bytes = 0;
   tt_generator_init(&hook->generator, tt_random_id());
   return TT_OK;
 }

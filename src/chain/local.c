@@ -34,7 +34,8 @@ static tt_status take_tensor(const tt_op *op, tt_node **slot, tt_error *error) {
 
 /* A worker that runs the commands of others knows what an op may take before it takes it. */
 static tt_status check_room(const tt_hook *hook, const tt_call *call, tt_error *error) {
-  if (call->op->flags & (TT_OP_INPLACE | TT_OP_VIEW)) return TT_OK;
+  const int64_t most_bytes = call->op->flags & TT_OP_VIEW ? hook->max_view_bytes : hook->max_result_bytes;
+  if (most_bytes == 0 || (call->op->flags & TT_OP_INPLACE)) return TT_OK;
   tt_meta metas[TT_MAX_RESULTS];
   size_t n_results = 0;
   TT_TRY(call->op->infer(call->op, call->args, metas, &n_results, error));
@@ -43,10 +44,19 @@ static tt_status check_room(const tt_hook *hook, const tt_call *call, tt_error *
     if (!tt_shape_is_known(&metas[i].shape)) continue;
     n_bytes += (double)tt_shape_n_elements(&metas[i].shape) * (double)tt_dtype_bytes(metas[i].dtype);
   }
-  if (n_bytes <= (double)hook->max_result_bytes) return TT_OK;
+  if (n_bytes <= (double)most_bytes) return TT_OK;
   return tt_fail(error, TT_ERR_FULL,
-                 "%s: its result takes %.0f bytes, and the store of %s has room for %lld; free something first", call->op->name,
-                 n_bytes, hook->here, (long long)hook->max_result_bytes);
+                 call->op->flags & TT_OP_VIEW
+                     ? "%s: its result stands for %.0f bytes, more than the %lld that the store of %s may ever hold"
+                     : "%s: its result takes %.0f bytes, more than the %lld that the store of %s has room for; free something",
+                 call->op->name, n_bytes, (long long)most_bytes, hook->here);
+}
+
+/* Data that is on its way elsewhere leaves as it was when it was sent. */
+static tt_status announce_write(const tt_hook *hook, const tt_call *call, tt_error *error) {
+  if (!(call->op->flags & TT_OP_INPLACE) || hook->before_write == NULL) return TT_OK;
+  const tt_tensor *target = (const tt_tensor *)(const void *)call->args[0].as.operand;
+  return target->storage->n_readers == 0 ? TT_OK : hook->before_write(hook->host, target->storage, error);
 }
 
 static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, tt_error *error) {
@@ -56,7 +66,8 @@ static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, 
   tt_tensor *tensors[TT_MAX_RESULTS];
   size_t n_tensors = 0;
   tt_status status = tt_call_exchange(&inner, &lists, take_tensor, error);
-  if (status == TT_OK && hook->max_result_bytes > 0) status = check_room(hook, &inner, error);
+  if (status == TT_OK) status = check_room(hook, &inner, error);
+  if (status == TT_OK) status = announce_write(hook, &inner, error);
   if (status == TT_OK) {
     status = tt_op_eval_bound(call->op, &hook->generator, inner.args, tensors, &n_tensors, error);
   }

@@ -245,6 +245,8 @@ static tt_status separate(tt_run *run, const tt_record *record, tt_node *result,
       if (object == NULL || object->owner == run->peer) continue;
       const tt_tensor *source = tt_local_tensor(tt_node_tail(object->head));
       if (source == NULL || source->storage != made->storage) continue;
+      uint64_t n_bytes = (uint64_t)tt_tensor_n_elements(made) * tt_dtype_bytes(tt_tensor_dtype(made));
+      TT_TRY(tt_store_check_room(&run->worker->store, n_bytes, error));
       tt_tensor *copy = tt_tensor_cast(made, tt_tensor_dtype(made), error);
       if (copy == NULL) return TT_ERR_MEMORY;
       tt_node *local = tt_local_new(copy, error);
@@ -307,6 +309,9 @@ static void tell_command(tt_run *run, const tt_record *record, const tt_op *op) 
                                           .n_results = record->n_results});
 }
 
+/* 0 would be no limit. */
+static int64_t limit_of(uint64_t n_bytes) { return n_bytes == 0 ? 1 : n_bytes < INT64_MAX ? (int64_t)n_bytes : INT64_MAX; }
+
 static void execute_call(tt_run *run, const tt_record *record, size_t position) {
   tt_worker *worker = run->worker;
   worker->counters.commands_in++;
@@ -325,11 +330,11 @@ static void execute_call(tt_run *run, const tt_record *record, size_t position) 
   if (status == TT_OK) status = look_up_args(run, record, op, values, &operands, &error);
   if (status == TT_OK) {
     n_described = record->n_args;
-    worker->hook.max_result_bytes = (int64_t)(worker->store.max_bytes - worker->store.n_bytes);
-    if (worker->hook.max_result_bytes == 0) worker->hook.max_result_bytes = 1;
+    worker->hook.max_result_bytes = limit_of(tt_store_room(&worker->store));
+    worker->hook.max_view_bytes = limit_of(worker->store.max_bytes);
     status = tt_hook_call(&worker->hook, op->number, values, record->n_args, record->n_results > 0 ? record->results : NULL,
                           record->n_results, results, &n_results, &error);
-    worker->hook.max_result_bytes = 0;
+    worker->hook.max_result_bytes = worker->hook.max_view_bytes = 0;
   }
   if (status == TT_OK) {
     status = keep_results(run, record, op, operands.is_withheld, results, n_results, &error);
@@ -551,11 +556,19 @@ static tt_status keep_incoming(tt_peer *peer, tt_tensor *take_tensor, tt_error *
   return TT_OK;
 }
 
-static tt_status check_incoming(const tt_peer *peer, const tt_data_header *header, tt_error *error) {
+static tt_status check_incoming(tt_peer *peer, const tt_data_header *header, tt_error *error) {
   const tt_worker *worker = peer->worker;
   if (header->form != TT_DATA_TENSOR)
     return tt_fail(error, TT_ERR_ARGUMENT, "%s does not take pointers; send the tensor itself", worker->id);
-  if (header->object == 0) return TT_OK;
+  if (header->object == 0) {
+    tt_request *request = tt_request_find(peer->worker, peer, header->transfer);
+    if (request == NULL || !tt_request_wants_tensor(request)) /* given up, or never asked */
+      return tt_fail(error, TT_ERR_PROTOCOL, "%s answers something else than it was asked", peer->id);
+    if (header->total_bytes <= worker->store.max_bytes) return TT_OK;
+    return tt_fail(error, TT_ERR_FULL,
+                   "a tensor of %" PRIu64 " bytes from %s is more than the %" PRIu64 " that %s may ever hold",
+                   header->total_bytes, peer->id, worker->store.max_bytes, worker->id);
+  }
   if (worker->is_storeless) {
     return tt_fail(error, TT_ERR_POLICY, "%s keeps no objects of others: it is the page of a worker; send to that worker",
                    worker->id);

@@ -34,6 +34,7 @@ typedef struct tt_outgoing {
   tt_data_header header; /* of a tensor; its metadata lies in `metadata` */
   tt_buffer metadata;
   uint64_t n_sent; /* element bytes */
+  uint64_t n_copied_bytes; /* of a tensor that has been copied for this queue; in the worker's n_copied_bytes */
   bool is_begun;
 } tt_outgoing;
 
@@ -128,6 +129,7 @@ struct tt_worker {
   int n_receiving; /* depth of tt_link_receive: closed links are freed when it is 0 */
   tt_name_map peers;
   tt_id_map requests;
+  uint64_t n_copied_bytes; /* of tensors that wait in streams; at most one, or what the store may hold */
   tt_peer *dirty;
   tt_buffer scratch; /* of stream.c: a DATA frame on its way out */
 };
@@ -170,6 +172,8 @@ tt_status tt_stream_send_tensor(tt_peer *peer, tt_tensor *tensor, const tt_data_
                                 tt_error *error);
 /* Sends what may leave. False when only memory was lacking: it is to be tried again. */
 bool tt_stream_flush(tt_peer *peer);
+/* The storage is about to be written to: tensors that wait in any stream and share it get memory of their own. Errors: TT_ERR_MEMORY, TT_ERR_FULL. */
+tt_status tt_streams_detach(tt_worker *worker, tt_storage *storage, tt_error *error);
 void tt_stream_mark(tt_peer *peer); /* something waits to be flushed */
 void tt_stream_clear(tt_peer *peer);
 /* A sequenced frame has arrived: checks stream, sequence and credit. Errors: TT_ERR_PROTOCOL. */
@@ -187,6 +191,7 @@ void tt_reply_error(tt_peer *peer, uint64_t request, const tt_wire_error *error)
 
 /* request.c */
 tt_request *tt_request_find(tt_worker *worker, tt_peer *peer, uint64_t id);
+bool tt_request_wants_tensor(const tt_request *request);
 /* Ends a request: does what its kind asks of success or failure, calls done, frees it. */
 void tt_request_finish(tt_worker *worker, tt_request *request, const tt_answer *answer);
 void tt_request_fail_all(tt_peer *peer, const tt_wire_error *error);

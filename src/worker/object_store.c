@@ -62,12 +62,16 @@ tt_status tt_store_read(const tt_object_store *store, uint64_t id, const struct 
   return TT_OK;
 }
 
+uint64_t tt_store_room(const tt_object_store *store) {
+  return store->n_bytes < store->max_bytes ? store->max_bytes - store->n_bytes : 0;
+}
+
 tt_status tt_store_check_room(const tt_object_store *store, uint64_t n_bytes, tt_error *error) {
   if (store->objects.n_entries >= store->max_objects) {
     return tt_fail(error, TT_ERR_FULL, "the store of %s holds %zu objects, its ceiling; free some first", store->where,
                    store->objects.n_entries);
   }
-  if (n_bytes > store->max_bytes - store->n_bytes) {
+  if (n_bytes > tt_store_room(store)) {
     return tt_fail(error, TT_ERR_FULL,
                    "the store of %s is full: %" PRIu64 " more bytes do not fit, %" PRIu64 " of %" PRIu64
                    " are used; free something first",

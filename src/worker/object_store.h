@@ -69,6 +69,8 @@ tt_status tt_store_read(const tt_object_store *store, uint64_t id, const struct 
                         tt_object **object, tt_error *error);
 tt_object *tt_store_find(const tt_object_store *store, uint64_t id); /* no questions asked; NULL when there is none */
 
+/* Bytes that are left; 0 too when more came home to registered heads than the ceiling. */
+uint64_t tt_store_room(const tt_object_store *store);
 /* Whether `n_bytes` more would fit. Errors: TT_ERR_FULL, saying how full it is. */
 tt_status tt_store_check_room(const tt_object_store *store, uint64_t n_bytes, tt_error *error);
 

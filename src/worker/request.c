@@ -100,9 +100,13 @@ static tt_status end_get(tt_worker *worker, tt_request *request, tt_tensor *tens
   return TT_OK;
 }
 
+bool tt_request_wants_tensor(const tt_request *request) {
+  return request->kind == TT_REQUEST_FETCH || (request->kind == TT_REQUEST_GET && !request->is_remote_control);
+}
+
 /* Whether a success has what was asked for: the peer chooses how it answers. */
 static bool is_fitting(const tt_request *request, const tt_answer *answer) {
-  bool wants_tensor = request->kind == TT_REQUEST_FETCH || (request->kind == TT_REQUEST_GET && !request->is_remote_control);
+  bool wants_tensor = tt_request_wants_tensor(request);
   bool wants_control = request->kind == TT_REQUEST_QUERY;
   const tt_control *control = answer->control;
   if ((answer->tensor != NULL) != wants_tensor || (control != NULL) != wants_control) return false;

@@ -358,6 +358,114 @@ static void a_done_that_comes_when_the_id_is_somebody_elses(void **state) {
   tt_worker_free(worker);
 }
 
+/* ---- memory ---- */
+
+static void a_tensor_that_nobody_asked_for(void **state) {
+  (void)state;
+  tt_worker *worker = new_worker("worker", NULL);
+  wire *at = open_wire(worker, 0);
+  villain mallory = meet(at, "mallory");
+  put_tensor(&mallory, 99, 0, (int64_t)1 << 46, SOME, 4);
+  assert_non_null(at->link); /* skipped: it may answer a request that was given up */
+  free_wire(at);
+  tt_worker_free(worker);
+}
+
+static void an_answer_that_is_larger_than_the_store(void **state) {
+  (void)state;
+  tt_worker *worker = new_worker_with((tt_worker_options){.id = "worker", .max_store_bytes = 1024}, NULL);
+  wire *at = open_wire(worker, 0);
+  villain mallory = meet(at, "mallory");
+  const tt_meta meta = {.dtype = TT_DTYPE_F32, .shape = {.n_dims = 1, .dims = {4}}};
+  tt_node *x = tt_worker_create_pointer(worker, known(worker, "mallory"), 5, &meta, NULL);
+  uint64_t request;
+  reply got = {0};
+  assert_int_equal(tt_worker_fetch(worker, x, take_reply, &got, &request, NULL), TT_OK);
+  tt_worker_flush(worker);
+  put_tensor(&mallory, request, 0, (int64_t)1 << 46, SOME, 4);
+  assert_int_equal(got.n_calls, 1);
+  assert_int_equal(got.status, TT_ERR_FULL);
+  tt_node_unref(x);
+  free_wire(at);
+  tt_worker_free(worker);
+}
+
+/* What came home to registered heads may be more than the store's ceiling together; then nothing more fits. */
+static void a_store_above_its_ceiling(void **state) {
+  (void)state;
+  tt_worker *worker = new_worker_with((tt_worker_options){.id = "worker", .max_store_bytes = 64}, NULL);
+  wire *at = open_wire(worker, 0);
+  villain mallory = meet(at, "mallory");
+  const tt_meta meta = {.dtype = TT_DTYPE_F32, .shape = {.n_dims = 1, .dims = {4}}};
+  for (uint64_t i = 1; i <= 5; i++) {
+    tt_node *x = tt_worker_create_pointer(worker, known(worker, "mallory"), i, &meta, NULL);
+    assert_int_equal(tt_worker_set_object(worker, x, 0, TT_POLICY_OPEN, NULL, NULL, NULL), TT_OK);
+    uint64_t request;
+    assert_int_equal(tt_worker_get(worker, x, NULL, NULL, &request, NULL), TT_OK);
+    tt_worker_flush(worker);
+    put_tensor(&mallory, request, 0, 4, SOME, 4);
+    tt_node_unref(x);
+  }
+  assert_int_equal(tt_worker_n_bytes(worker), 80);
+  forget_said(at);
+  put_tensor(&mallory, 1, 11, (int64_t)1 << 46, SOME, 4);
+  assert_true(has_said(at, "\"full\""));
+  forget_said(at);
+  int64_t size[] = {(int64_t)1 << 46};
+  const uint64_t result = 12;
+  put_call(&mallory, "zeros", (tt_value[]){tt_ints(size, 1)}, 1, &result, 1);
+  assert_true(has_said(at, "\"full\""));
+  free_wire(at);
+  tt_worker_free(worker);
+}
+
+/* A view takes no memory, but whoever copies it, sums it or sends it pays for every element. */
+static void views_larger_than_the_store(void **state) {
+  (void)state;
+  tt_worker *worker = new_worker("worker", NULL);
+  wire *at = open_wire(worker, 0);
+  villain mallory = meet(at, "mallory");
+  tt_node *x = floats(SOME, 1);
+  uint64_t open_id;
+  assert_int_equal(tt_worker_set_object(worker, x, 0, TT_POLICY_OPEN, NULL, &open_id, NULL), TT_OK);
+  tt_node_unref(x);
+  put_tensor(&mallory, 1, 11, 1, SOME, 1);
+  int64_t size[] = {(int64_t)1 << 46};
+  const uint64_t result = 12;
+  const uint64_t sources[] = {open_id, 11};
+  for (size_t i = 0; i < 2; i++) {
+    forget_said(at);
+    tt_operand source = named(sources[i]);
+    put_call(&mallory, "expand", (tt_value[]){tt_operand_value(&source), tt_ints(size, 1)}, 2, &result, 1);
+    assert_true(has_said(at, "\"full\""));
+    put_free(&mallory, 12);
+  }
+  free_wire(at);
+  tt_worker_free(worker);
+}
+
+/* A view of somebody else's object becomes a copy, which has to fit. */
+static void copies_of_views_that_do_not_fit(void **state) {
+  (void)state;
+  tt_worker *worker = new_worker_with((tt_worker_options){.id = "worker", .max_store_bytes = 1000}, NULL);
+  wire *at = open_wire(worker, 0);
+  villain mallory = meet(at, "mallory");
+  tt_node *x = floats(SOME, 1), *filler = matrix(10, 20);
+  uint64_t open_id;
+  assert_int_equal(tt_worker_set_object(worker, x, 0, TT_POLICY_OPEN, NULL, &open_id, NULL), TT_OK);
+  assert_int_equal(tt_worker_set_object(worker, filler, 0, TT_POLICY_OPEN, NULL, NULL, NULL), TT_OK);
+  tt_node_unref(x);
+  tt_node_unref(filler);
+  int64_t size[] = {100};
+  const uint64_t result = 12;
+  tt_operand source = named(open_id);
+  put_call(&mallory, "expand", (tt_value[]){tt_operand_value(&source), tt_ints(size, 1)}, 2, &result, 1);
+  assert_true(has_said(at, "\"full\""));
+  assert_int_equal(tt_worker_n_bytes(worker), 804);
+  free_wire(at);
+  tt_worker_free(worker);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_send_that_fails_under_a_get),
@@ -368,6 +476,11 @@ int main(void) {
       cmocka_unit_test(taking_under_one_number_twice),
       cmocka_unit_test(taking_without_end),
       cmocka_unit_test(a_done_that_comes_when_the_id_is_somebody_elses),
+      cmocka_unit_test(a_tensor_that_nobody_asked_for),
+      cmocka_unit_test(an_answer_that_is_larger_than_the_store),
+      cmocka_unit_test(a_store_above_its_ceiling),
+      cmocka_unit_test(views_larger_than_the_store),
+      cmocka_unit_test(copies_of_views_that_do_not_fit),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
