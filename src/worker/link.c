@@ -368,7 +368,8 @@ static void take_presence(tt_link *link, const tt_prelude *prelude, const uint8_
     tt_link_refuse(link, error.status, prelude->type, prelude->source, error.message);
     return;
   }
-  if (prelude->type == TT_FRAME_WELCOME && link->direct == NULL) {
+  /* Whoever connects to us is one worker: a relay is what we connect to. */
+  if (prelude->type == TT_FRAME_WELCOME && link->direct == NULL && (link->flags & TT_LINK_INITIATES)) {
     link->is_relay = true;
     if (!link->is_open) {
       link->is_open = true;
@@ -417,6 +418,7 @@ static void take_refused(tt_link *link, const tt_prelude *prelude, const uint8_t
   tt_wire_error wire;
   tt_wire_error_fill(worker, &wire, &told);
   tt_peer *from = tt_worker_find_peer(worker, prelude->source);
+  if (from != NULL && from->link != link) from = NULL; /* in somebody else's name, over a connection that is not theirs */
   if (from != NULL) snprintf(wire.worker, sizeof wire.worker, "%s", from->id);
   tt_worker_tell(worker, &(tt_event){.type = TT_EVENT_REFUSED, .peer = from == NULL ? "" : from->id, .error = &wire});
   bool is_from_relay = prelude->source.n_bytes == 0 && link->direct == NULL;
@@ -425,7 +427,7 @@ static void take_refused(tt_link *link, const tt_prelude *prelude, const uint8_t
   } else if (refusal.status == TT_ERR_UNKNOWN_WORKER && is_from_relay) {
     tt_peer *peer = tt_worker_find_peer(worker, refusal.id);
     if (peer != NULL && peer->link == link) tt_peer_lost(peer, "is not connected to the relay");
-  } else if (from != NULL && from->link == link) {
+  } else if (from != NULL) {
     tt_peer_reset(from, refusal.status, told.message);
   }
 }

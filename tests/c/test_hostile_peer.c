@@ -466,6 +466,43 @@ static void copies_of_views_that_do_not_fit(void **state) {
   tt_worker_free(worker);
 }
 
+/* ---- who is there ---- */
+
+static void a_client_is_no_relay(void **state) {
+  (void)state;
+  tt_worker *worker = new_worker("worker", NULL);
+  wire *at = open_wire(worker, 0);
+  tt_buffer payload;
+  tt_buffer_init(&payload);
+  tt_name_write(&payload, tt_name_of("alice"));
+  put_frame(at, (tt_prelude){.type = TT_FRAME_WELCOME}, &payload);
+  tt_buffer_release(&payload);
+  assert_null(at->link);
+  assert_null(tt_worker_get_worker(worker, "alice", NULL));
+  free_wire(at);
+  tt_worker_free(worker);
+}
+
+static void a_refusal_in_somebody_elses_name(void **state) {
+  (void)state;
+  event_log log = {0};
+  tt_worker *worker = new_worker("worker", &log);
+  wire *at = open_wire(worker, 0), *there = open_wire(worker, 0);
+  meet(there, "alice");
+  tt_buffer payload;
+  tt_buffer_init(&payload);
+  tt_refusal_write(&payload, TT_ERR_POLICY, 0, tt_name_of("alice"), "go away");
+  put_frame(at, (tt_prelude){.type = TT_FRAME_REFUSED, .source = tt_name_of("alice")}, &payload);
+  tt_buffer_release(&payload);
+  for (size_t i = 0; i < log.n; i++) {
+    if (log.events[i].type == TT_EVENT_REFUSED) assert_string_equal(log.events[i].peer, "");
+  }
+  assert_true(tt_peer_is_present(known(worker, "alice")));
+  free_wire(at);
+  free_wire(there);
+  tt_worker_free(worker);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_send_that_fails_under_a_get),
@@ -481,6 +518,8 @@ int main(void) {
       cmocka_unit_test(a_store_above_its_ceiling),
       cmocka_unit_test(views_larger_than_the_store),
       cmocka_unit_test(copies_of_views_that_do_not_fit),
+      cmocka_unit_test(a_client_is_no_relay),
+      cmocka_unit_test(a_refusal_in_somebody_elses_name),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
