@@ -58,6 +58,53 @@ describe('the pages', { timeout: 120_000 }, () => {
     assert.equal(await me.find('#problems').isVisible(), false);
   });
 
+  test('a thousand commands: all are counted, the latest are listed', async (t) => {
+    const house = await openHouse(t);
+    const bob = await house.tab('worker.html?id=bob');
+    await bob.connected();
+    const me = await house.tab('two_tabs.html?id=me');
+    await me.text('#bob-state', 'bob is here');
+    const last = await me.page.evaluate(async () => {
+      const { tensor, tidy } = await import('./tabtensor.js');
+      return tidy(() => {
+        let y = tensor([1]).send('bob');
+        for (let i = 0; i < 1000; i++) y = y.add(1);
+        return y;
+      }).item();
+    });
+    assert.equal(last, 1001);
+    await bob.text('#n-commands', /^1000$/);
+    await bob.text('#n-removed', /^1000$/);
+    await bob.text('#store-note', /^1 object$/);
+    assert.equal(await bob.find('#log > li').count(), 200);
+    assert.match(await bob.find('#log-note').innerText(), /^The latest 200 of \d+\.$/);
+  });
+
+  test('the core cannot be loaded: the page says so', async (t) => {
+    const house = await openHouse(t);
+    await house.context.route('**/*.wasm', (route) => route.abort());
+    const tab = await house.tab('worker.html?id=bob');
+    await tab.problem('This page could not start');
+    await tab.find('#state[data-state="disconnected"]').waitFor();
+    tab.complaints.splice(0); // the browser itself reports what it could not load
+  });
+
+  test('back from the cache of pages, a worker is there again', async (t) => {
+    const house = await openHouse(t, { plain: true });
+    const first = await house.tab('/');
+    await first.connected();
+    const worker = await house.tab('worker.html?id=bob');
+    await worker.connected();
+    await first.find('#peers [data-id="bob"]').waitFor();
+    await worker.page.getByRole('link', { name: 'Two tabs' }).click();
+    await worker.text('h1', 'One tab');
+    await first.find('#peers [data-id="bob"]').waitFor({ state: 'detached' });
+    await worker.page.goBack();
+    await worker.text('h1', 'bob');
+    await worker.connected();
+    await first.find('#peers [data-id="bob"]').waitFor();
+  });
+
   test('by keyboard alone', async (t) => {
     const house = await openHouse(t);
     const me = await house.tab('two_tabs.html?id=me');

@@ -90,7 +90,7 @@ export async function run(main) {
     await main();
   } catch (error) {
     showProblem('This page could not start', error);
-    if (byId('state').dataset.state === undefined) showState('disconnected', 'not started');
+    if (byId('state').dataset.state !== 'connected') showState('disconnected', 'not started');
   }
 }
 
@@ -143,17 +143,26 @@ export async function join(id, title) {
   const { TorchHook, WebSocketWorker } = await import('../tabtensor.js');
   const me = new WebSocketWorker({ id });
   const hook = new TorchHook({ localWorker: me });
+  let isGone = false; // a connection that could not be made is told twice: as an event, and by `ready`
   const gone = (error) => {
+    if (isGone) return;
+    isGone = true;
     const isRefused = error.code === 'duplicate' || error.code === 'version';
     showState(isRefused ? 'refused' : 'disconnected', `${id}: ${isRefused ? 'refused' : 'disconnected'}`);
     showProblem(isRefused ? 'The relay refused this tab' : 'This tab is not connected', error);
   };
-  me.addEventListener('connected', ({ detail }) => detail.peer === '' && showState('connected', `${id}: connected to ${location.host}`));
+  me.addEventListener('connected', ({ detail }) => {
+    if (detail.peer !== '') return;
+    isGone = false;
+    showState('connected', `${id}: connected to ${location.host}`);
+  });
   me.addEventListener('disconnected', ({ detail }) => detail.peer === '' && gone(detail.error));
   me.addEventListener('error', ({ error }) => showProblem('A command failed', error));
   me.addEventListener('refused', ({ detail, error }) => showProblem(`${detail.peer || 'The relay'} was refused`, error));
   me.ready.catch(gone);
   addEventListener('pagehide', () => me.close());
+  // Back from the browser's cache of pages: the worker that it had is closed.
+  addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
   return { hook, me };
 }
 
