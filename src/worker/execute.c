@@ -260,11 +260,7 @@ static tt_status separate(tt_run *run, const tt_record *record, tt_node *result,
 
 static tt_status keep_results(tt_run *run, const tt_record *record, const tt_op *op, bool is_withheld, tt_node **results,
                               size_t n_results, tt_error *error) {
-  if (op->flags & TT_OP_INPLACE) {
-    tt_object *object = tt_store_find(&run->worker->store, record->args[0].ids[0]);
-    object->is_withheld |= is_withheld;
-    return TT_OK;
-  }
+  if (op->flags & TT_OP_INPLACE) return TT_OK;
   if (n_results != record->n_results) {
     return tt_fail(error, TT_ERR_ARGUMENT, "%s has %zu results here, but %zu ids were given for them", op->name, n_results,
                    record->n_results);
@@ -309,6 +305,13 @@ static void tell_command(tt_run *run, const tt_record *record, const tt_op *op) 
                                           .n_results = record->n_results});
 }
 
+static void withhold_target(tt_run *run, const tt_record *record, const tt_op *op) {
+  size_t n_ids;
+  const uint64_t *ids = products_of(record, op, &n_ids);
+  tt_object *target = n_ids == 1 ? tt_store_find(&run->worker->store, ids[0]) : NULL;
+  if (target != NULL) tt_store_withhold(&run->worker->store, target);
+}
+
 /* 0 would be no limit. */
 static int64_t limit_of(uint64_t n_bytes) { return n_bytes == 0 ? 1 : n_bytes < INT64_MAX ? (int64_t)n_bytes : INT64_MAX; }
 
@@ -328,6 +331,8 @@ static void execute_call(tt_run *run, const tt_record *record, size_t position) 
   tt_status status = translate_op(run->peer, record->op, &op, &error);
   if (status == TT_OK) status = check_result_ids(run, record, &error);
   if (status == TT_OK) status = look_up_args(run, record, op, values, &operands, &error);
+  /* Before it is written: an op that fails halfway has written too. */
+  if (status == TT_OK && operands.is_withheld && (op->flags & TT_OP_INPLACE)) withhold_target(run, record, op);
   if (status == TT_OK) {
     n_described = record->n_args;
     worker->hook.max_result_bytes = limit_of(tt_store_room(&worker->store));

@@ -104,6 +104,14 @@ void tt_store_recount(tt_object_store *store, tt_object *object) {
   count(store, object);
 }
 
+void tt_store_withhold(tt_object_store *store, tt_object *object) {
+  if (object->is_withheld) return;
+  object->is_withheld = true;
+  if (object->held == NULL || object->held->n_holds == 1) return;
+  size_t cursor = 0;
+  for (tt_object *other; (other = tt_store_next(store, &cursor)) != NULL;) other->is_withheld |= other->held == object->held;
+}
+
 static tt_status add(tt_object_store *store, uint64_t id, struct tt_peer *owner, tt_object **object, tt_error *error) {
   if (id == 0) return tt_fail(error, TT_ERR_ARGUMENT, "0 is no id of an object");
   if (tt_id_map_get(&store->objects, id) != NULL) {

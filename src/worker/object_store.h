@@ -80,6 +80,8 @@ tt_status tt_store_add(tt_object_store *store, uint64_t id, tt_node *head, struc
 /* Adds a poisoned object (one more reference to the failure), or poisons the one that is there if the owner is the same. */
 tt_status tt_store_poison(tt_object_store *store, uint64_t id, tt_failure *failure, struct tt_peer *owner, tt_error *error);
 void tt_store_remove(tt_object_store *store, tt_object *object);
+/* Nobody else fetches it from now on, nor any other view of its memory. */
+void tt_store_withhold(tt_object_store *store, tt_object *object);
 /* Counts an object's bytes anew: its head's tail has changed. */
 void tt_store_recount(tt_object_store *store, tt_object *object);
 tt_object *tt_store_next(const tt_object_store *store, size_t *cursor);

@@ -466,6 +466,54 @@ static void copies_of_views_that_do_not_fit(void **state) {
   tt_worker_free(worker);
 }
 
+/* ---- objects ---- */
+
+static void a_taken_result_id_leaves_ones_own_object_sound(void **state) {
+  (void)state;
+  tt_worker *worker = new_worker("worker", NULL);
+  wire *at = open_wire(worker, 0);
+  villain mallory = meet(at, "mallory");
+  put_tensor(&mallory, 1, 11, 4, SOME, 4);
+  tt_operand x = named(11);
+  const uint64_t taken = 11;
+  put_call(&mallory, "neg", (tt_value[]){tt_operand_value(&x)}, 1, &taken, 1);
+  assert_true(has_said(at, "\"duplicate\""));
+  forget_said(at);
+  put_fetch(&mallory, 0, 5, 11);
+  assert_int_equal(n_said(at, TT_FRAME_DATA), 1);
+  free_wire(at);
+  tt_worker_free(worker);
+}
+
+/* What is written into one view can be read through another. */
+static void rows_that_may_not_leave_and_a_view_of_ones_own(void **state) {
+  (void)state;
+  tt_worker *worker = new_worker("worker", NULL);
+  wire *at = open_wire(worker, 0);
+  villain mallory = meet(at, "mallory");
+  tt_node *rows = floats(SOME, 4);
+  uint64_t rows_id;
+  assert_int_equal(tt_worker_set_object(worker, rows, 0, TT_POLICY_COMPUTE, NULL, &rows_id, NULL), TT_OK);
+  tt_node_unref(rows);
+  static const float ZEROS[4] = {0};
+  put_tensor(&mallory, 1, 11, 4, ZEROS, 4);
+  int64_t size[] = {2, 2};
+  const uint64_t view = 12, copy = 13;
+  tt_operand mine = named(11), theirs = named(rows_id), seen = named(12);
+  put_call(&mallory, "view", (tt_value[]){tt_operand_value(&mine), tt_ints(size, 2)}, 2, &view, 1);
+  put_call(&mallory, "copy_", (tt_value[]){tt_operand_value(&mine), tt_operand_value(&theirs)}, 2, NULL, 0);
+  put_call(&mallory, "clone", (tt_value[]){tt_operand_value(&seen)}, 1, &copy, 1);
+  assert_int_equal(tt_worker_n_objects(worker), 4);
+  for (uint64_t id = 11; id <= 13; id++) {
+    forget_said(at);
+    put_fetch(&mallory, 0, 5, id);
+    assert_int_equal(n_said(at, TT_FRAME_DATA), 0);
+    assert_true(has_said(at, "\"policy\""));
+  }
+  free_wire(at);
+  tt_worker_free(worker);
+}
+
 /* ---- who is there ---- */
 
 static void a_client_is_no_relay(void **state) {
@@ -518,6 +566,8 @@ int main(void) {
       cmocka_unit_test(a_store_above_its_ceiling),
       cmocka_unit_test(views_larger_than_the_store),
       cmocka_unit_test(copies_of_views_that_do_not_fit),
+      cmocka_unit_test(a_taken_result_id_leaves_ones_own_object_sound),
+      cmocka_unit_test(rows_that_may_not_leave_and_a_view_of_ones_own),
       cmocka_unit_test(a_client_is_no_relay),
       cmocka_unit_test(a_refusal_in_somebody_elses_name),
   };
