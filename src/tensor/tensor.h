@@ -21,6 +21,7 @@ typedef struct tt_storage {
   size_t n_bytes;
   uint8_t *bytes;     /* 64-byte aligned; NULL when n_bytes is 0 */
   uint32_t n_holds;   /* store entries that hold it: what a store counts once (worker/object_store.h) */
+  uint32_t n_readers; /* who will read it later and has not copied it: told before it is written to (chain/hook.h, before_write) */
 } tt_storage;
 
 tt_storage *tt_storage_new(size_t n_bytes, tt_error *error); /* uninitialised; one reference, the caller's; NULL: TT_ERR_MEMORY */

@@ -26,10 +26,53 @@ void tt_stream_mark(tt_peer *peer) {
   }
 }
 
-static void release_outgoing(tt_outgoing *outgoing) {
+/* ---- tensors that wait: not copied, unless they must be ---- */
+
+static void release_tensor(tt_worker *worker, tt_outgoing *outgoing) {
+  if (outgoing->tensor == NULL) return;
+  worker->n_copied_bytes -= outgoing->n_copied_bytes;
+  outgoing->n_copied_bytes = 0;
+  outgoing->tensor->storage->n_readers--;
+  tt_tensor_unref(outgoing->tensor);
+  outgoing->tensor = NULL;
+}
+
+static void hold_tensor(tt_worker *worker, tt_outgoing *outgoing, tt_tensor *take_tensor, uint64_t n_copied_bytes) {
+  take_tensor->storage->n_readers++;
+  outgoing->tensor = take_tensor;
+  outgoing->n_copied_bytes = n_copied_bytes;
+  worker->n_copied_bytes += n_copied_bytes;
+}
+
+/* Who makes copies wait without end, by fetching what it changes or what is not contiguous, may hold as much again as the store. */
+static tt_status check_copies(const tt_worker *worker, uint64_t n_bytes, tt_error *error) {
+  uint64_t most = worker->store.max_bytes, now = worker->n_copied_bytes;
+  if (now == 0 || (now <= most && n_bytes <= most - now)) return TT_OK;
+  return tt_fail(error, TT_ERR_FULL,
+                 "copies of %" PRIu64 " bytes wait to leave %s already, and one of %" PRIu64
+                 " is too many; await something before changing or fetching more",
+                 now, worker->id, n_bytes);
+}
+
+tt_status tt_streams_detach(tt_worker *worker, tt_storage *storage, tt_error *error) {
+  size_t cursor = 0;
+  for (tt_peer *peer; (peer = tt_worker_next_peer(worker, &cursor)) != NULL;) {
+    for (tt_outgoing *outgoing = peer->first; outgoing != NULL; outgoing = outgoing->next) {
+      if (outgoing->tensor == NULL || outgoing->tensor->storage != storage) continue;
+      TT_TRY(check_copies(worker, outgoing->header.total_bytes, error));
+      tt_tensor *copy = tt_tensor_cast(outgoing->tensor, tt_tensor_dtype(outgoing->tensor), error);
+      if (copy == NULL) return TT_ERR_MEMORY;
+      release_tensor(worker, outgoing);
+      hold_tensor(worker, outgoing, copy, outgoing->header.total_bytes);
+    }
+  }
+  return TT_OK;
+}
+
+static void release_outgoing(tt_worker *worker, tt_outgoing *outgoing) {
   tt_buffer_release(&outgoing->frame);
   tt_buffer_release(&outgoing->metadata);
-  tt_tensor_unref(outgoing->tensor);
+  release_tensor(worker, outgoing);
   tt_free(outgoing);
 }
 
@@ -39,7 +82,7 @@ static void drop_first(tt_peer *peer) {
   if (peer->first == NULL) peer->last = NULL;
   peer->n_queued--;
   peer->n_queued_bytes -= first->frame.n_bytes;
-  release_outgoing(first);
+  release_outgoing(peer->worker, first);
 }
 
 void tt_stream_clear(tt_peer *peer) {
@@ -131,7 +174,7 @@ static tt_status queue_part(tt_peer *peer, const tt_control *control, tt_control
   tt_status status =
       tt_control_write_part(&outgoing->frame, control, TT_MAX_FRAME_BYTES - prelude_room(peer), position, is_last, error);
   if (status != TT_OK) {
-    release_outgoing(outgoing);
+    release_outgoing(peer->worker, outgoing);
     return status;
   }
   append(peer, outgoing);
@@ -169,11 +212,16 @@ tt_status tt_stream_send_tensor(tt_peer *peer, tt_tensor *tensor, const tt_data_
     }
   }
   if (status == TT_OK) {
-    outgoing->tensor = tt_tensor_contiguous(tensor, error);
-    if (outgoing->tensor == NULL) status = TT_ERR_MEMORY;
+    bool is_copy = !tt_tensor_is_contiguous(tensor);
+    if (is_copy) status = check_copies(peer->worker, header->total_bytes, error);
+    tt_tensor *contiguous = status == TT_OK ? tt_tensor_contiguous(tensor, error) : NULL;
+    if (contiguous != NULL)
+      hold_tensor(peer->worker, outgoing, contiguous, is_copy ? header->total_bytes : 0);
+    else if (status == TT_OK)
+      status = TT_ERR_MEMORY;
   }
   if (status != TT_OK) {
-    release_outgoing(outgoing);
+    release_outgoing(peer->worker, outgoing);
     return status;
   }
   outgoing->header.metadata = outgoing->metadata.bytes;

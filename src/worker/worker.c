@@ -11,6 +11,10 @@
 
 /* ---- life ---- */
 
+static tt_status before_write(void *host, tt_storage *storage, tt_error *error) {
+  return tt_streams_detach(host, storage, error);
+}
+
 tt_worker *tt_worker_new(const tt_worker_options *options, tt_error *error) {
   if (tt_worker_id_check(tt_name_of(options->id), error) != TT_OK) return NULL;
   tt_worker *worker = tt_alloc(1, sizeof *worker);
@@ -33,6 +37,8 @@ tt_worker *tt_worker_new(const tt_worker_options *options, tt_error *error) {
   worker->event_mask = UINT32_MAX;
   tt_status status = worker->id == NULL || worker->kind == NULL ? tt_fail(error, TT_ERR_MEMORY, "no memory for a worker")
                                                                 : tt_hook_init(&worker->hook, worker->id, error);
+  worker->hook.before_write = before_write;
+  worker->hook.host = worker;
   if (status == TT_OK) return worker;
   tt_worker_free(worker);
   return NULL;
@@ -108,6 +114,7 @@ void tt_worker_flush(tt_worker *worker) {
 }
 
 void tt_worker_tick(tt_worker *worker) {
+  tt_worker_flush(worker); /* no peer that goes below is in the list of those to flush */
   int64_t now_ms = tt_clock_ms();
   size_t cursor = 0;
   for (tt_object *object; (object = tt_store_next(&worker->store, &cursor)) != NULL;) {
