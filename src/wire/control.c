@@ -305,7 +305,12 @@ static tt_status read_meta(const cJSON *object, tt_meta *meta, tt_error *error) 
   if (!cJSON_IsString(dtype) || !tt_dtype_from_name(dtype->valuestring, &read.dtype)) {
     return fail_field(error, "dtype", dtype, "the name of a dtype");
   }
-  if (!cJSON_IsArray(shape)) return fail_field(error, "shape", shape, "an array of dimensions");
+  if (cJSON_IsNull(shape)) {
+    read.shape = (tt_shape){.n_dims = TT_DIMS_UNKNOWN};
+    *meta = read;
+    return TT_OK;
+  }
+  if (!cJSON_IsArray(shape)) return fail_field(error, "shape", shape, "an array of dimensions, or null");
   int64_t dims[TT_MAX_DIMS];
   size_t n_dims = 0;
   const cJSON *item;

@@ -93,6 +93,10 @@ static void put_texts_field(json_writer *writer, const char *name, char *const *
 static void put_meta(json_writer *writer, const tt_meta *meta) {
   put_text_field(writer, "dtype", tt_dtype_name(meta->dtype));
   begin_field(writer, "shape");
+  if (!tt_shape_is_known(&meta->shape)) {
+    tt_buffer_printf(writer->text, "null");
+    return;
+  }
   open_bracket(writer, '[');
   for (int i = 0; i < meta->shape.n_dims; i++) {
     begin_item(writer);
@@ -239,14 +243,9 @@ static tt_status check_answer(const tt_control *control, tt_error *error) {
   if (control->has_whoami && control->has_objects) {
     return tt_fail(error, TT_ERR_ARGUMENT, "an answer holds either whoami or a listing: both are called objects");
   }
-  if (control->has_meta && !tt_shape_is_known(&control->meta.shape)) {
-    return tt_fail(error, TT_ERR_ARGUMENT, "an answer cannot hold a shape that is not known");
-  }
   for (size_t i = 0; i < control->n_listed; i++) {
     const tt_listed *listed = &control->objects[i];
     tt_status status = check_metadata(&listed->metadata, error);
-    if (status == TT_OK && !tt_shape_is_known(&listed->meta.shape))
-      status = tt_fail(error, TT_ERR_ARGUMENT, "its shape is not known");
     if (status != TT_OK) {
       tt_error_prefix(error, "object %" PRIu64 " of a listing", listed->id);
       return status;
