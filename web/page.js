@@ -11,7 +11,7 @@
 import { check, core, forgetWorker, idText, onEvents, openPort, query, request, stopTicking, tick, writeInput } from './core.js';
 import { TensorError, abortError } from './errors.js';
 import { KnownWorkers, newPointer, newWorker, readCounters } from './host.js';
-import { idAtOwner } from './tensor.js';
+import { homeOf, idAtOwner } from './tensor.js';
 
 const randomName = () => `page.${[...crypto.getRandomValues(new Uint8Array(6))].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;
 const described = ({ tags = [], description = '' }) => ({ tags, description });
@@ -235,6 +235,7 @@ export class PageHost {
   }
 
   async setObj(tensor, { id, tags = tensor.tags, description = tensor.description, policy } = {}) {
+    if (homeOf(tensor) !== this) throw new TensorError(`setObj: the tensor belongs to ${tensor.owner.id}; send it to ${this.id}, or make it there`, { code: 'location', worker: this.id });
     const at = idAtOwner(tensor);
     await this.#settled();
     return this.#call('worker', 'setObj', [at, { id: id === undefined ? undefined : idText(id), tags, description, policy }]);

@@ -25,6 +25,9 @@ const forgotten = new FinalizationRegistry(({ handle, release }) => {
 /** In a page, printed text is known until some tensor is changed in place: which others are views of it is not known here. */
 let nChanges = 0;
 
+/** Tensors that an answer is awaited for: no garbage. */
+const inUse = new Set();
+
 // What the class below tells this module of its private side.
 let makeTensor;
 let liveHandle;
@@ -202,7 +205,7 @@ export class Tensor {
     const { isPointer, location, id } = this.#readMeta();
     const home = this.#home;
     if (location === null) return this.toString();
-    if (isPointer && home.isPage) return home.ask(id, 'text', { signal });
+    if (isPointer && home.isPage) return this.#ask(id, 'text', signal);
     const { text } = await query(home.handle, location, { query: 'print', id }, { signal });
     if (!isPointer) this.#remember(text);
     return text;
@@ -213,13 +216,24 @@ export class Tensor {
     this.#textChanges = nChanges;
   }
 
+  /** In a page, what its worker does for a tensor that is elsewhere. The question overtakes nothing, but could be overtaken by the freeing of this tensor if it became garbage. */
+  async #ask(id, what, signal) {
+    const use = { tensor: this };
+    inUse.add(use);
+    try {
+      return await this.#home.ask(id, what, { signal });
+    } finally {
+      inUse.delete(use);
+    }
+  }
+
   // ---- values ----
 
   async #read(signal) {
     const { isPointer, location, id } = this.#readMeta();
     const home = this.#home;
     if (location === null) return readElements(this.#handle);
-    if (isPointer && home.isPage) return home.ask(id, 'elements', { signal });
+    if (isPointer && home.isPage) return this.#ask(id, 'elements', signal);
     const handle = this.#handle;
     const fetched = await request(home.handle, (token) => core._tt_wasm_fetch(home.handle, handle, token), { signal, about: { op: 'fetch' } });
     try {
@@ -259,7 +273,7 @@ export class Tensor {
     const { shape, isPointer, location, id } = this.#readMeta();
     if (shape !== null) return shape;
     const home = this.#home;
-    if (isPointer && home.isPage) return home.ask(id, 'getShape', { signal });
+    if (isPointer && home.isPage) return this.#ask(id, 'getShape', signal);
     return (await query(home.handle, location, { query: 'shape', id }, { signal })).shape;
   }
 
@@ -273,6 +287,7 @@ export class Tensor {
     const home = this.#home;
     const peer = typeof worker === 'string' ? worker : worker?.id;
     if (typeof peer !== 'string') throw new TensorError('send: the first argument is a worker or its id', { code: 'argument', op: 'send' });
+    if (home.isPage) home.worker.getWorker(peer); // the page's own core has another name, which its message would use
     const metadata = metadataOf({ tags, description, policy });
     const there = id === undefined ? 0n : idText(id);
     if (home.isPage && metadata !== '{}') this.#configure(metadata);
@@ -326,7 +341,7 @@ export class Tensor {
       this.#isSentAwaited = true;
       await this.#sent;
     } else if (location !== null) {
-      const shape = isPointer && home.isPage ? await home.ask(id, 'ready', { signal }) : (await query(home.handle, location, { query: 'shape', id }, { signal })).shape;
+      const shape = isPointer && home.isPage ? await this.#ask(id, 'ready', signal) : (await query(home.handle, location, { query: 'shape', id }, { signal })).shape;
       if (this.#known.shape === null && Array.isArray(shape)) this.#meta.shape = shape;
     }
     return this;

@@ -1,15 +1,14 @@
 // Workers in processes of their own: two over the relay, and native ones that listen by themselves. The programs are the real ones.
 import assert from 'node:assert/strict';
-import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { WebSocketServer } from 'ws';
 import { FloatTensor, TensorError, TorchHook, WebSocketWorker, tensor, tidy, torch } from '../../web/tabtensor.js';
 import { nativeBinaries, startNative } from './native.js';
+import { startNode } from './node_process.js';
 
 const failure = (code, message, more = {}) => (error) => {
   assert.ok(error instanceof TensorError, `${error?.stack ?? error}`);
@@ -19,48 +18,6 @@ const failure = (code, message, more = {}) => (error) => {
   return true;
 };
 const event = async (worker, type) => (await once(worker, type))[0];
-
-/** node_worker.js in a process of its own, and what it tells. */
-async function startNode(t, id) {
-  const child = fork(join(dirname(fileURLToPath(import.meta.url)), 'node_worker.js'), [id, url]);
-  const told = [];
-  const watchers = new Set();
-  child.on('message', (message) => {
-    told.push(message);
-    for (const watcher of watchers) watcher(message);
-  });
-  const process = {
-    child,
-    told,
-    /** The first message that fits, past ones included. */
-    said: (fits) =>
-      new Promise((resolve) => {
-        const watcher = (message) => {
-          if (!fits(message)) return;
-          watchers.delete(watcher);
-          resolve(message);
-        };
-        watchers.add(watcher);
-        told.forEach(watcher);
-      }),
-    async ask(question) {
-      told.splice(0, told.length, ...told.filter(({ type }) => type !== 'listed'));
-      child.send({ ask: question });
-      return (await process.said(({ type }) => type === 'listed')).detail;
-    },
-    async stop() {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      const ended = once(child, 'exit');
-      child.send({ ask: 'stop' });
-      assert.deepEqual(await ended, [0, null]);
-    },
-  };
-  t.after(() => child.kill('SIGKILL'));
-  const ended = once(child, 'exit').then(([code]) => assert.fail(`the process of ${id} ended with ${code} before it was ready`));
-  ended.catch(() => {});
-  await Promise.race([process.said(({ type }) => type === 'ready'), ended]);
-  return process;
-}
 
 let relay;
 let url;
@@ -80,11 +37,12 @@ after(async () => {
 });
 
 test('S5, S18: the seed\'s example, between two processes over the relay', async (t) => {
-  const process = await startNode(t, 'bob');
+  const process = await startNode(t, 'bob', url);
   const bob = await me.waitFor('bob');
   const x = FloatTensor([1, 2, 3, 4, 5]).send(bob);
   const x2 = FloatTensor([1, 2, 3, 4, 4]).send(bob);
-  const y = x.add(x2).add(x);
+  const sum = x.add(x2); // held, so that garbage collection does not free it over there in the midst of this
+  const y = sum.add(x);
   const id = y.idAtLocation;
   assert.equal(String(y), `[torch.FloatTensor - Locations:[<WebSocketWorker bob>] - id:${id}]`);
   assert.equal(String(await y.get()), 'tensor([ 3.,  6.,  9., 12., 14.])');
@@ -93,12 +51,13 @@ test('S5, S18: the seed\'s example, between two processes over the relay', async
   const told = process.told.filter(({ type }) => type === 'object' || type === 'command');
   const named = told.map(({ type, detail }) => (type === 'command' ? `${detail.op} by ${detail.peer}` : `${detail.action} ${detail.peer}`)).filter((text) => text.includes('me'));
   assert.deepEqual(named, ['added me', 'added me', 'added me', 'add by me', 'added me', 'add by me', 'removed me']);
+  sum.dispose();
   assert.equal((await bob.whoami()).kind, 'node');
   await process.stop();
 });
 
 test('S9, S10: what another process has is found, used and read as its owner allows', async (t) => {
-  const process = await startNode(t, 'bob');
+  const process = await startNode(t, 'bob', url);
   const bob = await me.waitFor('bob');
   assert.deepEqual((await bob.list()).map(({ id }) => id).sort(), ['100', '200'], 'what is closed is not seen');
   const [open] = await bob.search('#open');
@@ -134,7 +93,7 @@ test('S9, S10: what another process has is found, used and read as its owner all
 });
 
 test('a process that dies with calls open: they reject at once, saying so', async (t) => {
-  const process = await startNode(t, 'bob');
+  const process = await startNode(t, 'bob', url);
   const bob = await me.waitFor('bob');
   const x = torch.ones(100, 100).send(bob);
   await x.ready();
@@ -151,14 +110,14 @@ test('a process that dies with calls open: they reject at once, saying so', asyn
   assert.equal((await left).detail.worker, 'bob');
   assert.throws(() => x.add(1), failure('connection', /bob is not connected/));
   assert.throws(() => me.getWorker('bob'), failure('unknown_worker', /bob any more/));
-  const again = await startNode(t, 'bob');
+  const again = await startNode(t, 'bob', url);
   await me.waitFor('bob');
   assert.deepEqual(await tensor([1]).send('bob').add(1).array(), [2]);
   await again.stop();
 });
 
 test('S10: the relay refuses an id that is taken; who was there stays', async (t) => {
-  const process = await startNode(t, 'bob');
+  const process = await startNode(t, 'bob', url);
   const bob = await me.waitFor('bob');
   const second = new WebSocketWorker({ id: 'bob', url });
   const ended = event(second, 'disconnected');
@@ -211,7 +170,7 @@ test('a server that speaks something else is left, saying so', async () => {
 });
 
 test('a training loop over pointers leaves nothing behind: tidy frees over there too', async (t) => {
-  const process = await startNode(t, 'bob');
+  const process = await startNode(t, 'bob', url);
   const bob = await me.waitFor('bob');
   const rows = tensor([[0, 0], [0, 1], [1, 0], [1, 1]]).send(bob);
   const targets = tensor([[0], [0], [1], [1]]).send(bob);
@@ -229,6 +188,7 @@ test('a training loop over pointers leaves nothing behind: tidy frees over there
     });
   }
   assert.ok(losses.every((loss, i) => i === 0 || loss < losses[i - 1]), losses.join(' '));
+  await weights.ready(); // what was freed before it is gone by then
   assert.equal((await process.ask('list')).length, before);
   await process.stop();
 });
