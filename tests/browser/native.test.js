@@ -50,6 +50,7 @@ describe('a native worker from a tab', { timeout: 120_000 }, () => {
     assert.match(await me.problem('Line 1'), new RegExp(`localhost:${worker.port}`));
     assert.equal(await me.find('#result').isVisible(), false);
     await me.find('#code > li.failed').waitFor();
+    assert.equal(await me.find('#peers > li').count(), 0);
     me.complaints.splice(0); // the browser itself reports the refused handshake
   });
 

@@ -15,7 +15,7 @@ export const WAYS = {
     run: ({ hook }) => hook.localWorker.getWorker('bob'),
   },
   native: {
-    code: ({ id, url }) => `const bob = new WebSocketWorker({ hook, id: '${id}', url: '${url}', isPointer: true });\nawait bob.ready;`,
+    code: ({ id, url }) => `const bob = new WebSocketWorker({ hook, id: '${id}', isPointer: true,\n  url: '${url}' });\nawait bob.ready;`,
     run: async ({ hook, id, url }) => {
       const bob = known(hook, id, url) ?? new WebSocketWorker({ hook, id, url, isPointer: true });
       await bob.ready;

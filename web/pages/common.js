@@ -149,7 +149,7 @@ export async function join(id, title) {
     isGone = true;
     const isRefused = error.code === 'duplicate' || error.code === 'version';
     showState(isRefused ? 'refused' : 'disconnected', `${id}: ${isRefused ? 'refused' : 'disconnected'}`);
-    showProblem(isRefused ? 'The relay refused this tab' : 'This tab is not connected', error);
+    showProblem(isRefused ? 'The relay refused this tab' : 'This tab is not connected (a reload tries again)', error);
   };
   me.addEventListener('connected', ({ detail }) => {
     if (detail.peer !== '') return;
@@ -158,7 +158,7 @@ export async function join(id, title) {
   });
   me.addEventListener('disconnected', ({ detail }) => detail.peer === '' && gone(detail.error));
   me.addEventListener('error', ({ error }) => showProblem('A command failed', error));
-  me.addEventListener('refused', ({ detail, error }) => showProblem(`${detail.peer || 'The relay'} was refused`, error));
+  me.addEventListener('refused', ({ detail, error }) => detail.peer !== '' && showProblem(`${detail.peer} was refused`, error));
   me.ready.catch(gone);
   addEventListener('pagehide', () => me.close());
   // Back from the browser's cache of pages: the worker that it had is closed.
@@ -166,7 +166,7 @@ export async function join(id, title) {
   return { hook, me };
 }
 
-/** Keeps #peers showing who else is here; `changed(ids)` is told each time. */
+/** Keeps #peers showing who else is here; `changed(ids)` is told each time. Answers what brings it up to date. */
 export function showPeers(me, changed = () => {}) {
   const update = () => {
     const ids = [...me.knownWorkers.keys()].filter((id) => id !== me.id).sort();
@@ -176,4 +176,5 @@ export function showPeers(me, changed = () => {}) {
   };
   for (const type of ['joined', 'left', 'connected', 'disconnected']) me.addEventListener(type, update);
   update();
+  return update;
 }

@@ -9,7 +9,7 @@ run(async () => {
   let next = 0;
   let isRunning = false;
 
-  showPeers(me, (ids) => {
+  const updatePeers = showPeers(me, (ids) => {
     const isHere = ids.includes('bob');
     byId('bob-state').textContent = isHere ? 'bob is here' : 'bob is not here yet';
     byId('bob-state').dataset.here = String(isHere);
@@ -57,6 +57,7 @@ run(async () => {
       item.className = 'failed';
       printed.textContent = error.message;
       showProblem(`Line ${next + 1}`, error);
+      updatePeers(); // a worker that could not be reached was known while it was tried
       return false;
     }
   }

@@ -84,11 +84,9 @@ function cellsOf(me, { id, shape, dtype, owner, policy, tags = [], location, loc
 }
 
 function showTraffic({ framesIn, framesOut, bytesIn, bytesOut, commandsIn, commandsOut }) {
-  const fact = (name, value) => [element('dt', {}, name), element('dd', {}, value)];
-  byId('traffic').replaceChildren(
-    ...fact('in', `${formatBytes(bytesIn)} in ${framesIn} frames, ${commandsIn} commands`),
-    ...fact('out', `${formatBytes(bytesOut)} in ${framesOut} frames, ${commandsOut} commands`),
-  );
+  const count = (n, what) => `${n} ${what}${n === 1 ? '' : 's'}`;
+  const fact = (name, bytes, frames, commands) => [element('dt', {}, name), element('dd', {}, `${formatBytes(bytes)} in ${count(frames, 'frame')}, ${count(commands, 'command')}`)];
+  byId('traffic').replaceChildren(...fact('in', bytesIn, framesIn, commandsIn), ...fact('out', bytesOut, framesOut, commandsOut));
 }
 
 // ---- what happens here ----
