@@ -92,6 +92,7 @@ struct tt_peer {
   uint32_t out_stream; /* 0: no HELLO said since the last reset */
   uint64_t out_sequence, out_bytes, out_limit;
   bool is_greeted; /* its HELLO has come: there is credit */
+  bool owes_hello; /* the answer to its HELLO waits until the connection has room */
   tt_buffer run;   /* the RUN frame that is being filled; begins with room for the prelude */
   tt_outgoing *first, *last;
   size_t n_queued_bytes, n_queued;
@@ -105,6 +106,7 @@ struct tt_peer {
   char **op_names;  /* its names, for errors; NULL when the tables are the same */
   size_t n_op_map;
   tt_data_reader incoming;
+  uint64_t n_reserved_bytes; /* in the store, for `incoming` */
   tt_data_header incoming_header;
   tt_metadata incoming_metadata;
   tt_id_map takings; /* FETCH with take: request -> the object's id (owned), until its DONE */
@@ -158,6 +160,11 @@ void tt_peer_lost(tt_peer *peer, const char *reason);
 /* The peer has broken the protocol: ends its connection or, behind a relay, the stream. */
 void tt_peer_break(tt_peer *peer, const tt_error *error);
 void tt_link_write(tt_link *link, const uint8_t *frame, size_t n_bytes);
+/*
+ * Whether the connection takes any frame now. What no credit holds back and anybody can ask for as often as he likes (an answer to HELLO, REFUSED, CREDIT) is said
+ * only then: it must not pile up until the transport gives the connection up, which others share.
+ */
+bool tt_link_has_room(const tt_link *link);
 /* The connection ends with REFUSED, as far as it can still be said. */
 void tt_link_refuse(tt_link *link, tt_status status, uint8_t refused_type, tt_name id, const char *reason);
 
@@ -184,6 +191,7 @@ void tt_stream_return_credit(tt_peer *peer); /* when half of the window is used 
 /* execute.c: each handles one payload; an error is the peer's breach of the protocol. */
 tt_status tt_execute_run(tt_peer *peer, const uint8_t *payload, size_t n_bytes, tt_error *error);
 tt_status tt_execute_data(tt_peer *peer, const tt_prelude *prelude, const uint8_t *payload, size_t n_bytes, tt_error *error);
+void tt_incoming_release(tt_peer *peer); /* of a tensor that will not become whole */
 tt_status tt_execute_query(tt_peer *peer, tt_control *query, tt_error *error);
 /* Sends DONE, or an error, for a peer's request. */
 void tt_reply_done(tt_peer *peer, uint64_t request);

@@ -48,6 +48,10 @@ static uint32_t new_stream(void) {
   return stream == 0 ? 1 : stream;
 }
 
+bool tt_link_has_room(const tt_link *link) {
+  return link->ops == NULL || link->ops->room == NULL || link->ops->room(link->transport) >= TT_MAX_FRAME_BYTES;
+}
+
 static void say_refused(tt_link *link, tt_name destination, tt_status status, uint8_t refused_type, tt_name id,
                         const char *reason, bool closes) {
   tt_buffer payload;
@@ -132,13 +136,6 @@ tt_peer *tt_worker_expect(tt_worker *worker, tt_link *link, const char *id, tt_e
   return peer;
 }
 
-void tt_link_ready(tt_link *link) {
-  size_t cursor = 0;
-  for (tt_peer *peer; (peer = tt_name_map_next(&link->worker->peers, &cursor, NULL)) != NULL;) {
-    if (peer->link == link && peer->first != NULL) tt_stream_mark(peer);
-  }
-}
-
 void tt_link_closed(tt_link *link, const char *reason) { end_link(link, reason, NULL); }
 
 static void close_link(tt_link *link, const char *reason, const tt_wire_error *refusal) {
@@ -174,7 +171,8 @@ static void refuse_sender(tt_link *link, const tt_prelude *prelude, tt_status st
   tt_wire_error refusal;
   tt_wire_error_fill(link->worker, &refusal, &told);
   tt_worker_tell(link->worker, &(tt_event){.type = TT_EVENT_REFUSED, .peer = who, .error = &refusal});
-  say_refused(link, prelude->source, status, prelude->type, tt_name_of(link->worker->id), reason, false);
+  if (tt_link_has_room(link))
+    say_refused(link, prelude->source, status, prelude->type, tt_name_of(link->worker->id), reason, false);
 }
 
 /* ---- peers ---- */
@@ -184,9 +182,37 @@ tt_status tt_peer_greet(tt_peer *peer, tt_error *error) {
   if (!peer->is_present || peer->link == NULL) return tt_fail(error, TT_ERR_CONNECTION, "%s is not connected", peer->id);
   if (peer->out_stream != 0) return TT_OK;
   uint32_t stream = new_stream();
-  TT_TRY(say_hello(peer->link, tt_name_of(peer->id), stream, TT_FLAG_WANTS_ANSWER, error));
+  bool has_room_now = tt_link_has_room(peer->link);
+  if (has_room_now) TT_TRY(say_hello(peer->link, tt_name_of(peer->id), stream, TT_FLAG_WANTS_ANSWER, error));
+  peer->owes_hello = !has_room_now;
   peer->out_stream = stream;
   return TT_OK;
+}
+
+/* Says the HELLO that the peer waits for, where there is room. */
+static void say_owed_hello(tt_peer *peer) {
+  tt_error error;
+  if (!peer->owes_hello || !tt_link_has_room(peer->link)) return;
+  uint16_t flags = peer->is_greeted ? 0 : TT_FLAG_WANTS_ANSWER;
+  peer->owes_hello = false;
+  if (say_hello(peer->link, tt_name_of(peer->id), peer->out_stream, flags, &error) != TT_OK) tt_peer_break(peer, &error);
+}
+
+void tt_link_ready(tt_link *link) {
+  tt_worker *worker = link->worker;
+  worker->n_receiving++; /* the link is not freed from within */
+  size_t cursor = 0;
+  tt_peer *peer;
+  while ((peer = tt_name_map_next(&worker->peers, &cursor, NULL)) != NULL) {
+    if (peer->link == link) say_owed_hello(peer);
+    if (peer->link == link) tt_stream_return_credit(peer);
+  }
+  worker->n_receiving--;
+  cursor = 0;
+  while ((peer = tt_name_map_next(&worker->peers, &cursor, NULL)) != NULL) {
+    if (peer->link == link && peer->first != NULL) tt_stream_mark(peer);
+  }
+  if (worker->n_receiving == 0) free_dead_links(worker);
 }
 
 static void free_op_map(tt_peer *peer) {
@@ -202,13 +228,13 @@ static void forget_stream_out(tt_peer *peer) {
   tt_stream_clear(peer);
   peer->out_stream = 0;
   peer->out_sequence = peer->out_bytes = peer->out_limit = 0;
-  peer->is_greeted = false;
+  peer->is_greeted = peer->owes_hello = false;
 }
 
 static void forget_stream_in(tt_peer *peer) {
   peer->in_stream = 0;
   peer->in_sequence = peer->in_bytes = peer->in_limit = 0;
-  tt_data_reader_release(&peer->incoming);
+  tt_incoming_release(peer);
   tt_metadata_release(&peer->incoming_metadata);
   size_t cursor = 0;
   for (void *taken; (taken = tt_id_map_next(&peer->takings, &cursor, NULL)) != NULL;) tt_free(taken);
@@ -245,7 +271,8 @@ void tt_peer_break(tt_peer *peer, const tt_error *error) {
   tt_wire_error refusal;
   tt_wire_error_fill(peer->worker, &refusal, error);
   tt_worker_tell(peer->worker, &(tt_event){.type = TT_EVENT_REFUSED, .peer = peer->id, .error = &refusal});
-  say_refused(link, tt_name_of(peer->id), error->status, 0, tt_name_of(peer->worker->id), error->message, false);
+  if (tt_link_has_room(link))
+    say_refused(link, tt_name_of(peer->id), error->status, 0, tt_name_of(peer->worker->id), error->message, false);
   tt_peer_reset(peer, error->status, error->message);
 }
 
@@ -343,7 +370,8 @@ static void take_hello(tt_link *link, const tt_prelude *prelude, const uint8_t *
   }
   if (prelude->flags & TT_FLAG_WANTS_ANSWER) {
     if (peer->out_stream == 0) peer->out_stream = new_stream();
-    if (say_hello(link, prelude->source, peer->out_stream, 0, &error) != TT_OK) tt_peer_break(peer, &error);
+    peer->owes_hello = true;
+    say_owed_hello(peer);
   }
   if (peer->first != NULL || peer->run.n_bytes > 0) tt_stream_mark(peer);
 }
@@ -440,8 +468,8 @@ static tt_status take_sequenced(tt_peer *peer, const tt_prelude *prelude, const 
   if (prelude->type == TT_FRAME_DATA) return tt_execute_data(peer, prelude, payload, n_bytes, error);
   tt_control control;
   TT_TRY(tt_control_read(payload, n_bytes, &control, error));
-  tt_status status =
-      control.form == TT_CONTROL_QUERY ? tt_execute_query(peer, &control, error) : tt_request_answered(peer, &control, n_bytes, error);
+  tt_status status = control.form == TT_CONTROL_QUERY ? tt_execute_query(peer, &control, error)
+                                                      : tt_request_answered(peer, &control, n_bytes, error);
   tt_control_release(&control);
   return status;
 }
@@ -487,7 +515,7 @@ static void take_frame(tt_link *link, const uint8_t *frame, size_t n_frame_bytes
   if (peer == NULL || peer->link != link) {
     if (!link->is_relay) {
       tt_link_refuse(link, TT_ERR_PROTOCOL, prelude.type, prelude.source, "say HELLO first");
-    } else {
+    } else if (tt_link_has_room(link)) {
       say_refused(link, prelude.source, TT_ERR_STATE, prelude.type, tt_name_of(worker->id), "say HELLO first", false);
     }
     return;

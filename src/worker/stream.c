@@ -233,7 +233,7 @@ tt_status tt_stream_send_tensor(tt_peer *peer, tt_tensor *tensor, const tt_data_
 
 /* Whether a frame of that many bytes may leave now: the peer has given credit for it, and the transport takes it. */
 static bool may_leave(const tt_peer *peer, size_t n_bytes) {
-  if (!peer->is_greeted || n_bytes > peer->out_limit - peer->out_bytes) return false;
+  if (!peer->is_greeted || peer->owes_hello || n_bytes > peer->out_limit - peer->out_bytes) return false;
   const tt_link *link = peer->link;
   return link->ops == NULL || link->ops->room == NULL || n_bytes <= link->ops->room(link->transport);
 }
@@ -325,6 +325,7 @@ void tt_stream_take_credit(tt_peer *peer, const tt_prelude *prelude) {
 
 void tt_stream_return_credit(tt_peer *peer) {
   if (peer->link == NULL || !peer->is_greeted || peer->in_limit - peer->in_bytes > TT_WINDOW_BYTES / 2) return;
+  if (!tt_link_has_room(peer->link)) return; /* tt_link_ready comes back to it */
   peer->in_limit = peer->in_bytes + TT_WINDOW_BYTES;
   const tt_prelude prelude = {.type = TT_FRAME_CREDIT,
                               .stream = peer->out_stream,

@@ -551,6 +551,30 @@ static void a_refusal_in_somebody_elses_name(void **state) {
   tt_worker_free(worker);
 }
 
+/* What no credit holds back does not pile up in front of a connection that takes nothing. */
+static void answers_to_a_flood_of_greetings(void **state) {
+  (void)state;
+  tt_worker *worker = new_worker("worker", NULL);
+  wire *at = open_wire(worker, TT_LINK_INITIATES);
+  put_frame(at, (tt_prelude){.type = TT_FRAME_WELCOME}, NULL);
+  villain mallory = meet(at, "mallory");
+  at->room = 0;
+  size_t before = at->said.n_bytes;
+  for (int i = 0; i < 1000; i++) {
+    say_hello(&mallory, 100 + (uint32_t)i);
+    put_frame(at, (tt_prelude){.type = TT_FRAME_RUN, .stream = 5, .sequence = 1, .source = tt_name_of("nobody")}, NULL);
+  }
+  assert_true(at->said.n_bytes - before < 4 * TT_MAX_FRAME_BYTES);
+  at->room = SIZE_MAX;
+  tt_link_ready(at->link);
+  tt_worker_flush(worker);
+  forget_said(at);
+  put_text(&mallory, "{\"request\":\"1\",\"query\":\"whoami\"}");
+  assert_true(n_said(at, TT_FRAME_CONTROL) == 1);
+  free_wire(at);
+  tt_worker_free(worker);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_send_that_fails_under_a_get),
@@ -570,6 +594,7 @@ int main(void) {
       cmocka_unit_test(rows_that_may_not_leave_and_a_view_of_ones_own),
       cmocka_unit_test(a_client_is_no_relay),
       cmocka_unit_test(a_refusal_in_somebody_elses_name),
+      cmocka_unit_test(answers_to_a_flood_of_greetings),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
