@@ -585,9 +585,16 @@ static tt_status check_incoming(tt_peer *peer, const tt_data_header *header, tt_
   return tt_store_check_room(&worker->store, header->total_bytes, error);
 }
 
+void tt_incoming_release(tt_peer *peer) {
+  peer->worker->store.n_reserved_bytes -= peer->n_reserved_bytes;
+  peer->n_reserved_bytes = 0;
+  tt_data_reader_release(&peer->incoming);
+}
+
 static void finish_incoming(tt_peer *peer) {
   const tt_data_header *header = &peer->incoming_header;
   tt_tensor *tensor = tt_data_reader_take(&peer->incoming);
+  tt_incoming_release(peer);
   if (tensor != NULL && header->object == 0) {
     tt_request_tensor(peer, header->transfer, tensor, NULL);
     tt_tensor_unref(tensor);
@@ -632,6 +639,10 @@ static tt_status begin_incoming(tt_peer *peer, const uint8_t *payload, size_t n_
   if (refused == TT_OK) refused = check_incoming(peer, header, &trouble);
   if (refused == TT_OK) {
     refused = tt_data_reader_begin(&peer->incoming, header, true, elements, n_element_bytes, &trouble);
+    if (refused == TT_OK && header->object != 0) {
+      peer->n_reserved_bytes = header->total_bytes;
+      peer->worker->store.n_reserved_bytes += header->total_bytes;
+    }
     if (refused != TT_OK && refused != TT_ERR_MEMORY) {
       if (error != NULL) *error = trouble;
       return refused;

@@ -63,7 +63,8 @@ tt_status tt_store_read(const tt_object_store *store, uint64_t id, const struct 
 }
 
 uint64_t tt_store_room(const tt_object_store *store) {
-  return store->n_bytes < store->max_bytes ? store->max_bytes - store->n_bytes : 0;
+  uint64_t used = store->n_bytes + store->n_reserved_bytes;
+  return used < store->max_bytes ? store->max_bytes - used : 0;
 }
 
 tt_status tt_store_check_room(const tt_object_store *store, uint64_t n_bytes, tt_error *error) {
@@ -74,8 +75,8 @@ tt_status tt_store_check_room(const tt_object_store *store, uint64_t n_bytes, tt
   if (n_bytes > tt_store_room(store)) {
     return tt_fail(error, TT_ERR_FULL,
                    "the store of %s is full: %" PRIu64 " more bytes do not fit, %" PRIu64 " of %" PRIu64
-                   " are used; free something first",
-                   store->where, n_bytes, store->n_bytes, store->max_bytes);
+                   " are used or on their way in; free something first",
+                   store->where, n_bytes, store->n_bytes + store->n_reserved_bytes, store->max_bytes);
   }
   return TT_OK;
 }

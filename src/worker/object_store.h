@@ -47,6 +47,7 @@ typedef struct tt_object_store {
   tt_id_map objects; /* id -> tt_object */
   tt_id_map by_head; /* address of a head registered by this worker itself -> tt_object */
   uint64_t n_bytes;
+  uint64_t n_reserved_bytes; /* for what is on its way in */
   uint64_t max_bytes;
   size_t max_objects;
   const char *where; /* the worker's id, for errors; borrowed */
