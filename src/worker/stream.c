@@ -81,7 +81,7 @@ static void drop_first(tt_peer *peer) {
   peer->first = first->next;
   if (peer->first == NULL) peer->last = NULL;
   peer->n_queued--;
-  peer->n_queued_bytes -= first->frame.n_bytes;
+  peer->n_queued_bytes -= first->frame.n_bytes + first->metadata.n_bytes;
   release_outgoing(peer->worker, first);
 }
 
@@ -97,7 +97,7 @@ static void append(tt_peer *peer, tt_outgoing *outgoing) {
     peer->first = outgoing;
   peer->last = outgoing;
   peer->n_queued++;
-  peer->n_queued_bytes += outgoing->frame.n_bytes;
+  peer->n_queued_bytes += outgoing->frame.n_bytes + outgoing->metadata.n_bytes;
 }
 
 /* Moves the run that is being filled to the end of the queue; the buffer goes along. */

@@ -466,6 +466,59 @@ static void copies_of_views_that_do_not_fit(void **state) {
   tt_worker_free(worker);
 }
 
+/* What waits for credit is not copied for each who asks and does not read. */
+static void fetches_of_a_strided_view_that_nobody_reads(void **state) {
+  (void)state;
+  tt_worker *worker = new_worker_with((tt_worker_options){.id = "worker", .max_store_bytes = 32 << 20}, NULL);
+  wire *at = open_wire(worker, 0);
+  villain mallory = meet(at, "mallory");
+  at->room = 0;
+  int64_t size[] = {2048, 1024};
+  const uint64_t plain = 11, turned = 12;
+  put_call(&mallory, "ones", (tt_value[]){tt_ints(size, 2)}, 1, &plain, 1);
+  tt_operand source = named(plain);
+  put_call(&mallory, "t", (tt_value[]){tt_operand_value(&source)}, 1, &turned, 1);
+  for (uint64_t request = 100; request < 120; request++) put_fetch(&mallory, 0, request, turned);
+  size_t waiting_bytes = 0;
+  for (const tt_outgoing *each = known(worker, "mallory")->first; each != NULL; each = each->next) {
+    if (each->tensor != NULL && each->tensor->storage->n_holds == 0) waiting_bytes += each->tensor->storage->n_bytes;
+  }
+  assert_true(waiting_bytes <= 32 << 20);
+  at->room = SIZE_MAX;
+  tt_link_ready(at->link);
+  tt_worker_flush(worker);
+  assert_true(n_said(at, TT_FRAME_DATA) > 0);
+  free_wire(at);
+  tt_worker_free(worker);
+}
+
+static void metadata_that_waits_is_counted(void **state) {
+  (void)state;
+  tt_worker *worker = new_worker("worker", NULL);
+  wire *at = open_wire(worker, 0);
+  villain mallory = meet(at, "mallory");
+  put_tensor(&mallory, 1, 11, 1, SOME, 1);
+  char json[TT_MAX_DESCRIPTION_BYTES + 200];
+  int n_bytes = snprintf(json, sizeof json, "{\"request\":\"2\",\"query\":\"configure\",\"id\":\"11\",\"description\":\"");
+  memset(json + n_bytes, 'x', TT_MAX_DESCRIPTION_BYTES);
+  memcpy(json + n_bytes + TT_MAX_DESCRIPTION_BYTES, "\"}", 3);
+  put_text(&mallory, json);
+  at->room = 0;
+  const tt_peer *peer = known(worker, "mallory");
+  for (uint64_t request = 3; at->link != NULL && request < TT_MAX_OPEN_REQUESTS;) {
+    tt_buffer run;
+    tt_buffer_init(&run);
+    for (int i = 0; i < 4096; i++) tt_run_write_fetch(&run, 0, request++, 11);
+    put_run(&mallory, &run);
+    size_t waiting_bytes = 0;
+    for (const tt_outgoing *each = peer->first; each != NULL; each = each->next) waiting_bytes += each->metadata.n_bytes;
+    assert_true(waiting_bytes < TT_MAX_QUEUED_BYTES + TT_MAX_FRAME_BYTES);
+  }
+  assert_null(at->link); /* who asks so much and reads nothing is refused */
+  free_wire(at);
+  tt_worker_free(worker);
+}
+
 /* ---- objects ---- */
 
 static void a_taken_result_id_leaves_ones_own_object_sound(void **state) {
@@ -590,6 +643,8 @@ int main(void) {
       cmocka_unit_test(a_store_above_its_ceiling),
       cmocka_unit_test(views_larger_than_the_store),
       cmocka_unit_test(copies_of_views_that_do_not_fit),
+      cmocka_unit_test(fetches_of_a_strided_view_that_nobody_reads),
+      cmocka_unit_test(metadata_that_waits_is_counted),
       cmocka_unit_test(a_taken_result_id_leaves_ones_own_object_sound),
       cmocka_unit_test(rows_that_may_not_leave_and_a_view_of_ones_own),
       cmocka_unit_test(a_client_is_no_relay),
