@@ -16,11 +16,9 @@ const MADE_HERE = Symbol('made here');
 const classNames = Object.fromEntries(Object.entries(constants.tensorClass).map(([name, number]) => [dtypeNames[number], name]));
 const arrays = { bool: Uint8Array, uint8: Uint8Array, int32: Int32Array, int64: BigInt64Array, float32: Float32Array, float64: Float64Array };
 
-// The backstop for what nobody disposed of. It runs between turns, if ever.
-const forgotten = new FinalizationRegistry(({ handle, release }) => {
-  core._tt_wasm_tensor_dispose(handle);
-  release?.();
-});
+// The backstop for what nobody disposed of. It runs between turns, if ever. What is held for most tensors is a number, because this is in the way of every op.
+const forgotten = new FinalizationRegistry((handle) => core._tt_wasm_tensor_dispose(handle));
+const forgottenElsewhere = new FinalizationRegistry((release) => release());
 
 /** In a page, printed text is known until some tensor is changed in place: which others are views of it is not known here. */
 let nChanges = 0;
@@ -44,34 +42,68 @@ export function setDefaultHome(find) {
   defaultHome = find;
 }
 
+/** What few tensors have: made when it is first asked for. */
+class Extras {
+  tags = [];
+  description = '';
+  /** In a page: the printed text, and how many changes there had been when it was. */
+  text = null;
+  textChanges = 0;
+  /** The answer to a send that is under way, and whether somebody awaits it. */
+  sent = null;
+  isSentAwaited = false;
+  /** The id that the object has where it is, when the pointer's own is another (an entry of the page's worker). */
+  shownId = null;
+  /** Frees that entry. */
+  release = null;
+}
+
 export class Tensor {
   #handle;
   #home;
   #scope;
   #meta = null;
-  #text = null;
-  #textChanges = 0;
-  #sent = null;
-  #isSentAwaited = false;
-  #shownId = null;
-  #release;
+  #extras = null;
 
-  constructor(key, handle, home, scope, { shownId = null, release, tags = [], description = '' } = {}) {
+  constructor(key, handle, home, scope) {
     if (key !== MADE_HERE) throw new TensorError('tensors are made by tensor(data), by torch.zeros(...) and its like, and by ops', { code: 'argument' });
     this.#handle = handle;
     this.#home = home;
     this.#scope = scope;
-    this.#shownId = shownId;
-    this.#release = release;
-    /** What `search` finds it by, once it is sent or registered. */
-    this.tags = tags;
-    this.description = description;
-    scope?.track(this);
-    forgotten.register(this, { handle, release }, this);
+    if (scope !== null) scope.track(this);
+    forgotten.register(this, handle, this);
+  }
+
+  get #more() {
+    this.#extras ??= new Extras();
+    return this.#extras;
+  }
+
+  /** What `search` finds it by, once it is sent or registered. */
+  get tags() {
+    return this.#more.tags;
+  }
+
+  set tags(tags) {
+    this.#more.tags = tags;
+  }
+
+  get description() {
+    return this.#more.description;
+  }
+
+  set description(description) {
+    this.#more.description = description;
   }
 
   static {
-    makeTensor = (handle, home, options) => new Tensor(MADE_HERE, handle, home, scopeFor(null), options);
+    makeTensor = (handle, home, options) => {
+      const made = new Tensor(MADE_HERE, handle, home, scopeFor(null));
+      if (options === undefined) return made;
+      for (const [name, value] of Object.entries(options)) if (value !== undefined) made.#more[name] = value;
+      if (options.release !== undefined) forgottenElsewhere.register(made, options.release, made);
+      return made;
+    };
     isTensor = (value) => typeof value === 'object' && value !== null && #handle in value;
     moveTo = (value, scope) => {
       if (value.#scope !== scope) value.#scope?.forget(value);
@@ -158,7 +190,7 @@ export class Tensor {
   /** The id that it has there, as a string of digits; null when it is here. */
   get idAtLocation() {
     const meta = this.#readMeta();
-    return meta.isPointer ? (this.#shownId ?? meta.id) : null;
+    return meta.isPointer ? (this.#extras?.shownId ?? meta.id) : null;
   }
 
   /** The local worker that this tensor belongs to. */
@@ -178,7 +210,7 @@ export class Tensor {
     check(core._tt_wasm_tensor_chain(this.#handle));
     const text = readText();
     if (location === null) return text;
-    if (isPointer) return this.#shownId === null ? text : text.replace(`(${location}, ${id})`, `(${location}, ${this.#shownId})`);
+    if (isPointer) return text.replace(`(${location}, ${id})`, `(${location}, ${this.#extras?.shownId ?? id})`);
     return text.replace(`_PointerTensor(${location}, ${id})`, '_LocalTensor');
   }
 
@@ -192,7 +224,7 @@ export class Tensor {
       check(core._tt_wasm_tensor_print(this.#handle));
       return readText();
     }
-    if (this.#text !== null && this.#textChanges === nChanges) return this.#text;
+    if (this.#extras !== null && this.#extras.text !== null && this.#extras.textChanges === nChanges) return this.#extras.text;
     return `[torch.${className} of size ${shape === null ? '?' : shape.join('x') || '1'} at ${location}: await text() for its values]`;
   }
 
@@ -212,8 +244,8 @@ export class Tensor {
   }
 
   #remember(text) {
-    this.#text = text;
-    this.#textChanges = nChanges;
+    this.#more.text = text;
+    this.#more.textChanges = nChanges;
   }
 
   /** In a page, what its worker does for a tensor that is elsewhere. The question overtakes nothing, but could be overtaken by the freeing of this tensor if it became garbage. */
@@ -308,17 +340,18 @@ export class Tensor {
   /** Keeps the answer to a send for ready(); a failure that nobody awaits is the worker's `error` event. */
   #follow(done) {
     const home = this.#home;
-    this.#isSentAwaited = false;
+    const more = this.#more;
+    more.isSentAwaited = false;
     const sent = done.then(
       () => {
-        if (this.#sent === sent) this.#sent = null;
+        if (more.sent === sent) more.sent = null;
       },
       (error) => {
-        if (!this.#isSentAwaited) home.report(error);
+        if (!more.isSentAwaited) home.report(error);
         throw error;
       },
     );
-    this.#sent = sent;
+    more.sent = sent;
     sent.catch(() => {});
   }
 
@@ -337,9 +370,10 @@ export class Tensor {
   async ready({ signal } = {}) {
     const { location, isPointer, id } = this.#readMeta();
     const home = this.#home;
-    if (this.#sent !== null) {
-      this.#isSentAwaited = true;
-      await this.#sent;
+    const sent = this.#extras?.sent ?? null;
+    if (sent !== null) {
+      this.#extras.isSentAwaited = true;
+      await sent;
     } else if (location !== null) {
       const shape = isPointer && home.isPage ? await this.#ask(id, 'ready', signal) : (await query(home.handle, location, { query: 'shape', id }, { signal })).shape;
       if (this.#known.shape === null && Array.isArray(shape)) this.#meta.shape = shape;
@@ -357,8 +391,7 @@ export class Tensor {
     // The answer is a handle of its own to what this tensor now holds.
     if (arrived !== undefined) core._tt_wasm_tensor_dispose(arrived);
     this.#meta = null;
-    this.#sent = null;
-    this.#shownId = null;
+    if (this.#extras !== null) this.#extras.shownId = this.#extras.sent = null;
     if (home.isPage && this.#handle !== 0) await this.text();
     return this;
   }
@@ -370,9 +403,12 @@ export class Tensor {
     if (this.#handle === 0) return;
     core._tt_wasm_tensor_dispose(this.#handle);
     this.#handle = 0;
-    this.#scope?.forget(this);
+    if (this.#scope !== null) this.#scope.forget(this);
     forgotten.unregister(this);
-    this.#release?.();
+    const release = this.#extras?.release ?? null;
+    if (release === null) return;
+    forgottenElsewhere.unregister(this);
+    release();
   }
 
   [Symbol.dispose]() {
