@@ -101,6 +101,7 @@ struct tt_peer {
 
   /* The stream from it. */
   uint32_t in_stream;
+  uint32_t refused_stream; /* 0, or the one that it broke the protocol on and was told so: what still comes of it is dropped */
   uint64_t in_sequence, in_bytes, in_limit;
   uint16_t *op_map; /* its op number -> ours (0: we have none); NULL when the tables are the same */
   char **op_names;  /* its names, for errors; NULL when the tables are the same */

@@ -271,9 +271,11 @@ void tt_peer_break(tt_peer *peer, const tt_error *error) {
   tt_wire_error refusal;
   tt_wire_error_fill(peer->worker, &refusal, error);
   tt_worker_tell(peer->worker, &(tt_event){.type = TT_EVENT_REFUSED, .peer = peer->id, .error = &refusal});
-  if (tt_link_has_room(link))
-    say_refused(link, tt_name_of(peer->id), error->status, 0, tt_name_of(peer->worker->id), error->message, false);
+  uint32_t stream = peer->in_stream;
+  bool is_told = tt_link_has_room(link);
+  if (is_told) say_refused(link, tt_name_of(peer->id), error->status, 0, tt_name_of(peer->worker->id), error->message, false);
   tt_peer_reset(peer, error->status, error->message);
+  if (is_told) peer->refused_stream = stream;
 }
 
 static void peer_is_here(tt_peer *peer, tt_link *link) {
@@ -524,6 +526,8 @@ static void take_frame(tt_link *link, const uint8_t *frame, size_t n_frame_bytes
     if (prelude.stream == peer->in_stream) tt_stream_take_credit(peer, &prelude);
     return;
   }
+  /* It was under way when the stream ended; to refuse it once more would end the one that comes next. */
+  if (peer->refused_stream != 0 && prelude.stream == peer->refused_stream && prelude.stream != peer->in_stream) return;
   if (take_sequenced(peer, &prelude, payload, n_bytes, &error) != TT_OK)
     tt_peer_break(peer, &error);
   else
