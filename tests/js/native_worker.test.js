@@ -128,6 +128,103 @@ for (const binary of nativeBinaries()) {
       await worker.stop();
     });
 
+    test('a result id that is taken overwrites nothing', async () => {
+      const worker = await startListening();
+      const me = await RawWorker.attach(worker.url, 'me');
+      me.sendTensor({ object: 1n, dtype: 'float32', dims: [2n], elements: floats(1, 2) });
+      me.run([me.call('add', [1n, 1n], [1n])]);
+      assert.equal((await me.take('CONTROL', ({ json }) => json.failure)).json.failure.code, 'duplicate');
+      assert.deepEqual(asFloats((await me.fetch(1n)).elements), [1, 2]);
+      await worker.stop();
+    });
+
+    test('what is changed by something poisoned is poisoned', async () => {
+      const worker = await startListening();
+      const me = await RawWorker.attach(worker.url, 'me');
+      me.sendTensor({ object: 1n, dtype: 'float32', dims: [2n], elements: floats(1, 2) });
+      me.sendTensor({ object: 2n, dtype: 'float32', dims: [3n], elements: floats(1, 2, 3) });
+      me.run([me.call('add', [1n, 2n], [10n]), me.call('add_', [1n, 10n], []), me.call('add_', [1n, 1n], [])]);
+      const { failure } = (await me.take('CONTROL', ({ json }) => json.failure)).json;
+      assert.equal(failure.code, 'shape');
+      await assert.rejects(me.fetch(1n), { code: 'shape', failure: failure.failure });
+      await worker.stop();
+    });
+
+    test('a fetch answers what was there when it was asked for, whatever is changed while it waits', async () => {
+      const worker = await startListening();
+      const me = await RawWorker.attach(worker.url, 'me', { credit: 500_000n, refill: false });
+      const elements = new Uint8Array(MB).fill(1);
+      await me.done(me.sendTensor({ object: 1n, dtype: 'uint8', dims: [BigInt(MB)], elements }));
+      const [first, second] = [me.newId(), me.newId()];
+      me.run([
+        { kind: 'FETCH', take: false, request: first, object: 1n },
+        me.call('add_', [1n, 1n], []),
+        { kind: 'FETCH', take: false, request: second, object: 1n },
+      ]);
+      while (me.received < 200_000) await once(me.socket, 'message');
+      me.run([me.call('add_', [1n, 1n], [])]);
+      me.refill = true;
+      me.grant(10_000_000n);
+      assert.ok((await me.fetched(first)).elements.every((byte) => byte === 1));
+      assert.ok((await me.fetched(second)).elements.every((byte) => byte === 2));
+      assert.ok((await me.fetch(1n)).elements.every((byte) => byte === 4));
+      await worker.stop();
+    });
+
+    test('copies that wait because of changes have a ceiling', async () => {
+      const worker = await startListening('--max-store', '4m');
+      const me = await RawWorker.attach(worker.url, 'me', { credit: 300_000n, refill: false });
+      await me.done(me.sendTensor({ object: 1n, dtype: 'uint8', dims: [BigInt(MB)], elements: new Uint8Array(MB).fill(1) }));
+      const requests = Array.from({ length: 8 }, () => me.newId());
+      me.run(requests.flatMap((request) => [{ kind: 'FETCH', take: false, request, object: 1n }, me.call('add_', [1n, 1n], [])]));
+      me.refill = true;
+      me.grant(20_000_000n);
+      const answers = await Promise.allSettled(requests.map((request) => me.fetched(request)));
+      assert.deepEqual(answers.map(({ status }) => status).slice(0, 5), Array(5).fill('fulfilled'));
+      for (const [i, { value }] of answers.slice(0, 4).entries()) assert.ok(value.elements.every((byte) => byte === 2 ** i));
+      for (const { reason } of answers.slice(5)) assert.equal(reason.code, 'full');
+      await worker.stop();
+    });
+
+    test('one request, one answer: a second of the same name is an error', async () => {
+      const worker = await startListening();
+      const me = await RawWorker.attach(worker.url, 'me');
+      me.sendTensor({ object: 1n, dtype: 'float32', dims: [1n], elements: floats(1) });
+      me.sendTensor({ object: 2n, dtype: 'float32', dims: [1n], elements: floats(2) });
+      me.run([{ kind: 'FETCH', take: true, request: 7n, object: 1n }, { kind: 'FETCH', take: true, request: 7n, object: 2n }]);
+      assert.deepEqual(asFloats((await me.take('DATA')).elements), [1]);
+      assert.equal((await me.take('CONTROL')).json.error.code, 'duplicate');
+      me.run([{ kind: 'DONE', request: 7n }]);
+      assert.deepEqual((await me.query('list')).objects.map(({ id }) => id), ['2']);
+      await worker.stop();
+    });
+
+    test('a tensor that nobody asked for takes no memory', async () => {
+      const worker = await startListening();
+      const me = await RawWorker.attach(worker.url, 'me');
+      const total = 1n << 40n;
+      const before = worker.memory('VmSize');
+      me.sequenced('DATA', encodeData({ transfer: 5n, object: 0n, dtype: 'uint8', dims: [total], total_bytes: total, elements: new Uint8Array(1000) }));
+      assert.equal((await me.query('whoami')).objects, 0);
+      assert.ok(worker.memory('VmSize') - before < 1024 * MB);
+      await worker.stop();
+    });
+
+    test('what is on its way in has its room in the store', async () => {
+      const worker = await startListening('--max-store', '1m');
+      const [me, other] = [await RawWorker.attach(worker.url, 'me'), await RawWorker.attach(worker.url, 'other')];
+      me.sequenced('DATA', encodeData({ transfer: 5n, object: 1n, dtype: 'uint8', dims: [700_000n], total_bytes: 700_000, elements: new Uint8Array(1000) }));
+      assert.equal((await me.query('whoami')).bytes, 0);
+      const send = (object) => other.done(other.sendTensor({ object, dtype: 'uint8', dims: [700_000n], elements: new Uint8Array(700_000) }));
+      await assert.rejects(send(1n), { code: 'full' });
+      other.run([other.call('zeros', [{ type: 'ints', values: [100_000n] }], [2n])]);
+      assert.equal((await other.take('CONTROL', ({ json }) => json.failure)).json.failure.code, 'full');
+      me.socket.terminate();
+      await worker.said(/^left: me/);
+      await send(3n);
+      await worker.stop();
+    });
+
     const deep = (levels) => encodeText(`{"request":"1","query":"list","more":${'['.repeat(levels)}${']'.repeat(levels)}}`);
     /** Bytes that are not the protocol: each ends its own connection, and nothing else. `send` gets a peer that has said HELLO. */
     const breaches = [
@@ -298,11 +395,10 @@ for (const binary of nativeBinaries()) {
       const worker = await startListening();
       const me = await RawWorker.attach(worker.url, 'me', { stream: 7 });
       await me.done(me.sendTensor({ object: 1n, dtype: 'float32', dims: [1n], elements: floats(4) }));
-      const again = Object.assign(me, { stream: 8 });
-      again.restart();
-      again.hello();
-      await again.take('HELLO');
-      assert.deepEqual(asFloats((await again.fetch(1n)).elements), [4]);
+      me.restart(8);
+      me.hello();
+      await me.take('HELLO');
+      assert.deepEqual(asFloats((await me.fetch(1n)).elements), [4]);
       await worker.stop();
     });
 
@@ -385,8 +481,15 @@ for (const binary of nativeBinaries()) {
       await seedExample(far);
       /* A breach ends the stream, not the connection that others share. */
       far.sequenced('RUN', Uint8Array.of(99));
+      for (let i = 0; i < 5; i++) far.run([{ kind: 'SYNC', request: far.newId() }]);
       assert.equal((await far.take('REFUSED')).status, 'protocol');
       await seedExample(await throughRelay('farther'));
+      /* What was under way on the stream when it ended is not refused once more. */
+      far.restart(far.stream ^ 1);
+      far.hello('bob');
+      await far.take('HELLO');
+      await seedExample(far);
+      assert.ok(far.frames.every(({ prelude }) => prelude.type !== 'REFUSED'));
 
       /* The id is taken: an error, and no endless tries. */
       const impostor = await run('--id', 'bob', '--relay', url);

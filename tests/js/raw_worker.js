@@ -97,7 +97,7 @@ export class RawWorker {
   }
 
   /** What this worker calls its ops. */
-  opNames = ['add', 'matmul', 'zeros', 'neg', 'no_such_op'];
+  opNames = ['add', 'add_', 'zeros', 'neg', 'no_such_op'];
 
   grant(bytes) {
     this.granted = bytes;
@@ -110,7 +110,8 @@ export class RawWorker {
   }
 
   /** Forgets what it counted, for a stream that begins anew. */
-  restart() {
+  restart(stream) {
+    this.stream = stream;
     this.#sequence = 0n;
     this.received = 0;
     this.granted = BigInt(WINDOW_BYTES);
