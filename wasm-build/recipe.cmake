@@ -28,7 +28,7 @@ else()
   set(stack_setting STACK_SIZE)
 endif()
 
-target_link_options(tabtensor_core PRIVATE
+set(core_link_options
   -O3
   -sMODULARIZE
   -sEXPORT_ES6
@@ -38,6 +38,11 @@ target_link_options(tabtensor_core PRIVATE
   -s${stack_setting}=1MB
   -sFILESYSTEM=0
   -sINVOKE_RUN=0
-  -sEXPORTED_FUNCTIONS=${exported}
-  -lwebsocket.js
   --no-entry)
+target_link_options(tabtensor_core PRIVATE ${core_link_options} -sEXPORTED_FUNCTIONS=${exported} -lwebsocket.js)
+
+# The ops alone, as tests/oracle/driver.js serves them to the comparison with PyTorch.
+add_executable(oracle_driver ${CMAKE_SOURCE_DIR}/tests/oracle/driver.c)
+target_link_libraries(oracle_driver PRIVATE tt_ops tt_cjson)
+target_link_options(oracle_driver PRIVATE ${core_link_options}
+  -sEXPORTED_FUNCTIONS=_malloc,_free,_oracle_begin,_oracle_table,_oracle_line)

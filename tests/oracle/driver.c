@@ -11,7 +11,7 @@
  *
  * Before each call the shape rule is asked alone, with what a caller of a remote op knows; its answer must be what the kernel then makes. It is asked again with
  * each operand's shape unknown in turn. A request with "starve":true repeats the call with the first allocation failing, then the second, and so on.
- * `driver --table` prints the op table instead.
+ * `driver --table` prints the op table instead. As WebAssembly the same program is served by driver.js.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -355,29 +355,54 @@ static void answer_request(request *r, bool starve) {
   release_answer(&a);
 }
 
-int main(int argc, char **argv) {
+static void print_table(void) {
+  tt_buffer text;
+  tt_buffer_init(&text);
+  tt_ops_json(&text);
+  fputs(tt_buffer_string(&text), stdout);
+  tt_buffer_release(&text);
+}
+
+static void answer_line(const char *line) {
+  cJSON *json = cJSON_Parse(line);
+  if (json == NULL) give_up("not JSON", line);
+  request r = {0};
+  read_request(&r, json);
+  answer_request(&r, cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "starve")));
+  fflush(stdout);
+  release_request(&r);
+  cJSON_Delete(json);
+}
+
+static void begin(void) {
   tt_error error = {0};
   if (tt_ops_init(&error) != TT_OK) give_up("the table", error.message);
+}
+
+#ifdef __EMSCRIPTEN__
+
+/* What driver.js calls: there is no standard input in there. */
+void oracle_begin(void);
+void oracle_table(void);
+void oracle_line(const char *line);
+
+void oracle_begin(void) { begin(); }
+void oracle_table(void) { print_table(); }
+void oracle_line(const char *line) { answer_line(line); }
+
+#else
+
+int main(int argc, char **argv) {
+  begin();
   if (argc > 1 && strcmp(argv[1], "--table") == 0) {
-    tt_buffer text;
-    tt_buffer_init(&text);
-    tt_ops_json(&text);
-    fputs(tt_buffer_string(&text), stdout);
-    tt_buffer_release(&text);
+    print_table();
     return 0;
   }
   char *line = NULL;
   size_t capacity = 0;
-  while (getline(&line, &capacity, stdin) > 0) {
-    cJSON *json = cJSON_Parse(line);
-    if (json == NULL) give_up("not JSON", line);
-    request r = {0};
-    read_request(&r, json);
-    answer_request(&r, cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "starve")));
-    fflush(stdout);
-    release_request(&r);
-    cJSON_Delete(json);
-  }
+  while (getline(&line, &capacity, stdin) > 0) answer_line(line);
   free(line);
   return 0;
 }
+
+#endif
