@@ -223,6 +223,15 @@ static tt_status check_head(const tt_node *head, const char *verb, tt_error *err
   return busy == NULL ? TT_OK : tt_fail(error, TT_ERR_STATE, "%s: the tensor %s; await that first", verb, busy);
 }
 
+/* The question is queued, or could not be: then there is no request. */
+static tt_status asked(tt_worker *worker, tt_request *request, tt_status status, uint64_t *request_out) {
+  if (status != TT_OK)
+    close_request(worker, request);
+  else if (request_out != NULL)
+    *request_out = request->id;
+  return status;
+}
+
 tt_status tt_worker_send(tt_worker *worker, tt_node *head, tt_peer *peer, uint64_t id, const tt_metadata *metadata,
                          tt_answer_fn *done, void *context, uint64_t *request_out, tt_error *error) {
   TT_TRY(check_head(head, "send", error));
@@ -302,16 +311,11 @@ tt_status tt_worker_get(tt_worker *worker, tt_node *head, tt_answer_fn *done, vo
     tt_run_write_pull(run, request->id, tt_pointer_id(pointer));
   else
     tt_run_write_fetch(run, request->takes ? TT_FETCH_TAKE : 0, request->id, tt_pointer_id(pointer));
-  tt_status status = tt_stream_end_record(through, start, error);
-  if (status != TT_OK) {
-    close_request(worker, request);
-    return status;
-  }
+  TT_TRY(asked(worker, request, tt_stream_end_record(through, start, error), request_out));
   request->head = tt_node_ref(head);
   request->pointer = tt_node_ref(pointer);
   snprintf(request->busy, sizeof request->busy, "is on its way here from %s", peer->id);
   tt_head_set_busy(head, request->busy);
-  if (request_out != NULL) *request_out = request->id;
   return TT_OK;
 }
 
@@ -328,13 +332,7 @@ tt_status tt_worker_fetch(tt_worker *worker, tt_node *head, tt_answer_fn *done, 
   tt_request *request = open_request(worker, peer, TT_REQUEST_FETCH, done, context, error);
   if (request == NULL) return TT_ERR_MEMORY;
   tt_run_write_fetch(run, 0, request->id, tt_pointer_id(pointer));
-  tt_status status = tt_stream_end_record(peer, start, error);
-  if (status != TT_OK) {
-    close_request(worker, request);
-    return status;
-  }
-  if (request_out != NULL) *request_out = request->id;
-  return TT_OK;
+  return asked(worker, request, tt_stream_end_record(peer, start, error), request_out);
 }
 
 tt_status tt_worker_query(tt_worker *worker, tt_peer *peer, tt_control *query, tt_answer_fn *done, void *context,
@@ -344,13 +342,7 @@ tt_status tt_worker_query(tt_worker *worker, tt_peer *peer, tt_control *query, t
   query->form = TT_CONTROL_QUERY;
   query->request = request->id;
   request->query = query->query;
-  tt_status status = tt_stream_send_control(peer, query, error);
-  if (status != TT_OK) {
-    close_request(worker, request);
-    return status;
-  }
-  if (request_out != NULL) *request_out = request->id;
-  return TT_OK;
+  return asked(worker, request, tt_stream_send_control(peer, query, error), request_out);
 }
 
 tt_status tt_worker_sync(tt_worker *worker, tt_peer *peer, tt_answer_fn *done, void *context, uint64_t *request_out,
@@ -361,11 +353,5 @@ tt_status tt_worker_sync(tt_worker *worker, tt_peer *peer, tt_answer_fn *done, v
   tt_request *request = open_request(worker, peer, TT_REQUEST_SYNC, done, context, error);
   if (request == NULL) return TT_ERR_MEMORY;
   tt_run_write_sync(run, request->id);
-  tt_status status = tt_stream_end_record(peer, start, error);
-  if (status != TT_OK) {
-    close_request(worker, request);
-    return status;
-  }
-  if (request_out != NULL) *request_out = request->id;
-  return TT_OK;
+  return asked(worker, request, tt_stream_end_record(peer, start, error), request_out);
 }
