@@ -1,8 +1,9 @@
 /**
  * Calls: from the op table to the core. The table is the core's own (ops.def); nothing here knows an op by name.
  *
- * Arguments are positional in the order of the op's schema; a plain object behind them gives the rest by name: `x.sum(0, { keepdim: true })`. A list of ints that stands last may be
- * written without brackets: `x.view(2, 3)`. An integral number is an int (as in Python `1` is), any other a float; a BigInt is an int.
+ * Arguments are positional in the order of the op's schema; a plain object behind them gives the rest by name: `x.sum(0, {
+ * keepdim: true })`. A list of ints that stands last may be written without brackets: `x.view(2, 3)`. An integral number is an
+ * int (as in Python `1` is), any other a float; a BigInt is an int.
  */
 import { at, check, checkViews, constants, core, f64, i32, readText, u32, writeInt, writeInput } from './core.js';
 import { TensorError } from './errors.js';
@@ -38,7 +39,14 @@ function fail(op, message, code = 'argument') {
   throw new TensorError(`${op.name}: ${message}; its arguments are ${op.schema}`, { code, op: op.name });
 }
 
-const describe = (value) => (Array.isArray(value) ? 'an array' : value === null ? 'null' : typeof value === 'object' ? `a ${value.constructor?.name ?? 'object'}` : `${typeof value} ${String(value)}`);
+const describe = (value) =>
+  Array.isArray(value)
+    ? 'an array'
+    : value === null
+      ? 'null'
+      : typeof value === 'object'
+        ? `a ${value.constructor?.name ?? 'object'}`
+        : `${typeof value} ${String(value)}`;
 const isOptions = (value) => {
   if (typeof value !== 'object' || value === null) return false;
   const prototype = Object.getPrototypeOf(value);
@@ -113,7 +121,8 @@ function writeArgument(op, i, param, value) {
     writeBigInt(slot + 2, value);
   } else if (typeof value === 'string' && param.type === 'ScalarType') {
     const number = dtypeNumbers[value];
-    if (number === undefined) fail(op, `there is no dtype '${value}'; there are ${Object.keys(dtypeNumbers).join(', ')}`, 'dtype');
+    if (number === undefined)
+      fail(op, `there is no dtype '${value}'; there are ${Object.keys(dtypeNumbers).join(', ')}`, 'dtype');
     i32[slot] = types.DTYPE;
     i32[slot + 2] = number;
   } else if (typeof value === 'string') {
@@ -161,8 +170,8 @@ function writeNamed(op, nGiven, options) {
 }
 
 /**
- * Runs `op` with `self` (undefined when it is not called as a method) and `args`, at the worker whose handle is given. Answers how many results there are: their handles
- * are at resultAt(i). Throws a TensorError.
+ * Runs `op` with `self` (undefined when it is not called as a method) and `args`, at the worker whose handle is given. Answers
+ * how many results there are: their handles are at resultAt(i). Throws a TensorError.
  */
 export function call(worker, op, self, args) {
   checkViews();
@@ -184,7 +193,13 @@ export function call(worker, op, self, args) {
       nArgs++;
       break;
     }
-    if (nArgs >= op.nPositional) fail(op, nArgs < op.params.length ? `${describe(args[k])} is one argument too many; what follows is given by name` : `${describe(args[k])} is one argument too many`);
+    if (nArgs >= op.nPositional)
+      fail(
+        op,
+        nArgs < op.params.length
+          ? `${describe(args[k])} is one argument too many; what follows is given by name`
+          : `${describe(args[k])} is one argument too many`,
+      );
     writeArgument(op, nArgs, op.params[nArgs], args[k]);
     nArgs++;
   }

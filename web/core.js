@@ -1,8 +1,9 @@
 /**
  * The C core in this thread, and how it is called: nothing above this file knows its memory.
  *
- * Arguments and results go through the scratch (src/wasm/scratch.h), whose layout the core tells once. What the core reports comes through `host` and is only noted
- * there; it is worked off in a microtask, so that nothing calls into the core from within the core.
+ * Arguments and results go through the scratch (src/wasm/scratch.h), whose layout the core tells once. What the core reports
+ * comes through `host` and is only noted there; it is worked off in a microtask, so that nothing calls into the core from
+ * within the core.
  */
 import createCore from './core/tabtensor_core.js';
 import { TensorError, abortError } from './errors.js';
@@ -162,7 +163,9 @@ export function idText(id) {
   } catch {
     // Said below.
   }
-  throw new TensorError(`${String(id)} is not an id: ids are whole numbers from 1 to 2^64 - 1, written as a string or BigInt`, { code: 'argument' });
+  throw new TensorError(`${String(id)} is not an id: ids are whole numbers from 1 to 2^64 - 1, written as a string or BigInt`, {
+    code: 'argument',
+  });
 }
 
 // ---- the end of a turn ----
@@ -216,7 +219,10 @@ function answer(token, form, tensor, jsonAt, nBytes) {
   const text = nBytes === 0 ? '' : decoder.decode(u8.slice(jsonAt, jsonAt + nBytes));
   const { answer: forms } = constants;
   if (form === forms.ERROR) {
-    const error = text === '' ? new TensorError('the core has no memory to say what went wrong', { code: 'memory' }) : TensorError.fromWire(JSON.parse(text).error);
+    const error =
+      text === ''
+        ? new TensorError('the core has no memory to say what went wrong', { code: 'memory' })
+        : TensorError.fromWire(JSON.parse(text).error);
     entry.reject(error.code === 'aborted' && entry.signal?.aborted ? abortError(entry.signal.reason) : error);
   } else if (form === forms.CONTROL) {
     entry.resolve(JSON.parse(text));
@@ -226,8 +232,8 @@ function answer(token, form, tensor, jsonAt, nBytes) {
 }
 
 /**
- * Makes a request: `start(token)` calls the core and answers its status; what it refuses at once is thrown here and now. The promise settles with the core's answer. An
- * aborted signal gives up waiting, at once.
+ * Makes a request: `start(token)` calls the core and answers its status; what it refuses at once is thrown here and now. The
+ * promise settles with the core's answer. An aborted signal gives up waiting, at once.
  */
 export function request(worker, start, { signal, about } = {}) {
   if (signal?.aborted) throw abortError(signal.reason);
@@ -265,7 +271,10 @@ const listeners = new Map();
 const urgent = new Set();
 const batched = new Map();
 
-/** `listener(events, skipped)` is called with what a worker reports, in batches: soon for what matters at once, every 50 ms for objects and commands. */
+/**
+ * `listener(events, skipped)` is called with what a worker reports, in batches: soon for what matters at once, every 50 ms for
+ * objects and commands.
+ */
 export function onEvents(worker, listener) {
   listeners.set(worker, listener);
 }
@@ -334,7 +343,14 @@ function readEvents(bytes) {
     const shape = nDims < 0 ? null : Array.from({ length: nDims }, () => Number(id()));
     const operands = Array.from({ length: nOperands }, id);
     const results = Array.from({ length: nResults }, id);
-    const event = { type: eventNames[view.getUint8(begins + 4)], isOurs: view.getUint8(begins + 5) !== 0, transport, object, operands, results };
+    const event = {
+      type: eventNames[view.getUint8(begins + 4)],
+      isOurs: view.getUint8(begins + 5) !== 0,
+      transport,
+      object,
+      operands,
+      results,
+    };
     if (nDims !== -2) Object.assign(event, { dtype: dtypeNames[view.getUint8(begins + 6)], shape });
     event.peer = text(peerBytes);
     event.text = text(textLength);
@@ -361,8 +377,8 @@ function portClosed(port) {
 }
 
 /**
- * Links a worker to what is at the other end of a message channel; `post(frame)` sends an ArrayBuffer. Answers the function that takes what arrives, and the one that says that
- * the channel is lost.
+ * Links a worker to what is at the other end of a message channel; `post(frame)` sends an ArrayBuffer. Answers the function
+ * that takes what arrives, and the one that says that the channel is lost.
  */
 export function openPort(worker, { post, initiates = false, controller = false, expected, isOwn = false }) {
   const port = ++lastPort;

@@ -1,8 +1,9 @@
 /**
  * What every failure of the core becomes.
  *
- * `code` is the core's name for it ("shape", "connection", ...: PROTOCOL.md lists them); `worker` is where it went wrong and `op` which op it was; `command` is the
- * position in its run, `shapes` those of its operands, `failure` the number under which one and the same failure is reported again. What is not known is undefined.
+ * `code` is the core's name for it ("shape", "connection", ...: PROTOCOL.md lists them); `worker` is where it went wrong and
+ * `op` which op it was; `command` is the position in its run, `shapes` those of its operands, `failure` the number under which
+ * one and the same failure is reported again. What is not known is undefined.
  */
 export class TensorError extends Error {
   constructor(message, { code = 'state', worker, op, command, shapes, failure, cause } = {}) {

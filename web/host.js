@@ -1,14 +1,46 @@
 /**
- * Hosts: a worker of this thread, with the core's side of it. (page.js has the other kind: a page's worker in a thread of its own.)
+ * Hosts: a worker of this thread, with the core's side of it. (page.js has the other kind: a page's worker in a thread of its
+ * own.)
  *
- * A host does for its BaseWorker what needs the core: the store, what others are asked, connections, events. It is also the *home* of the tensors made at it (tensor.js).
+ * A host does for its BaseWorker what needs the core: the store, what others are asked, connections, events. It is also the
+ * *home* of the tensors made at it (tensor.js).
  */
-import { at, check, checkViews, core, forgetWorker, idText, onEvents, pump, query, readId, readText, stopTicking, takeEvents, tick, u32, f64, writeId, writeInput, writeMeta } from './core.js';
+import {
+  at,
+  check,
+  checkViews,
+  core,
+  forgetWorker,
+  idText,
+  onEvents,
+  pump,
+  query,
+  readId,
+  readText,
+  stopTicking,
+  takeEvents,
+  tick,
+  u32,
+  f64,
+  writeId,
+  writeInput,
+  writeMeta,
+} from './core.js';
 import { TensorError } from './errors.js';
 import { liveHandle, makeTensor, metadataOf } from './tensor.js';
 
 // Bits of tt_worker_listen: what costs something is told only when somebody listens.
-const BIT = { LINK_OPEN: 0, LINK_CLOSED: 1, PEER_JOINED: 2, PEER_LEFT: 3, OBJECT_ADDED: 4, OBJECT_REMOVED: 5, COMMAND: 6, FAILURE: 7, REFUSED: 8 };
+const BIT = {
+  LINK_OPEN: 0,
+  LINK_CLOSED: 1,
+  PEER_JOINED: 2,
+  PEER_LEFT: 3,
+  OBJECT_ADDED: 4,
+  OBJECT_REMOVED: 5,
+  COMMAND: 6,
+  FAILURE: 7,
+  REFUSED: 8,
+};
 const bits = (...names) => names.reduce((mask, name) => mask | (1 << BIT[name]), 0);
 const ALWAYS = bits('LINK_OPEN', 'LINK_CLOSED', 'PEER_JOINED', 'PEER_LEFT', 'FAILURE', 'REFUSED');
 const ON_DEMAND = { object: bits('OBJECT_ADDED', 'OBJECT_REMOVED'), command: bits('COMMAND') };
@@ -40,7 +72,16 @@ function withoutReply(answer) {
 export function readCounters(handle) {
   check(core._tt_wasm_worker_counters(handle));
   checkViews();
-  const names = ['framesIn', 'framesOut', 'bytesIn', 'bytesOut', 'commandsIn', 'commandsOut', 'tensorBytesIn', 'tensorBytesOut'];
+  const names = [
+    'framesIn',
+    'framesOut',
+    'bytesIn',
+    'bytesOut',
+    'commandsIn',
+    'commandsOut',
+    'tensorBytesIn',
+    'tensorBytesOut',
+  ];
   return Object.fromEntries(names.map((name, i) => [name, f64[(at.numbers >> 3) + i]]));
 }
 
@@ -149,9 +190,15 @@ export class ThreadHost {
     LINK_CLOSED: ({ transport, peer, text, error }) => {
       const connection = this.#connections.get(transport);
       this.#connections.delete(transport);
-      const reason = error === undefined ? new TensorError(text, { code: 'connection', worker: this.id }) : TensorError.fromWire(error);
+      const reason =
+        error === undefined ? new TensorError(text, { code: 'connection', worker: this.id }) : TensorError.fromWire(error);
       connection?.reject(reason);
-      this.worker.tell('disconnected', { peer: peer || (connection?.expected ?? ''), url: connection?.url, reason: text, error: reason });
+      this.worker.tell('disconnected', {
+        peer: peer || (connection?.expected ?? ''),
+        url: connection?.url,
+        reason: text,
+        error: reason,
+      });
     },
     PEER_JOINED: ({ peer }) => {
       if (!this.known.isPresent(peer)) this.known.joined(peer);
@@ -161,10 +208,13 @@ export class ThreadHost {
       this.known.left(peer);
       this.worker.tell('left', { worker: peer, reason: text });
     },
-    OBJECT_ADDED: ({ object, peer, dtype, shape }) => this.worker.tell('object', { action: 'added', id: object, peer, dtype, shape }),
-    OBJECT_REMOVED: ({ object, peer, text }) => this.worker.tell('object', { action: 'removed', id: object, peer, reason: text }),
+    OBJECT_ADDED: ({ object, peer, dtype, shape }) =>
+      this.worker.tell('object', { action: 'added', id: object, peer, dtype, shape }),
+    OBJECT_REMOVED: ({ object, peer, text }) =>
+      this.worker.tell('object', { action: 'removed', id: object, peer, reason: text }),
     COMMAND: ({ peer, text, operands, results }) => this.worker.tell('command', { peer, op: text, operands, results }),
-    FAILURE: ({ isOurs, peer, error, results }) => this.worker.tell(isOurs ? 'error' : 'failure', { peer, error: TensorError.fromWire(error), results }),
+    FAILURE: ({ isOurs, peer, error, results }) =>
+      this.worker.tell(isOurs ? 'error' : 'failure', { peer, error: TensorError.fromWire(error), results }),
     REFUSED: ({ peer, error }) => this.worker.tell('refused', { peer, error: TensorError.fromWire(error) }),
   };
 
@@ -190,7 +240,10 @@ export class ThreadHost {
       takeEvents(this.handle);
       return;
     }
-    throw new TensorError(`${expected} is not attached to ${this.id} directly: it is reached through others and stays`, { code: 'state', worker: this.id });
+    throw new TensorError(`${expected} is not attached to ${this.id} directly: it is reached through others and stays`, {
+      code: 'state',
+      worker: this.id,
+    });
   }
 
   /** Joins another worker of this thread. */
@@ -212,7 +265,8 @@ export class ThreadHost {
     core._tt_wasm_virtual_poll();
     forgetWorker(this.handle);
     stopTicking(this.handle);
-    for (const { reject } of this.#connections.values()) reject(new TensorError(`${this.id} has been closed`, { code: 'connection', worker: this.id }));
+    for (const { reject } of this.#connections.values())
+      reject(new TensorError(`${this.id} has been closed`, { code: 'connection', worker: this.id }));
     this.#connections.clear();
   }
 
@@ -299,6 +353,10 @@ export class ThreadHost {
         return false;
       },
     );
-    if (isThere) throw new TensorError(`object ${known} at ${peer} belongs to somebody else: only its owner removes it`, { code: 'policy', worker: peer });
+    if (isThere)
+      throw new TensorError(`object ${known} at ${peer} belongs to somebody else: only its owner removes it`, {
+        code: 'policy',
+        worker: peer,
+      });
   }
 }

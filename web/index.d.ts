@@ -1,12 +1,16 @@
 /**
- * The types of tabtensor. Methods and functions that are ops come from the op table: core/ops.d.ts, which `npm run build` writes.
+ * The types of tabtensor. Methods and functions that are ops come from the op table: core/ops.d.ts, which `npm run build`
+ * writes.
  */
 import type { Ops, TensorOps } from './core/ops.js';
 
 export type Dtype = 'bool' | 'uint8' | 'int32' | 'int64' | 'float32' | 'float64';
 /** A whole number; a BigInt is exact beyond 2^53. */
 export type Int = number | bigint;
-/** A number as an argument of an op: integral ones are ints as in Python (they do not turn an int tensor into a float one), others floats. */
+/**
+ * A number as an argument of an op: integral ones are ints as in Python (they do not turn an int tensor into a float one),
+ * others floats.
+ */
 export type Scalar = number | bigint | boolean;
 /** What an id may be given as; it is answered as a string of digits. */
 export type Id = string | bigint | number;
@@ -52,7 +56,10 @@ export interface SendOptions extends Described, Waiting {
 
 /** Every failure of the core. */
 export class TensorError extends Error {
-  constructor(message: string, details?: Partial<Pick<TensorError, 'code' | 'worker' | 'op' | 'command' | 'shapes' | 'failure' | 'cause'>>);
+  constructor(
+    message: string,
+    details?: Partial<Pick<TensorError, 'code' | 'worker' | 'op' | 'command' | 'shapes' | 'failure' | 'cause'>>,
+  );
   /** "shape", "dtype", "location", "connection", "aborted", "unknown_worker", ...: PROTOCOL.md has them all. */
   code: string;
   /** Where it went wrong. */
@@ -274,7 +281,9 @@ export class VirtualWorker extends BaseWorker {
 
 /** A worker over a WebSocket: a local one attached to a relay, or (isPointer) one that listens by itself. */
 export class WebSocketWorker extends BaseWorker {
-  constructor(options: { id: Id; url?: string | null; host?: string; port?: number; isPointer?: boolean; hook?: TorchHook } & StoreLimits);
+  constructor(
+    options: { id: Id; url?: string | null; host?: string; port?: number; isPointer?: boolean; hook?: TorchHook } & StoreLimits,
+  );
   readonly url: string | undefined;
 }
 

@@ -1,19 +1,34 @@
 /**
- * The page's side of its worker: the host of a worker whose store and connections are in a dedicated Worker (serve.js is the other side).
+ * The page's side of its worker: the host of a worker whose store and connections are in a dedicated Worker (serve.js is the
+ * other side).
  *
- * The page's own core keeps no data. It is a worker too ("page.1a2b..."), joined to the one in the thread by a message port, where it may do whatever that worker may: a
- * tensor of the page is a pointer to it, shown as local, and other workers are reached through it. Commands and tensors travel as frames, as to any other worker; the rest (the store's
- * listings, events, connecting) as the messages below. Both go over one channel, so their order is kept.
+ * The page's own core keeps no data. It is a worker too ("page.1a2b..."), joined to the one in the thread by a message port,
+ * where it may do whatever that worker may: a tensor of the page is a pointer to it, shown as local, and other workers are
+ * reached through it. Commands and tensors travel as frames, as to any other worker; the rest (the store's listings, events,
+ * connecting) as the messages below. Both go over one channel, so their order is kept.
  *
  *   page to thread   an ArrayBuffer: a frame      { call, on, method, args }     { abort: call }
  *   thread to page   an ArrayBuffer: a frame      { answer: call, value | error }     { events: [{ type, detail }] }
  */
-import { check, core, forgetWorker, idText, onEvents, openPort, query, request, stopTicking, tick, writeInput } from './core.js';
+import {
+  check,
+  core,
+  forgetWorker,
+  idText,
+  onEvents,
+  openPort,
+  query,
+  request,
+  stopTicking,
+  tick,
+  writeInput,
+} from './core.js';
 import { TensorError, abortError } from './errors.js';
 import { KnownWorkers, newPointer, newWorker, readCounters } from './host.js';
 import { homeOf, idAtOwner } from './tensor.js';
 
-const randomName = () => `page.${[...crypto.getRandomValues(new Uint8Array(6))].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+const randomName = () =>
+  `page.${[...crypto.getRandomValues(new Uint8Array(6))].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;
 const described = ({ tags = [], description = '' }) => ({ tags, description });
 
 export class PageHost {
@@ -33,7 +48,7 @@ export class PageHost {
     this.handle = newWorker(this.#pageId, 'page', { isStoreless: true });
     try {
       this.#port = openPort(this.handle, {
-        post: (frame) => this.#thread === undefined ? this.#early.push(frame) : this.#thread.postMessage(frame, [frame]),
+        post: (frame) => (this.#thread === undefined ? this.#early.push(frame) : this.#thread.postMessage(frame, [frame])),
         initiates: true,
         expected: id,
         isOwn: true,
@@ -74,7 +89,8 @@ export class PageHost {
   }
 
   #call(on, method, args, { signal, transfer = [] } = {}) {
-    if (this.#isClosed) return Promise.reject(new TensorError(`${this.id} has been closed`, { code: 'state', worker: this.id }));
+    if (this.#isClosed)
+      return Promise.reject(new TensorError(`${this.id} has been closed`, { code: 'state', worker: this.id }));
     if (signal?.aborted) return Promise.reject(abortError(signal.reason));
     const number = ++this.#lastCall;
     return new Promise((resolve, reject) => {
@@ -187,7 +203,11 @@ export class PageHost {
   }
 
   addVirtual(worker, limits) {
-    if (this.known.isPresent(worker.id) || worker.id === this.id) throw new TensorError(`${this.id} knows a worker ${worker.id} already; nothing was overwritten`, { code: 'duplicate', worker: this.id });
+    if (this.known.isPresent(worker.id) || worker.id === this.id)
+      throw new TensorError(`${this.id} knows a worker ${worker.id} already; nothing was overwritten`, {
+        code: 'duplicate',
+        worker: this.id,
+      });
     this.#joined(worker.id, worker);
     worker.ready = this.#call('thread', 'virtual', [{ id: worker.id, limits }]).then(() => undefined);
     worker.ready.catch(() => this.#left(worker.id));
@@ -201,7 +221,8 @@ export class PageHost {
     forgetWorker(this.handle);
     stopTicking(this.handle);
     await closing;
-    for (const { reject } of this.#calls.values()) reject(new TensorError(`${this.id} has been closed`, { code: 'connection', worker: this.id }));
+    for (const { reject } of this.#calls.values())
+      reject(new TensorError(`${this.id} has been closed`, { code: 'connection', worker: this.id }));
     this.#calls.clear();
   }
 
@@ -216,7 +237,16 @@ export class PageHost {
     const { framesOut, bytesOut, commandsOut, tensorBytesOut } = readCounters(this.handle);
     const all = await this.#call('worker', 'counters', []);
     const { framesIn, bytesIn, commandsIn, tensorBytesIn } = readCounters(this.handle);
-    const own = { framesIn: framesOut, framesOut: framesIn, bytesIn: bytesOut, bytesOut: bytesIn, commandsIn: commandsOut, commandsOut: commandsIn, tensorBytesIn: tensorBytesOut, tensorBytesOut: tensorBytesIn };
+    const own = {
+      framesIn: framesOut,
+      framesOut: framesIn,
+      bytesIn: bytesOut,
+      bytesOut: bytesIn,
+      commandsIn: commandsOut,
+      commandsOut: commandsIn,
+      tensorBytesIn: tensorBytesOut,
+      tensorBytesOut: tensorBytesIn,
+    };
     return Object.fromEntries(Object.entries(all).map(([name, n]) => [name, n - own[name]]));
   }
 
@@ -231,11 +261,18 @@ export class PageHost {
 
   async getObj(id, options) {
     const known = idText(id);
-    return newPointer(this, this.id, { id: known, ...(await query(this.handle, this.id, { query: 'shape', id: known }, options)) });
+    return newPointer(this, this.id, {
+      id: known,
+      ...(await query(this.handle, this.id, { query: 'shape', id: known }, options)),
+    });
   }
 
   async setObj(tensor, { id, tags = tensor.tags, description = tensor.description, policy } = {}) {
-    if (homeOf(tensor) !== this) throw new TensorError(`setObj: the tensor belongs to ${tensor.owner.id}; send it to ${this.id}, or make it there`, { code: 'location', worker: this.id });
+    if (homeOf(tensor) !== this)
+      throw new TensorError(`setObj: the tensor belongs to ${tensor.owner.id}; send it to ${this.id}, or make it there`, {
+        code: 'location',
+        worker: this.id,
+      });
     const at = idAtOwner(tensor);
     await this.#settled();
     return this.#call('worker', 'setObj', [at, { id: id === undefined ? undefined : idText(id), tags, description, policy }]);

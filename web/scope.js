@@ -1,8 +1,9 @@
 /**
  * tidy: frees the tensors that a function made and does not return.
  *
- * A tensor belongs to the innermost tidy that is running when it is made. After an `await` nothing tells whose turn it is, so from there on the rule is: what is made from a
- * tensor of the scope belongs to the scope as well; anything else is the caller's, or is given to it with `scope.track(tensor)`.
+ * A tensor belongs to the innermost tidy that is running when it is made. After an `await` nothing tells whose turn it is, so
+ * from there on the rule is: what is made from a tensor of the scope belongs to the scope as well; anything else is the
+ * caller's, or is given to it with `scope.track(tensor)`.
  */
 let current = null;
 
@@ -66,11 +67,13 @@ function collect(value, found, seen) {
   if (isTensor(value)) found.add(value);
   else if (Array.isArray(value) || value instanceof Set) for (const item of value) collect(item, found, seen);
   else if (value instanceof Map) for (const [key, item] of value) (collect(key, found, seen), collect(item, found, seen));
-  else if ([Object.prototype, null].includes(Object.getPrototypeOf(value))) for (const item of Object.values(value)) collect(item, found, seen);
+  else if ([Object.prototype, null].includes(Object.getPrototypeOf(value)))
+    for (const item of Object.values(value)) collect(item, found, seen);
 }
 
 /**
- * Runs `fn(scope)` and disposes of every tensor that it made, except what it returns (in arrays and plain objects too). When it returns a promise, once that settles.
+ * Runs `fn(scope)` and disposes of every tensor that it made, except what it returns (in arrays and plain objects too). When it
+ * returns a promise, once that settles.
  */
 export function tidy(fn) {
   const outer = current;

@@ -55,7 +55,11 @@ export function serve(channel) {
         worker = new WebSocketWorker({ id, url, ...limits });
         host = BaseWorker.hostOf(worker);
         for (const type of FORWARDED) worker.addEventListener(type, forward);
-        port = openPort(host.handle, { post: (frame) => channel.postMessage(frame, [frame]), controller: true, expected: pageId });
+        port = openPort(host.handle, {
+          post: (frame) => channel.postMessage(frame, [frame]),
+          controller: true,
+          expected: pageId,
+        });
         await worker.ready;
       },
       async listen(_, type) {
@@ -119,4 +123,3 @@ export function serve(channel) {
     else run(message);
   };
 }
-

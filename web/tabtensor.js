@@ -13,7 +13,18 @@
  */
 export { TensorError } from './errors.js';
 export { tidy } from './scope.js';
-export { BoolTensor, ByteTensor, DoubleTensor, FloatTensor, IntTensor, LongTensor, Tensor, isTensor, tensor, torch } from './tensor.js';
+export {
+  BoolTensor,
+  ByteTensor,
+  DoubleTensor,
+  FloatTensor,
+  IntTensor,
+  LongTensor,
+  Tensor,
+  isTensor,
+  tensor,
+  torch,
+} from './tensor.js';
 export { BaseWorker, TorchHook, VirtualWorker, WebSocketWorker, WorkerEvent } from './workers.js';
 
 import { constants, core } from './core.js';

@@ -1,5 +1,6 @@
 /**
- * The entry of a page's dedicated Worker. Messages may come before the core is loaded: they are kept, because a handler that is set later would miss them.
+ * The entry of a page's dedicated Worker. Messages may come before the core is loaded: they are kept, because a handler that is
+ * set later would miss them.
  */
 const early = [];
 let take = (message) => early.push(message);

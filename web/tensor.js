@@ -1,11 +1,31 @@
 /**
  * Tensor: what a user holds. It stands for the head of a chain in the core, by a handle; its methods come from the op table.
  *
- * A tensor belongs to a *home*: the worker of this thread, or, in a page, the page's own core, whose tensors live at the worker behind it (workers.js and page.js make homes).
- * There a "local" tensor is a pointer to that worker, which is shown as local.
+ * A tensor belongs to a *home*: the worker of this thread, or, in a page, the page's own core, whose tensors live at the worker
+ * behind it (workers.js and page.js make homes). There a "local" tensor is a pointer to that worker, which is shown as local.
  */
 import { call, resultAt, setHandleOf, table } from './call.js';
-import { at, check, checkViews, constants, core, dtypeNames, i32, idText, query, readId, readMeta, readText, request, textBytes, u32, u8, writeId, writeInput, writeMeta } from './core.js';
+import {
+  at,
+  check,
+  checkViews,
+  constants,
+  core,
+  dtypeNames,
+  i32,
+  idText,
+  query,
+  readId,
+  readMeta,
+  readText,
+  request,
+  textBytes,
+  u32,
+  u8,
+  writeId,
+  writeInput,
+  writeMeta,
+} from './core.js';
 import { TensorError } from './errors.js';
 import { scopeFor, setTensorRules } from './scope.js';
 
@@ -13,10 +33,20 @@ if (Symbol.dispose === undefined) Object.defineProperty(Symbol, 'dispose', { val
 
 const FLAG_POINTER = 1;
 const MADE_HERE = Symbol('made here');
-const classNames = Object.fromEntries(Object.entries(constants.tensorClass).map(([name, number]) => [dtypeNames[number], name]));
-const arrays = { bool: Uint8Array, uint8: Uint8Array, int32: Int32Array, int64: BigInt64Array, float32: Float32Array, float64: Float64Array };
+const classNames = Object.fromEntries(
+  Object.entries(constants.tensorClass).map(([name, number]) => [dtypeNames[number], name]),
+);
+const arrays = {
+  bool: Uint8Array,
+  uint8: Uint8Array,
+  int32: Int32Array,
+  int64: BigInt64Array,
+  float32: Float32Array,
+  float64: Float64Array,
+};
 
-// The backstop for what nobody disposed of. It runs between turns, if ever. What is held for most tensors is a number, because this is in the way of every op.
+// The backstop for what nobody disposed of. It runs between turns, if ever. What is held for most tensors is a number, because
+// this is in the way of every op.
 const forgotten = new FinalizationRegistry((handle) => core._tt_wasm_tensor_dispose(handle));
 const forgottenElsewhere = new FinalizationRegistry((release) => release());
 
@@ -66,7 +96,10 @@ export class Tensor {
   #extras = null;
 
   constructor(key, handle, home, scope) {
-    if (key !== MADE_HERE) throw new TensorError('tensors are made by tensor(data), by torch.zeros(...) and its like, and by ops', { code: 'argument' });
+    if (key !== MADE_HERE)
+      throw new TensorError('tensors are made by tensor(data), by torch.zeros(...) and its like, and by ops', {
+        code: 'argument',
+      });
     this.#handle = handle;
     this.#home = home;
     this.#scope = scope;
@@ -111,7 +144,10 @@ export class Tensor {
     };
     liveHandle = (value) => {
       if (typeof value !== 'object' || value === null || !(#handle in value)) return undefined;
-      if (value.#handle === 0) throw new TensorError('this tensor has been disposed of; tidy disposes of what its function does not return', { code: 'state' });
+      if (value.#handle === 0)
+        throw new TensorError('this tensor has been disposed of; tidy disposes of what its function does not return', {
+          code: 'state',
+        });
       return value.#handle;
     };
     homeOf = (value) => value.#home;
@@ -132,7 +168,8 @@ export class Tensor {
       }
       const scope = scopeFor(source?.#scope);
       // max(), unlike max(dim), is one tensor.
-      if (op.result === 'tensor' || (op.result === 'tuple' && nResults === 1)) return new Tensor(MADE_HERE, resultAt(0), home, scope);
+      if (op.result === 'tensor' || (op.result === 'tuple' && nResults === 1))
+        return new Tensor(MADE_HERE, resultAt(0), home, scope);
       const handles = Array.from({ length: nResults }, (_, i) => resultAt(i));
       return handles.map((handle) => new Tensor(MADE_HERE, handle, home, scope));
     };
@@ -219,13 +256,17 @@ export class Tensor {
     if (this.#handle === 0) return '[disposed tensor]';
     const { dtype, shape, isPointer, location } = this.#readMeta();
     const className = classNames[dtype];
-    if (isPointer) return `[torch.${className} - Locations:[<${this.#home.workerOf(location)?.constructor.name ?? 'worker'} ${location}>] - id:${this.idAtLocation}]`;
+    if (isPointer) {
+      const kind = this.#home.workerOf(location)?.constructor.name ?? 'worker';
+      return `[torch.${className} - Locations:[<${kind} ${location}>] - id:${this.idAtLocation}]`;
+    }
     if (location === null) {
       check(core._tt_wasm_tensor_print(this.#handle));
       return readText();
     }
     if (this.#extras !== null && this.#extras.text !== null && this.#extras.textChanges === nChanges) return this.#extras.text;
-    return `[torch.${className} of size ${shape === null ? '?' : shape.join('x') || '1'} at ${location}: await text() for its values]`;
+    const size = shape === null ? '?' : shape.join('x') || '1';
+    return `[torch.${className} of size ${size} at ${location}: await text() for its values]`;
   }
 
   [Symbol.for('nodejs.util.inspect.custom')]() {
@@ -248,7 +289,10 @@ export class Tensor {
     this.#more.textChanges = nChanges;
   }
 
-  /** In a page, what its worker does for a tensor that is elsewhere. The question overtakes nothing, but could be overtaken by the freeing of this tensor if it became garbage. */
+  /**
+   * In a page, what its worker does for a tensor that is elsewhere. The question overtakes nothing, but could be overtaken by
+   * the freeing of this tensor if it became garbage.
+   */
   async #ask(id, what, signal) {
     const use = { tensor: this };
     inUse.add(use);
@@ -267,7 +311,10 @@ export class Tensor {
     if (location === null) return readElements(this.#handle);
     if (isPointer && home.isPage) return this.#ask(id, 'elements', signal);
     const handle = this.#handle;
-    const fetched = await request(home.handle, (token) => core._tt_wasm_fetch(home.handle, handle, token), { signal, about: { op: 'fetch' } });
+    const fetched = await request(home.handle, (token) => core._tt_wasm_fetch(home.handle, handle, token), {
+      signal,
+      about: { op: 'fetch' },
+    });
     try {
       return readElements(fetched);
     } finally {
@@ -289,14 +336,20 @@ export class Tensor {
   async array({ signal } = {}) {
     const { dtype, shape, data } = await this.#read(signal);
     let position = 0;
-    const nest = (dim) => (dim === shape.length ? toNumber(data[position++], dtype) : Array.from({ length: shape[dim] }, () => nest(dim + 1)));
+    const nest = (dim) =>
+      dim === shape.length ? toNumber(data[position++], dtype) : Array.from({ length: shape[dim] }, () => nest(dim + 1));
     return nest(0);
   }
 
   /** The only element, as a number, boolean or (int64 beyond 2^53) BigInt. */
   async item({ signal } = {}) {
     const { dtype, shape, data } = await this.#read(signal);
-    if (data.length !== 1) throw new TensorError(`item: a tensor of shape [${shape.join(', ')}] has ${data.length} elements, not one; use array()`, { code: 'shape', op: 'item', shapes: [`[${shape.join(', ')}]`] });
+    if (data.length !== 1)
+      throw new TensorError(`item: a tensor of shape [${shape.join(', ')}] has ${data.length} elements, not one; use array()`, {
+        code: 'shape',
+        op: 'item',
+        shapes: [`[${shape.join(', ')}]`],
+      });
     return toNumber(data[0], dtype);
   }
 
@@ -312,20 +365,25 @@ export class Tensor {
   // ---- where it is ----
 
   /**
-   * Gives the data to a worker and makes this tensor a pointer to it, at once; await ready() to know that it has arrived. `id`: the id it takes there.
+   * Gives the data to a worker and makes this tensor a pointer to it, at once; await ready() to know that it has arrived. `id`:
+   * the id it takes there.
    */
   send(worker, { id, tags = this.tags, description = this.description, policy, signal } = {}) {
     const handle = liveHandle(this);
     const home = this.#home;
     const peer = typeof worker === 'string' ? worker : worker?.id;
-    if (typeof peer !== 'string') throw new TensorError('send: the first argument is a worker or its id', { code: 'argument', op: 'send' });
+    if (typeof peer !== 'string')
+      throw new TensorError('send: the first argument is a worker or its id', { code: 'argument', op: 'send' });
     if (home.isPage) home.worker.getWorker(peer); // the page's own core has another name, which its message would use
     const metadata = metadataOf({ tags, description, policy });
     const there = id === undefined ? 0n : idText(id);
     if (home.isPage && metadata !== '{}') this.#configure(metadata);
     const [, offset] = writeInput(peer, metadata);
     writeId(there);
-    const done = request(home.handle, (token) => core._tt_wasm_send(home.handle, handle, offset, textBytes(metadata), token), { signal, about: { op: 'send' } });
+    const done = request(home.handle, (token) => core._tt_wasm_send(home.handle, handle, offset, textBytes(metadata), token), {
+      signal,
+      about: { op: 'send' },
+    });
     this.#follow(done);
     return this;
   }
@@ -334,7 +392,9 @@ export class Tensor {
   #configure(metadata) {
     const { location, id } = this.#readMeta();
     if (location !== this.#home.id) return;
-    query(this.#home.handle, location, { query: 'configure', id, ...JSON.parse(metadata) }).catch((error) => this.#home.report(error));
+    query(this.#home.handle, location, { query: 'configure', id, ...JSON.parse(metadata) }).catch((error) =>
+      this.#home.report(error),
+    );
   }
 
   /** Keeps the answer to a send for ready(); a failure that nobody awaits is the worker's `error` event. */
@@ -362,11 +422,16 @@ export class Tensor {
     const handle = this.#handle;
     const [, offset] = writeInput(home.id, '{}');
     writeId(0n);
-    this.#follow(request(home.handle, (token) => core._tt_wasm_send(home.handle, handle, offset, 2, token), { about: { op: 'tensor' } }));
+    this.#follow(
+      request(home.handle, (token) => core._tt_wasm_send(home.handle, handle, offset, 2, token), { about: { op: 'tensor' } }),
+    );
     return this;
   }
 
-  /** Settles when the data has arrived where it was sent, or the commands that make it are done: then it is known to be sound. Answers this tensor. */
+  /**
+   * Settles when the data has arrived where it was sent, or the commands that make it are done: then it is known to be sound.
+   * Answers this tensor.
+   */
   async ready({ signal } = {}) {
     const { location, isPointer, id } = this.#readMeta();
     const home = this.#home;
@@ -375,7 +440,10 @@ export class Tensor {
       this.#extras.isSentAwaited = true;
       await sent;
     } else if (location !== null) {
-      const shape = isPointer && home.isPage ? await this.#ask(id, 'ready', signal) : (await query(home.handle, location, { query: 'shape', id }, { signal })).shape;
+      const shape =
+        isPointer && home.isPage
+          ? await this.#ask(id, 'ready', signal)
+          : (await query(home.handle, location, { query: 'shape', id }, { signal })).shape;
       if (this.#known.shape === null && Array.isArray(shape)) this.#meta.shape = shape;
     }
     return this;
@@ -387,7 +455,10 @@ export class Tensor {
     const home = this.#home;
     const handle = this.#handle;
     if (!isPointer) throw new TensorError('get: the tensor is here already', { code: 'state', op: 'get' });
-    const arrived = await request(home.handle, (token) => core._tt_wasm_get(home.handle, handle, token), { signal, about: { op: 'get' } });
+    const arrived = await request(home.handle, (token) => core._tt_wasm_get(home.handle, handle, token), {
+      signal,
+      about: { op: 'get' },
+    });
     // The answer is a handle of its own to what this tensor now holds.
     if (arrived !== undefined) core._tt_wasm_tensor_dispose(arrived);
     this.#meta = null;
@@ -505,8 +576,13 @@ function survey(data) {
   const found = { shape, kinds: 0, dtypes: new Set() };
   const visit = (value, dim, path) => {
     if (dim < shape.length) {
-      if (!Array.isArray(value) && !isTyped(value)) throw bad(`the data is ragged: at [${path}] there is a ${typeof value}, where others have ${shape[dim]} items`, 'shape');
-      if (value.length !== shape[dim]) throw bad(`the data is ragged: at [${path}] there are ${value.length} items, where others have ${shape[dim]}`, 'shape');
+      if (!Array.isArray(value) && !isTyped(value))
+        throw bad(
+          `the data is ragged: at [${path}] there is a ${typeof value}, where others have ${shape[dim]} items`,
+          'shape',
+        );
+      if (value.length !== shape[dim])
+        throw bad(`the data is ragged: at [${path}] there are ${value.length} items, where others have ${shape[dim]}`, 'shape');
       if (isTyped(value)) {
         found.dtypes.add(dtypeOfArray.get(value.constructor));
         found.kinds |= typeof value[0] === 'bigint' ? BIGINTS : NUMBERS;
@@ -518,8 +594,12 @@ function survey(data) {
     if (typeof value === 'number') found.kinds |= NUMBERS;
     else if (typeof value === 'boolean') found.kinds |= BOOLEANS;
     else if (typeof value === 'bigint') found.kinds |= BIGINTS;
-    else if (Array.isArray(value) || isTyped(value)) throw bad(`the data is ragged: at [${path}] there are ${value.length} items, where others have one number`, 'shape');
-    else throw bad(`at [${path}] there is ${value === null ? 'null' : isTensor(value) ? 'a tensor; use torch.stack' : `a ${typeof value}`}, which is no number`);
+    else if (Array.isArray(value) || isTyped(value))
+      throw bad(`the data is ragged: at [${path}] there are ${value.length} items, where others have one number`, 'shape');
+    else
+      throw bad(
+        `at [${path}] there is ${isTensor(value) ? 'a tensor (torch.stack takes those)' : value === null ? 'null' : `a ${typeof value}`}, no number`,
+      );
   };
   visit(data, 0, '');
   return found;
@@ -564,15 +644,17 @@ function fill(target, data, dtype) {
 }
 
 /**
- * A tensor with a copy of `data`: a number, boolean or BigInt, nested arrays of them, or TypedArrays. Without a dtype numbers are float32 (1 and 1.0 are the same in JavaScript),
- * booleans bool, BigInts int64, and TypedArrays what they are.
+ * A tensor with a copy of `data`: a number, boolean or BigInt, nested arrays of them, or TypedArrays. Without a dtype numbers
+ * are float32 (1 and 1.0 are the same in JavaScript), booleans bool, BigInts int64, and TypedArrays what they are.
  */
 export function tensor(data, { dtype, tags, description } = {}) {
   if (isTensor(data)) throw bad('the data is a tensor already; clone() copies one');
   const found = survey(data);
   const to = dtype ?? inferDtype(found);
-  if (constants.dtype[to] === undefined) throw bad(`there is no dtype '${to}'; there are ${Object.keys(constants.dtype).join(', ')}`, 'dtype');
-  if (found.shape.length > constants.limit.dims) throw bad(`the data has ${found.shape.length} dimensions, the limit is ${constants.limit.dims}`, 'shape');
+  if (constants.dtype[to] === undefined)
+    throw bad(`there is no dtype '${to}'; there are ${Object.keys(constants.dtype).join(', ')}`, 'dtype');
+  if (found.shape.length > constants.limit.dims)
+    throw bad(`the data has ${found.shape.length} dimensions, the limit is ${constants.limit.dims}`, 'shape');
   const home = defaultHome();
   writeMeta(to, found.shape);
   check(core._tt_wasm_tensor_new(), { op: 'tensor' });

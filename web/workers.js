@@ -1,7 +1,8 @@
 /**
  * Workers: one interface to all of them, whether they are here, in the page's thread, or somewhere else.
  *
- * A worker that is *here* has a host (host.js, page.js); a worker that is known has the one who knows it. The methods are the same; what a worker has not got it says.
+ * A worker that is *here* has a host (host.js, page.js); a worker that is known has the one who knows it. The methods are the
+ * same; what a worker has not got it says.
  */
 import { isNode, isPage } from './core.js';
 import { TensorError, abortError } from './errors.js';
@@ -39,7 +40,10 @@ export class BaseWorker extends EventTarget {
 
   constructor(id) {
     super();
-    if (new.target === BaseWorker) throw new TensorError('BaseWorker is what workers have in common; make a VirtualWorker or a WebSocketWorker', { code: 'argument' });
+    if (new.target === BaseWorker)
+      throw new TensorError('BaseWorker is what workers have in common; make a VirtualWorker or a WebSocketWorker', {
+        code: 'argument',
+      });
     this.#id = idOf(id);
   }
 
@@ -80,12 +84,18 @@ export class BaseWorker extends EventTarget {
   get #mine() {
     if (this.#isClosed) throw new TensorError(`${this.#id} has been closed`, { code: 'state', worker: this.#id });
     if (this.#host !== null) return this.#host;
-    throw new TensorError(`${this.#id} is elsewhere: only a worker that is here does this`, { code: 'state', worker: this.#id });
+    throw new TensorError(`${this.#id} is elsewhere: only a worker that is here does this`, {
+      code: 'state',
+      worker: this.#id,
+    });
   }
 
   get #asker() {
     if (this.#knownBy !== null) return this.#knownBy;
-    throw new TensorError(`nobody here knows ${this.#id} yet: hook.localWorker.addWorker(it) introduces it`, { code: 'unknown_worker', worker: this.#id });
+    throw new TensorError(`nobody here knows ${this.#id} yet: hook.localWorker.addWorker(it) introduces it`, {
+      code: 'unknown_worker',
+      worker: this.#id,
+    });
   }
 
   get #isHere() {
@@ -105,7 +115,10 @@ export class BaseWorker extends EventTarget {
     return this.#isHere ? this.#host.list() : this.#asker.peerList(this.#id, options);
   }
 
-  /** The tensors whose id or tags hold every term; of a worker that somebody here knows (a virtual one too), pointers that borrow. */
+  /**
+   * The tensors whose id or tags hold every term; of a worker that somebody here knows (a virtual one too), pointers that
+   * borrow.
+   */
   async search(terms = [], options) {
     const list = [].concat(terms).map(String);
     return this.#isHere && this.#knownBy === null ? this.#host.search(list) : this.#asker.peerSearch(this.#id, list, options);
@@ -115,7 +128,10 @@ export class BaseWorker extends EventTarget {
     return this.#isHere ? this.#host.getObj(id) : this.#asker.peerGetObj(this.#id, id, options);
   }
 
-  /** Registers a tensor under an id, which it answers; `policy` says what others may: "open", "compute" or "closed". At a worker elsewhere it is sent there. */
+  /**
+   * Registers a tensor under an id, which it answers; `policy` says what others may: "open", "compute" or "closed". At a worker
+   * elsewhere it is sent there.
+   */
   async setObj(tensor, options = {}) {
     if (!isTensor(tensor)) throw new TensorError('setObj: the first argument is a tensor', { code: 'argument' });
     if (this.#isHere) return this.#host.setObj(tensor, options);
@@ -138,14 +154,19 @@ export class BaseWorker extends EventTarget {
   }
 
   /**
-   * Makes a worker known: connects to one that listens, joins a virtual one. Answers it; it may be sent to at once, and its `ready` tells whether it was there.
+   * Makes a worker known: connects to one that listens, joins a virtual one. Answers it; it may be sent to at once, and its
+   * `ready` tells whether it was there.
    */
   addWorker(worker) {
     const host = this.#mine;
     if (!(worker instanceof BaseWorker)) throw new TensorError('addWorker: the argument is a worker', { code: 'argument' });
     const known = host.known.find(worker.id);
     if (known === worker && host.known.isPresent(worker.id)) return worker;
-    if (host.known.isPresent(worker.id)) throw new TensorError(`${this.#id} knows a worker ${worker.id} already; nothing was overwritten`, { code: 'duplicate', worker: this.#id });
+    if (host.known.isPresent(worker.id))
+      throw new TensorError(`${this.#id} knows a worker ${worker.id} already; nothing was overwritten`, {
+        code: 'duplicate',
+        worker: this.#id,
+      });
     const theirs = worker.#host;
     if (theirs !== null && host instanceof ThreadHost && theirs instanceof ThreadHost) {
       host.connectVirtual(theirs);
@@ -155,7 +176,10 @@ export class BaseWorker extends EventTarget {
       worker.ready = host.connect(worker.url, worker.id, worker).then(() => undefined);
       worker.ready.catch(() => {});
     } else {
-      throw new TensorError(`${worker.id} cannot be reached from ${this.#id}: it has no address, and is not a virtual worker of this thread`, { code: 'argument', worker: this.#id });
+      throw new TensorError(
+        `${worker.id} cannot be reached from ${this.#id}: it has no address, and is not a virtual worker of this thread`,
+        { code: 'argument', worker: this.#id },
+      );
     }
     return worker;
   }
@@ -169,7 +193,10 @@ export class BaseWorker extends EventTarget {
     if (wanted === this.#id) return this;
     const here = [...host.known.present().keys()];
     const gone = host.known.find(wanted) === undefined ? '' : ' any more (it has left)';
-    throw new TensorError(`${this.#id} knows no worker ${wanted}${gone}; here now: ${here.length === 0 ? 'nobody' : here.join(', ')}`, { code: 'unknown_worker', worker: this.#id });
+    throw new TensorError(
+      `${this.#id} knows no worker ${wanted}${gone}; here now: ${here.length === 0 ? 'nobody' : here.join(', ')}`,
+      { code: 'unknown_worker', worker: this.#id },
+    );
   }
 
   /** The workers that are here now, by id. */
@@ -193,22 +220,34 @@ export class BaseWorker extends EventTarget {
         done(value);
       };
       const options = { signal: listening.signal };
-      this.addEventListener('joined', ({ detail }) => detail.worker === wanted && settle(resolve, host.known.find(wanted)), options);
-      this.addEventListener('closed', () => settle(reject, new TensorError(`${this.#id} has been closed`, { code: 'state', worker: this.#id })), options);
+      this.addEventListener(
+        'joined',
+        ({ detail }) => detail.worker === wanted && settle(resolve, host.known.find(wanted)),
+        options,
+      );
+      this.addEventListener(
+        'closed',
+        () => settle(reject, new TensorError(`${this.#id} has been closed`, { code: 'state', worker: this.#id })),
+        options,
+      );
       signal?.addEventListener('abort', () => settle(reject, abortError(signal.reason)), options);
     });
   }
 
   /**
-   * Events: connected, disconnected, joined, left, object, command, failure (of a command of somebody else's, here), error (of one of ours that nobody awaited), refused,
-   * skipped (how many objects and commands there were beyond what is told), warning, closed. Objects and commands come in batches.
+   * Events: connected, disconnected, joined, left, object, command, failure (of a command of somebody else's, here), error (of
+   * one of ours that nobody awaited), refused, skipped (how many objects and commands there were beyond what is told), warning,
+   * closed. Objects and commands come in batches.
    */
   addEventListener(type, ...rest) {
     super.addEventListener(type, ...rest);
     this.#host?.listen(type);
   }
 
-  /** Ends it: says goodbye, rejects what is open, frees its store. For a worker elsewhere: ends the connection that was made to it. */
+  /**
+   * Ends it: says goodbye, rejects what is open, frees its store. For a worker elsewhere: ends the connection that was made to
+   * it.
+   */
   async close() {
     if (this.#isClosed) return;
     if (this.#host === null) {
@@ -241,7 +280,8 @@ function addressOf({ url, host, port }) {
   }
   if (parsed.protocol === 'http:') parsed.protocol = 'ws:';
   if (parsed.protocol === 'https:') parsed.protocol = 'wss:';
-  if (parsed.protocol !== 'ws:' && parsed.protocol !== 'wss:') throw new TensorError(`'${written}' is not the address of a WebSocket; write ws://host:port/`, { code: 'argument' });
+  if (parsed.protocol !== 'ws:' && parsed.protocol !== 'wss:')
+    throw new TensorError(`'${written}' is not the address of a WebSocket; write ws://host:port/`, { code: 'argument' });
   parsed.hash = '';
   return parsed.href;
 }
@@ -250,12 +290,18 @@ function addressOf({ url, host, port }) {
  * A worker of this process, or of this tab, for development and tests: it has a store of its own and is reached like any other.
  */
 export class VirtualWorker extends BaseWorker {
-  /** `hook`: whose local worker gets to know it (the current one, when left out). `isLocal`: it is to be a local worker itself, known to nobody yet. */
+  /**
+   * `hook`: whose local worker gets to know it (the current one, when left out). `isLocal`: it is to be a local worker itself,
+   * known to nobody yet.
+   */
   constructor({ id, hook, isLocal = false, maxStoreBytes, maxObjects } = {}) {
     super(id);
     const limits = { maxStoreBytes, maxObjects };
     if (isPage) {
-      if (isLocal) throw new TensorError('in a page the local worker is a WebSocketWorker: it needs a thread of its own', { code: 'argument' });
+      if (isLocal)
+        throw new TensorError('in a page the local worker is a WebSocketWorker: it needs a thread of its own', {
+          code: 'argument',
+        });
       const local = BaseWorker.hostOf(hook?.localWorker ?? localWorker());
       local.addVirtual(this, limits);
       this[INTERNAL]({ knownBy: local });
@@ -276,8 +322,9 @@ export class VirtualWorker extends BaseWorker {
 /**
  * A worker that is reached over a WebSocket.
  *
- * Without `isPointer` it is a local one, attached to a relay: the one at `url` (or host and port), in a page by default the page's own origin; in Node, without an address, to none yet.
- * With `isPointer` it stands for a worker that listens by itself at that address; with `hook` it is attached at once, else by addWorker.
+ * Without `isPointer` it is a local one, attached to a relay: the one at `url` (or host and port), in a page by default the
+ * page's own origin; in Node, without an address, to none yet. With `isPointer` it stands for a worker that listens by itself
+ * at that address; with `hook` it is attached at once, else by addWorker.
  */
 export class WebSocketWorker extends BaseWorker {
   url;
@@ -290,7 +337,10 @@ export class WebSocketWorker extends BaseWorker {
     }
     this.url = addressOf({ url, host, port });
     if (isPointer) {
-      if (this.url === undefined) throw new TensorError(`a pointer to ${this.id} needs its address: { port: 8181 } or { url: "ws://host:8181/" }`, { code: 'argument' });
+      if (this.url === undefined)
+        throw new TensorError(`a pointer to ${this.id} needs its address: { port: 8181 } or { url: "ws://host:8181/" }`, {
+          code: 'argument',
+        });
       hook?.localWorker.addWorker(this);
       return;
     }
@@ -320,13 +370,17 @@ const isUsable = (worker) => worker !== null && !worker.isClosed;
 /** The worker that tensors made here belong to: the hook's, else one of our own that nobody else knows. */
 export function localWorker() {
   if (activeHook !== null && isUsable(activeHook.localWorker)) return activeHook.localWorker;
-  if (!isUsable(implicit)) implicit = isPage ? new WebSocketWorker({ id: 'me', url: null }) : new VirtualWorker({ id: 'me', isLocal: true });
+  if (!isUsable(implicit))
+    implicit = isPage ? new WebSocketWorker({ id: 'me', url: null }) : new VirtualWorker({ id: 'me', isLocal: true });
   return implicit;
 }
 
 setDefaultHome(() => BaseWorker.hostOf(localWorker()));
 
-/** Connects tensors and workers: what is made from now on belongs to `localWorker`. There is one; a second `new TorchHook()` answers the first and says so. */
+/**
+ * Connects tensors and workers: what is made from now on belongs to `localWorker`. There is one; a second `new TorchHook()`
+ * answers the first and says so.
+ */
 export class TorchHook {
   #localWorker;
   /** Why the last `new TorchHook()` did nothing; null when it did something. */

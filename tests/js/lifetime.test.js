@@ -32,7 +32,10 @@ test('a tensor is what `using` takes', () => {
 });
 
 test('disposing of a tensor leaves its views', async () => {
-  const x = tensor([[1, 2], [3, 4]]);
+  const x = tensor([
+    [1, 2],
+    [3, 4],
+  ]);
   const row = x.select(0, 1);
   x.dispose();
   assert.deepEqual(await row.array(), [3, 4]);
@@ -56,7 +59,7 @@ test('tidy frees what is made and not returned', async () => {
   x.dispose();
 });
 
-test('tidy within tidy: what the inner one returns is the outer one\'s', () => {
+test("tidy within tidy: what the inner one returns is the outer one's", () => {
   const before = numTensors();
   tidy(() => {
     const inner = tidy(() => tensor([1]).add(1));

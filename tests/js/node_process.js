@@ -5,7 +5,9 @@ import { once } from 'node:events';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** Starts node_worker.js as worker `id` at the relay's `url`, and keeps what it tells. It ends with the test `t` at the latest. */
+/**
+ * Starts node_worker.js as worker `id` at the relay's `url`, and keeps what it tells. It ends with the test `t` at the latest.
+ */
 export async function startNode(t, id, url) {
   const child = fork(join(dirname(fileURLToPath(import.meta.url)), 'node_worker.js'), [id, url]);
   const told = [];
@@ -41,7 +43,9 @@ export async function startNode(t, id, url) {
     },
   };
   t.after(() => child.kill('SIGKILL'));
-  const ended = once(child, 'exit').then(([code]) => assert.fail(`the process of ${id} ended with ${code} before it was ready`));
+  const ended = once(child, 'exit').then(([code]) =>
+    assert.fail(`the process of ${id} ended with ${code} before it was ready`),
+  );
   ended.catch(() => {});
   await Promise.race([process.said(({ type }) => type === 'ready'), ended]);
   return process;

@@ -1,4 +1,5 @@
-// A worker in a process of its own, for tests: attaches to the relay at URL as ID, registers some data, and tells what happens to it.
+// A worker in a process of its own, for tests: attaches to the relay at URL as ID, registers some data, and tells what happens
+// to it.
 //     node node_worker.js ID URL
 import { WebSocketWorker, tensor } from '../../web/tabtensor.js';
 
@@ -8,9 +9,27 @@ for (const type of ['object', 'command', 'failure', 'joined', 'left', 'disconnec
   worker.addEventListener(type, ({ detail, error }) => process.send({ type, detail: { ...detail, error: error?.toWire() } }));
 }
 await worker.ready;
-await worker.setObj(tensor([[1, 2], [3, 4]]), { id: 100, tags: ['#open'], policy: 'open' });
-await worker.setObj(tensor([[1, 2], [3, 4]]), { id: 200, tags: ['#compute'], policy: 'compute' });
-await worker.setObj(tensor([[1, 2], [3, 4]]), { id: 300, tags: ['#closed'], policy: 'closed' });
+await worker.setObj(
+  tensor([
+    [1, 2],
+    [3, 4],
+  ]),
+  { id: 100, tags: ['#open'], policy: 'open' },
+);
+await worker.setObj(
+  tensor([
+    [1, 2],
+    [3, 4],
+  ]),
+  { id: 200, tags: ['#compute'], policy: 'compute' },
+);
+await worker.setObj(
+  tensor([
+    [1, 2],
+    [3, 4],
+  ]),
+  { id: 300, tags: ['#closed'], policy: 'closed' },
+);
 process.on('message', async ({ ask }) => {
   if (ask === 'list') process.send({ type: 'listed', detail: await worker.list() });
   if (ask === 'stop') {

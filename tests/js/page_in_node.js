@@ -1,5 +1,5 @@
-// What a page has and Node has not, so that the page's side of the module can be tested without a browser: a window, and dedicated Workers
-// (threads of Node's that run tabtensor_worker.js). Import it before the module.
+// What a page has and Node has not, so that the page's side of the module can be tested without a browser: a window, and
+// dedicated Workers (threads of Node's that run tabtensor_worker.js). Import it before the module.
 import { Worker as Thread } from 'node:worker_threads';
 
 export function becomePage(origin) {

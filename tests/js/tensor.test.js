@@ -5,7 +5,19 @@ import { test } from 'node:test';
 import * as tabtensor from '../../web/tabtensor.js';
 import { table } from '../../web/call.js';
 
-const { BoolTensor, ByteTensor, DoubleTensor, FloatTensor, IntTensor, LongTensor, Tensor, TensorError, isTensor, tensor, torch } = tabtensor;
+const {
+  BoolTensor,
+  ByteTensor,
+  DoubleTensor,
+  FloatTensor,
+  IntTensor,
+  LongTensor,
+  Tensor,
+  TensorError,
+  isTensor,
+  tensor,
+  torch,
+} = tabtensor;
 
 const failure = (code, message) => (error) => {
   assert.ok(error instanceof TensorError, `${error}`);
@@ -17,7 +29,8 @@ const failure = (code, message) => (error) => {
 test('S2: every row of the op table is a function or a method, and none is hidden by another name', () => {
   assert.ok(table.length > 150);
   for (const op of table) {
-    if (op.isMethod) assert.equal(Object.getOwnPropertyDescriptor(Tensor.prototype, op.name)?.writable, true, `Tensor.${op.name}`);
+    if (op.isMethod)
+      assert.equal(Object.getOwnPropertyDescriptor(Tensor.prototype, op.name)?.writable, true, `Tensor.${op.name}`);
     // torch.bool is the dtype, as in PyTorch; x.bool() the op.
     if (!op.isInPlace && op.name !== 'bool') assert.equal(typeof torch[op.name], 'function', `torch.${op.name}`);
     if (op.isInPlace) assert.equal(torch[op.name], undefined, `torch.${op.name}`);
@@ -84,7 +97,18 @@ test('values survive the way in and out, whatever the dtype', async () => {
   assert.deepEqual(await BoolTensor([NaN, 0, 2]).array(), [true, false, true]);
   assert.equal(await tensor(2.5).item(), 2.5);
   assert.equal(await tensor([[3n]]).item(), 3);
-  assert.deepEqual(await tensor([[1, 2], [3, 4]]).transpose(0, 1).array(), [[1, 3], [2, 4]]);
+  assert.deepEqual(
+    await tensor([
+      [1, 2],
+      [3, 4],
+    ])
+      .transpose(0, 1)
+      .array(),
+    [
+      [1, 3],
+      [2, 4],
+    ],
+  );
   assert.deepEqual(await tensor([[], []]).array(), [[], []]);
 });
 
@@ -99,7 +123,15 @@ test('what data() answers is a copy', async () => {
 
 test('S18: prints as PyTorch does', () => {
   assert.equal(String(tensor([3, 6, 9, 12, 14])), 'tensor([ 3.,  6.,  9., 12., 14.])');
-  assert.equal(inspect(tensor([[1, 2], [3, 4]])), 'tensor([[1., 2.],\n        [3., 4.]])');
+  assert.equal(
+    inspect(
+      tensor([
+        [1, 2],
+        [3, 4],
+      ]),
+    ),
+    'tensor([[1., 2.],\n        [3., 4.]])',
+  );
   assert.equal(String(tensor([1n, 2n])), 'tensor([1, 2])');
   assert.equal(String(tensor([1, 2], { dtype: 'int32' })), 'tensor([1, 2], dtype=torch.int32)');
   assert.equal(String(tensor([true, false])), 'tensor([ True, False])');
@@ -113,7 +145,10 @@ test('S1: a chain is printed from its head to its tail', () => {
 });
 
 test('arguments may be given by position, by name, and without brackets', async () => {
-  const x = tensor([[1, 2, 3], [4, 5, 6]]);
+  const x = tensor([
+    [1, 2, 3],
+    [4, 5, 6],
+  ]);
   assert.deepEqual(await x.sum().item(), 21);
   assert.deepEqual(await x.sum(0).array(), [5, 7, 9]);
   assert.deepEqual(await x.sum(1, true).array(), [[6], [15]]);
@@ -130,12 +165,21 @@ test('arguments may be given by position, by name, and without brackets', async 
   assert.deepEqual(await torch.cat([x, x], 1).sum().item(), 42);
   assert.deepEqual((await torch.cat([x, x], { dim: 0 })).shape, [4, 3]);
   const [values, indices] = x.max(1);
-  assert.deepEqual([await values.array(), await indices.array()], [[3, 6], [2, 2]]);
+  assert.deepEqual(
+    [await values.array(), await indices.array()],
+    [
+      [3, 6],
+      [2, 2],
+    ],
+  );
   assert.equal(await x.max().item(), 6);
   const parts = x.split(1);
   assert.equal(parts.length, 2);
   assert.deepEqual(await parts[1].array(), [[4, 5, 6]]);
-  assert.deepEqual(await x.clamp({ max: 2 }).array(), [[1, 2, 2], [2, 2, 2]]);
+  assert.deepEqual(await x.clamp({ max: 2 }).array(), [
+    [1, 2, 2],
+    [2, 2, 2],
+  ]);
 });
 
 test('numbers: integral ones are ints, as in Python', async () => {
@@ -155,7 +199,10 @@ test('numbers: integral ones are ints, as in Python', async () => {
 });
 
 test('an in-place op answers the tensor itself, and its views see it', async () => {
-  const x = tensor([[1, 2], [3, 4]]);
+  const x = tensor([
+    [1, 2],
+    [3, 4],
+  ]);
   const row = x.select(0, 1);
   assert.equal(x.add_(10), x);
   assert.deepEqual(await row.array(), [13, 14]);
@@ -184,16 +231,19 @@ test('data that is not a tensor is refused, saying where', () => {
   assert.throws(() => new Tensor(), failure('argument', /tensors are made by/));
 });
 
-test('a wrong call is an error on the caller\'s line, with the op, the shapes and the worker', async () => {
+test("a wrong call is an error on the caller's line, with the op, the shapes and the worker", async () => {
   const x = torch.ones(2, 3);
-  assert.throws(() => x.add(torch.ones(4)), (error) => {
-    failure('shape', /add: shapes \[2, 3\] and \[4\] do not broadcast/)(error);
-    assert.equal(error.op, 'add');
-    assert.equal(error.worker, 'me');
-    assert.deepEqual(error.shapes, ['[2, 3]', '[4]']);
-    assert.match(error.stack, /tensor\.test\.js/);
-    return true;
-  });
+  assert.throws(
+    () => x.add(torch.ones(4)),
+    (error) => {
+      failure('shape', /add: shapes \[2, 3\] and \[4\] do not broadcast/)(error);
+      assert.equal(error.op, 'add');
+      assert.equal(error.worker, 'me');
+      assert.deepEqual(error.shapes, ['[2, 3]', '[4]']);
+      assert.match(error.stack, /tensor\.test\.js/);
+      return true;
+    },
+  );
   assert.throws(() => x.matmul(x), failure('shape', /matmul/));
   assert.throws(() => x.sum(7), failure('index', /7/));
   assert.throws(() => x.sum(0, true, 'float64'), failure('argument', /by name/));

@@ -5,5 +5,9 @@ globalThis.self = globalThis;
 globalThis.postMessage = (message, transfer) => parentPort.postMessage(message, transfer);
 globalThis.close = () => process.exit();
 // Messages begin to come when there is a handler.
-Object.defineProperty(globalThis, 'onmessage', { set: (handler) => parentPort.on('message', (data) => handler({ data })) });
+Object.defineProperty(globalThis, 'onmessage', {
+  set(handler) {
+    parentPort.on('message', (data) => handler({ data }));
+  },
+});
 await import(workerData);

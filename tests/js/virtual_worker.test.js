@@ -2,15 +2,27 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { afterEach, test } from 'node:test';
-import { BaseWorker, FloatTensor, TensorError, TorchHook, VirtualWorker, WebSocketWorker, numTensors, tensor, torch } from '../../web/tabtensor.js';
+import {
+  BaseWorker,
+  FloatTensor,
+  TensorError,
+  TorchHook,
+  VirtualWorker,
+  WebSocketWorker,
+  numTensors,
+  tensor,
+  torch,
+} from '../../web/tabtensor.js';
 
-const failure = (code, message, more = {}) => (error) => {
-  assert.ok(error instanceof TensorError, `${error?.stack ?? error}`);
-  assert.equal(error.code, code, error.message);
-  assert.match(error.message, message);
-  for (const [name, value] of Object.entries(more)) assert.deepEqual(error[name], value, name);
-  return true;
-};
+const failure =
+  (code, message, more = {}) =>
+  (error) => {
+    assert.ok(error instanceof TensorError, `${error?.stack ?? error}`);
+    assert.equal(error.code, code, error.message);
+    assert.match(error.message, message);
+    for (const [name, value] of Object.entries(more)) assert.deepEqual(error[name], value, name);
+    return true;
+  };
 
 const hook = new TorchHook();
 const me = hook.localWorker;
@@ -27,7 +39,7 @@ afterEach(async () => {
 /** The next event of a kind. */
 const event = async (worker, type) => (await once(worker, type))[0];
 
-test('S18, S4: the seed\'s example, line for line', async () => {
+test("S18, S4: the seed's example, line for line", async () => {
   const bob = start('bob');
   const x = FloatTensor([1, 2, 3, 4, 5]).send(bob);
   const x2 = FloatTensor([1, 2, 3, 4, 4]).send(bob);
@@ -76,7 +88,17 @@ test('S9: the store: set, get and remove by id', async () => {
   const x = tensor([1, 2]);
   const id = await bob.setObj(x, { id: 17n, tags: ['#x', '#data'], description: 'two numbers', policy: 'compute' });
   assert.equal(id, '17');
-  assert.deepEqual(await bob.list(), [{ id: '17', dtype: 'float32', shape: [2], owner: 'bob', tags: ['#x', '#data'], description: 'two numbers', policy: 'compute' }]);
+  assert.deepEqual(await bob.list(), [
+    {
+      id: '17',
+      dtype: 'float32',
+      shape: [2],
+      owner: 'bob',
+      tags: ['#x', '#data'],
+      description: 'two numbers',
+      policy: 'compute',
+    },
+  ]);
   assert.deepEqual(await (await bob.getObj(17)).array(), [1, 2]);
   await assert.rejects(bob.getObj(18), failure('unknown_object', /18/, { worker: 'bob' }));
   await assert.rejects(bob.getObj('eighteen'), failure('argument', /eighteen is not an id/));
@@ -129,7 +151,10 @@ test('S10: workers tell of those who come and go; waitFor waits for one', async 
   const left = event(me, 'left');
   await bob.close();
   assert.equal((await left).detail.worker, 'bob');
-  await assert.rejects(me.waitFor('nobody', { signal: AbortSignal.abort('enough') }), failure('aborted', /gave up/, { cause: 'enough' }));
+  await assert.rejects(
+    me.waitFor('nobody', { signal: AbortSignal.abort('enough') }),
+    failure('aborted', /gave up/, { cause: 'enough' }),
+  );
   const giveUp = new AbortController();
   const never = me.waitFor('nobody', { signal: giveUp.signal });
   giveUp.abort();
@@ -142,7 +167,10 @@ test('S10: virtual workers get to know each other by addWorker', async () => {
   bob.addWorker(alice);
   assert.equal(bob.getWorker('alice'), alice);
   assert.equal(alice.getWorker('bob'), bob);
-  assert.throws(() => bob.addWorker(new WebSocketWorker({ id: 'far', isPointer: true })), failure('argument', /needs its address/));
+  assert.throws(
+    () => bob.addWorker(new WebSocketWorker({ id: 'far', isPointer: true })),
+    failure('argument', /needs its address/),
+  );
 });
 
 test('S13: sendObj gives an object away', async () => {
@@ -168,9 +196,15 @@ test('sending to an id that is taken is an error, and nothing is overwritten', a
 
 test('S15: get brings the data back and removes it there', async () => {
   const bob = start('bob');
-  const x = tensor([[1, 2], [3, 4]]).send(bob);
+  const x = tensor([
+    [1, 2],
+    [3, 4],
+  ]).send(bob);
   await x.get();
-  assert.deepEqual(await x.array(), [[1, 2], [3, 4]]);
+  assert.deepEqual(await x.array(), [
+    [1, 2],
+    [3, 4],
+  ]);
   assert.deepEqual(await bob.list(), []);
   await assert.rejects(x.get(), failure('state', /here already/));
   assert.throws(() => tensor([1]).send('nobody'), failure('unknown_worker', /nobody/));
@@ -181,7 +215,10 @@ test('S15: get brings the data back and removes it there', async () => {
 
 test('S15: values of a pointer are read without taking it away', async () => {
   const bob = start('bob');
-  const x = tensor([[1, 2], [3, 4]]).send(bob);
+  const x = tensor([
+    [1, 2],
+    [3, 4],
+  ]).send(bob);
   assert.deepEqual(await x.data(), Float32Array.of(1, 2, 3, 4));
   assert.deepEqual(await x.sum(0).array(), [4, 6]);
   assert.equal(await x.sum().item(), 10);
@@ -191,14 +228,20 @@ test('S15: values of a pointer are read without taking it away', async () => {
 
 test('every op runs where the data is: methods, functions, in place, several results', async () => {
   const bob = start('bob');
-  const x = tensor([[1, 5, 3], [4, 2, 6]]).send(bob);
+  const x = tensor([
+    [1, 5, 3],
+    [4, 2, 6],
+  ]).send(bob);
   const [values, indices] = x.max(1);
   assert.deepEqual(await values.array(), [5, 6]);
   assert.deepEqual(await indices.array(), [1, 2]);
   assert.equal(indices.dtype, 'int64');
   assert.deepEqual(await torch.cat([x, x]).sum(1).array(), [9, 12, 9, 12]);
   assert.equal(x.add_(1), x);
-  assert.deepEqual(await x.array(), [[2, 6, 4], [5, 3, 7]]);
+  assert.deepEqual(await x.array(), [
+    [2, 6, 4],
+    [5, 3, 7],
+  ]);
   const parts = x.split(1, 1);
   assert.deepEqual(await parts[2].array(), [[4], [7]]);
   const row = x.select(0, 0);
@@ -246,7 +289,7 @@ test('a wrong shape that shows only at the worker poisons what follows, which fa
   assert.deepEqual(await some.array(), [2, 3, 4], 'what it was made from is sound');
 });
 
-test('a failure that nobody awaits is the worker\'s error event', async () => {
+test("a failure that nobody awaits is the worker's error event", async () => {
   const bob = start('bob');
   const x = tensor([1, 2, 3, 4]).send(bob);
   const here = event(bob, 'failure');

@@ -1,4 +1,5 @@
-// Workers in processes of their own: two over the relay, and native ones that listen by themselves. The programs are the real ones.
+// Workers in processes of their own: two over the relay, and native ones that listen by themselves. The programs are the real
+// ones.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
@@ -10,13 +11,15 @@ import { FloatTensor, TensorError, TorchHook, WebSocketWorker, tensor, tidy, tor
 import { nativeBinaries, startNative } from './native.js';
 import { startNode } from './node_process.js';
 
-const failure = (code, message, more = {}) => (error) => {
-  assert.ok(error instanceof TensorError, `${error?.stack ?? error}`);
-  assert.equal(error.code, code, error.message);
-  assert.match(error.message, message);
-  for (const [name, value] of Object.entries(more)) assert.deepEqual(error[name], value, name);
-  return true;
-};
+const failure =
+  (code, message, more = {}) =>
+  (error) => {
+    assert.ok(error instanceof TensorError, `${error?.stack ?? error}`);
+    assert.equal(error.code, code, error.message);
+    assert.match(error.message, message);
+    for (const [name, value] of Object.entries(more)) assert.deepEqual(error[name], value, name);
+    return true;
+  };
 const event = async (worker, type) => (await once(worker, type))[0];
 
 let relay;
@@ -36,7 +39,7 @@ after(async () => {
   await relay.stop();
 });
 
-test('S5, S18: the seed\'s example, between two processes over the relay', async (t) => {
+test("S5, S18: the seed's example, between two processes over the relay", async (t) => {
   const process = await startNode(t, 'bob', url);
   const bob = await me.waitFor('bob');
   const x = FloatTensor([1, 2, 3, 4, 5]).send(bob);
@@ -47,9 +50,13 @@ test('S5, S18: the seed\'s example, between two processes over the relay', async
   assert.equal(String(y), `[torch.FloatTensor - Locations:[<WebSocketWorker bob>] - id:${id}]`);
   assert.equal(String(await y.get()), 'tensor([ 3.,  6.,  9., 12., 14.])');
   // What bob sees: the two tensors arrive, the commands run, the result appears and leaves.
-  await process.said(({ type, detail }) => type === 'object' && detail.action === 'removed' && detail.id === id && detail.reason === 'taken');
+  await process.said(
+    ({ type, detail }) => type === 'object' && detail.action === 'removed' && detail.id === id && detail.reason === 'taken',
+  );
   const told = process.told.filter(({ type }) => type === 'object' || type === 'command');
-  const named = told.map(({ type, detail }) => (type === 'command' ? `${detail.op} by ${detail.peer}` : `${detail.action} ${detail.peer}`)).filter((text) => text.includes('me'));
+  const named = told
+    .map(({ type, detail }) => (type === 'command' ? `${detail.op} by ${detail.peer}` : `${detail.action} ${detail.peer}`))
+    .filter((text) => text.includes('me'));
   assert.deepEqual(named, ['added me', 'added me', 'added me', 'add by me', 'added me', 'add by me', 'removed me']);
   sum.dispose();
   assert.equal((await bob.whoami()).kind, 'node');
@@ -63,8 +70,14 @@ test('S9, S10: what another process has is found, used and read as its owner all
   const [open] = await bob.search('#open');
   assert.equal(open.idAtLocation, '100');
   assert.deepEqual(open.tags, ['#open']);
-  assert.deepEqual(await open.array(), [[1, 2], [3, 4]]);
-  assert.deepEqual(await open.add(1).array(), [[2, 3], [4, 5]]);
+  assert.deepEqual(await open.array(), [
+    [1, 2],
+    [3, 4],
+  ]);
+  assert.deepEqual(await open.add(1).array(), [
+    [2, 3],
+    [4, 5],
+  ]);
   assert.throws(() => open.add(tensor([1, 1, 1]).send(bob)), failure('shape', /./));
 
   const [compute] = await bob.search('#compute');
@@ -87,8 +100,15 @@ test('S9, S10: what another process has is found, used and read as its owner all
 
   const borrowed = await bob.getObj(100);
   await borrowed.get();
-  assert.deepEqual(await borrowed.array(), [[1, 2], [3, 4]]);
-  assert.equal((await process.ask('list')).some(({ id }) => id === '100'), true, 'what was borrowed is still there');
+  assert.deepEqual(await borrowed.array(), [
+    [1, 2],
+    [3, 4],
+  ]);
+  assert.equal(
+    (await process.ask('list')).some(({ id }) => id === '100'),
+    true,
+    'what was borrowed is still there',
+  );
   await process.stop();
 });
 
@@ -155,7 +175,11 @@ test('a relay that is not there, or goes: both are said', async () => {
 test('a server that speaks something else is left, saying so', async () => {
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
   await once(server, 'listening');
-  const answers = ['text instead of frames', Buffer.from('garbage that is no frame at all'), Buffer.concat([Buffer.from([0x54, 0x54, 99, 1]), Buffer.alloc(36)])];
+  const answers = [
+    'text instead of frames',
+    Buffer.from('garbage that is no frame at all'),
+    Buffer.concat([Buffer.from([0x54, 0x54, 99, 1]), Buffer.alloc(36)]),
+  ];
   server.on('connection', (socket) => socket.once('message', () => socket.send(answers.shift())));
   for (const [code, message] of [
     ['connection', /text where the protocol has binary frames/],
@@ -172,24 +196,35 @@ test('a server that speaks something else is left, saying so', async () => {
 test('a training loop over pointers leaves nothing behind: tidy frees over there too', async (t) => {
   const process = await startNode(t, 'bob', url);
   const bob = await me.waitFor('bob');
-  const rows = tensor([[0, 0], [0, 1], [1, 0], [1, 1]]).send(bob);
+  const rows = tensor([
+    [0, 0],
+    [0, 1],
+    [1, 0],
+    [1, 1],
+  ]).send(bob);
   const targets = tensor([[0], [0], [1], [1]]).send(bob);
   const weights = tensor([[0.5], [0.5]]).send(bob);
   await weights.ready();
-  const before = (await process.ask('list')).length;
+  const nObjects = (await process.ask('list')).length;
   const losses = [];
   for (let step = 0; step < 20; step++) {
     await tidy(async () => {
       const error = rows.matmul(weights).sub(targets);
       const loss = error.mul(error).mean();
-      const gradient = rows.transpose(0, 1).matmul(error).mul(2 / 4);
+      const gradient = rows
+        .transpose(0, 1)
+        .matmul(error)
+        .mul(2 / 4);
       weights.sub_(gradient.mul(0.1));
       losses.push(await loss.item());
     });
   }
-  assert.ok(losses.every((loss, i) => i === 0 || loss < losses[i - 1]), losses.join(' '));
+  assert.ok(
+    losses.every((loss, i) => i === 0 || loss < losses[i - 1]),
+    losses.join(' '),
+  );
   await weights.ready(); // what was freed before it is gone by then
-  assert.equal((await process.ask('list')).length, before);
+  assert.equal((await process.ask('list')).length, nObjects);
   await process.stop();
 });
 
@@ -208,7 +243,10 @@ for (const binary of nativeBinaries()) {
     const { id, kind } = await remote.whoami();
     assert.deepEqual([id, kind], ['2', 'native']);
     assert.equal(me.getWorker(2), remote);
-    assert.throws(() => new WebSocketWorker({ hook, id: 2, port: native.port, isPointer: true }), failure('duplicate', /2 already/));
+    assert.throws(
+      () => new WebSocketWorker({ hook, id: 2, port: native.port, isPointer: true }),
+      failure('duplicate', /2 already/),
+    );
     const left = event(me, 'left');
     await remote.close();
     assert.equal((await left).detail.worker, '2');
