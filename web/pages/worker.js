@@ -34,9 +34,10 @@ function watchStore(me) {
       try {
         while (isDirty) {
           isDirty = false;
-          show(await me.list());
+          const [objects, counters] = await Promise.all([me.list(), me.counters()]);
+          show(objects);
+          showTraffic(counters);
         }
-        showTraffic(await me.counters());
       } catch (error) {
         showProblem('The store could not be listed', error);
       } finally {
