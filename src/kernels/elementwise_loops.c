@@ -299,7 +299,9 @@ TABLE_BITS(bitwise_xor)
 #define CUBE_FLOAT(S, a) ((a) * (a) * (a))
 #define RELU(S, a) ((a) < 0 ? 0 : (a))
 /* Below zero, said without zero: LLVM 14 makes `a < 0 ? 0 : a` a maximum for WebAssembly, which turns -0.0 into 0.0. */
-#define RELU_FLOAT(S, a) ((a) <= -(S)(sizeof(S) == sizeof(float) ? 0x1p-149 : 0x1p-1074) ? 0 : (a))
+#define LEAST_F32 0x1p-149f
+#define LEAST_F64 0x1p-1074
+#define RELU_FLOAT(S, a) ((a) <= -LEAST_##S ? 0 : (a))
 FOR_INTEGERS(UNARY, neg, NEG_INTEGER)
 FOR_FLOATS(UNARY, neg, NEG_FLOAT)
 TABLE_NUMBERS(neg)
