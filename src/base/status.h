@@ -14,27 +14,27 @@
 #include <stddef.h>
 
 /* X(symbol, number, name on the wire and in JavaScript's error.code). Numbers are part of PROTOCOL.md: never reuse one. */
-#define TT_STATUS_LIST(X)                                                                                              \
-  X(OK, 0, "ok")                                                                                                       \
-  X(ERR_MEMORY, 1, "memory")             /* the machine has no memory for it */                                        \
-  X(ERR_ARGUMENT, 2, "argument")         /* an argument that no input of this kind allows */                           \
-  X(ERR_SHAPE, 3, "shape")               /* shapes that do not fit together */                                         \
-  X(ERR_DTYPE, 4, "dtype")               /* a dtype the op does not take */                                            \
-  X(ERR_INDEX, 5, "index")               /* an index or dimension out of range */                                      \
-  X(ERR_UNKNOWN_OP, 6, "unknown_op")     /* no row of that name or number */                                           \
-  X(ERR_UNKNOWN_OBJECT, 7, "unknown_object") /* no object with that id at that worker */                               \
-  X(ERR_UNKNOWN_WORKER, 8, "unknown_worker") /* nobody of that id is here */                                           \
-  X(ERR_DUPLICATE, 9, "duplicate")       /* the id is taken, nothing was overwritten */                                \
-  X(ERR_LOCATION, 10, "location")        /* operands live on different workers */                                      \
-  X(ERR_POLICY, 11, "policy")            /* the owner of the object does not allow it */                               \
-  X(ERR_FULL, 12, "full")                /* a declared ceiling is reached */                                           \
-  X(ERR_PROTOCOL, 13, "protocol")        /* bytes that are not the protocol; ends that connection at most */           \
-  X(ERR_VERSION, 14, "version")          /* the other side speaks another version */                                   \
-  X(ERR_CONNECTION, 15, "connection")    /* the connection or the peer is gone */                                      \
-  X(ERR_NUMERIC, 16, "numeric")          /* singular matrix, not positive definite, division of integers by zero */    \
-  X(ERR_STATE, 17, "state")              /* the call does not fit what the object is now (freed, closed, not here) */  \
-  X(ERR_ABORTED, 18, "aborted")          /* the caller gave up waiting */                                              \
-  X(ERR_SYSTEM, 19, "system")            /* the operating system refused; the message quotes it */
+#define TT_STATUS_LIST(X)                                                                                                 \
+  X(OK, 0, "ok")                                                                                                          \
+  X(ERR_MEMORY, 1, "memory")                 /* the machine has no memory for it */                                       \
+  X(ERR_ARGUMENT, 2, "argument")             /* an argument that no input of this kind allows */                          \
+  X(ERR_SHAPE, 3, "shape")                   /* shapes that do not fit together */                                        \
+  X(ERR_DTYPE, 4, "dtype")                   /* a dtype the op does not take */                                           \
+  X(ERR_INDEX, 5, "index")                   /* an index or dimension out of range */                                     \
+  X(ERR_UNKNOWN_OP, 6, "unknown_op")         /* no row of that name or number */                                          \
+  X(ERR_UNKNOWN_OBJECT, 7, "unknown_object") /* no object with that id at that worker */                                  \
+  X(ERR_UNKNOWN_WORKER, 8, "unknown_worker") /* nobody of that id is here */                                              \
+  X(ERR_DUPLICATE, 9, "duplicate")           /* the id is taken, nothing was overwritten */                               \
+  X(ERR_LOCATION, 10, "location")            /* operands live on different workers */                                     \
+  X(ERR_POLICY, 11, "policy")                /* the owner of the object does not allow it */                              \
+  X(ERR_FULL, 12, "full")                    /* a declared ceiling is reached */                                          \
+  X(ERR_PROTOCOL, 13, "protocol")            /* bytes that are not the protocol; ends that connection at most */          \
+  X(ERR_VERSION, 14, "version")              /* the other side speaks another version */                                  \
+  X(ERR_CONNECTION, 15, "connection")        /* the connection or the peer is gone */                                     \
+  X(ERR_NUMERIC, 16, "numeric")              /* singular matrix, not positive definite, division of integers by zero */   \
+  X(ERR_STATE, 17, "state")                  /* the call does not fit what the object is now (freed, closed, not here) */ \
+  X(ERR_ABORTED, 18, "aborted")              /* the caller gave up waiting */                                             \
+  X(ERR_SYSTEM, 19, "system")                /* the operating system refused; the message quotes it */
 
 typedef enum tt_status {
 #define TT_STATUS_ENUM(symbol, number, name) TT_##symbol = number,
@@ -59,7 +59,8 @@ tt_status tt_status_from_name(const char *name);
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
 #endif
-tt_status tt_fail(tt_error *error, tt_status status, const char *format, ...);
+tt_status
+tt_fail(tt_error *error, tt_status status, const char *format, ...);
 
 /* The same, in a form that lets the compiler see which status it answers: it can tell then that nothing behind a TT_TRY runs after a failure. */
 static inline tt_status tt_same_status(tt_status status) { return status; }
@@ -72,13 +73,14 @@ static inline tt_status tt_same_status(tt_status status) { return status; }
 #if defined(__GNUC__)
 __attribute__((format(printf, 2, 3)))
 #endif
-tt_status tt_error_prefix(tt_error *error, const char *format, ...);
+tt_status
+tt_error_prefix(tt_error *error, const char *format, ...);
 
 /* Evaluates a call that returns tt_status and returns from the function when it failed. */
-#define TT_TRY(call)                                                                                                   \
-  do {                                                                                                                 \
-    tt_status tt_try_status = (call);                                                                                  \
-    if (tt_try_status != TT_OK) return tt_try_status;                                                                  \
+#define TT_TRY(call)                                  \
+  do {                                                \
+    tt_status tt_try_status = (call);                 \
+    if (tt_try_status != TT_OK) return tt_try_status; \
   } while (0)
 
 #endif

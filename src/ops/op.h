@@ -81,9 +81,9 @@ typedef enum tt_param_type {
 typedef struct tt_param {
   char name[24];
   tt_param_type type;
-  bool is_optional;     /* None is allowed */
+  bool is_optional; /* None is allowed */
   bool has_default;
-  bool is_keyword_only; /* behind the `*` */
+  bool is_keyword_only;   /* behind the `*` */
   tt_value default_value; /* list defaults point into the parsed row */
 } tt_param;
 
@@ -120,11 +120,11 @@ typedef struct tt_call_context {
 
 typedef struct tt_grad_call {
   const tt_op *op;
-  const tt_value *args;          /* as the kernel had them (for an in-place op: before the change) */
+  const tt_value *args; /* as the kernel had them (for an in-place op: before the change) */
   tt_operand *const *results;
   size_t n_results;
-  tt_operand *const *grads;      /* per result; NULL where nothing depends on it */
-  const bool *is_needed;         /* per operand, in the order they stand in args, lists flattened */
+  tt_operand *const *grads; /* per result; NULL where nothing depends on it */
+  const bool *is_needed;    /* per operand, in the order they stand in args, lists flattened */
 } tt_grad_call;
 
 /*
@@ -138,10 +138,10 @@ typedef tt_status tt_grad_fn(tt_call_context *context, const tt_grad_call *call,
 
 struct tt_op {
   tt_op_number number;
-  const char *name;       /* ours, PyTorch's spelling: "add", "add_" */
+  const char *name; /* ours, PyTorch's spelling: "add", "add_" */
   const char *schema;
   const char *torch_name; /* what the oracle calls: "torch.add", "torch.Tensor.add_" */
-  tt_infer_fn *infer; /* the row's own; callers use tt_op_infer */
+  tt_infer_fn *infer;     /* the row's own; callers use tt_op_infer */
   tt_kernel_fn *kernel;
   tt_grad_fn *grad;
   uint32_t flags;
@@ -161,7 +161,7 @@ struct tt_op {
  */
 tt_status tt_ops_init(tt_error *error);
 
-const tt_op *tt_op_get(unsigned number);       /* NULL when there is none */
+const tt_op *tt_op_get(unsigned number);                   /* NULL when there is none */
 const tt_op *tt_op_find(const char *name, size_t n_bytes); /* NULL when there is none */
 
 /* 64-bit FNV-1a over "name schema\n" of all rows in order: two builds with the same digest agree on every number. */

@@ -11,9 +11,9 @@
 /* In a prototype "no gradient" needs a name; it stands for no function. */
 #undef TT_GRAD_NONE
 #define TT_GRAD_NONE tt_grad_absent
-#define TT_OP(name, schema, torch_name, infer, kernel, grad, flags, domain, tolerance)                                 \
-  extern tt_infer_fn infer;                                                                                            \
-  extern tt_kernel_fn kernel;                                                                                          \
+#define TT_OP(name, schema, torch_name, infer, kernel, grad, flags, domain, tolerance) \
+  extern tt_infer_fn infer;                                                            \
+  extern tt_kernel_fn kernel;                                                          \
   extern tt_grad_fn grad;
 #include "ops/ops.def"
 #undef TT_OP

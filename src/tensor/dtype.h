@@ -9,19 +9,19 @@
 #include <stdint.h>
 
 /* X(symbol, number on the wire, C type, PyTorch's name, PyTorch's tensor class, .npy descriptor). Numbers are in PROTOCOL.md. */
-#define TT_DTYPE_LIST(X)                                                                                               \
-  X(BOOL, 0, uint8_t, "bool", "BoolTensor", "|b1")                                                                     \
-  X(U8, 1, uint8_t, "uint8", "ByteTensor", "|u1")                                                                      \
-  X(I32, 2, int32_t, "int32", "IntTensor", "<i4")                                                                      \
-  X(I64, 3, int64_t, "int64", "LongTensor", "<i8")                                                                     \
-  X(F32, 4, float, "float32", "FloatTensor", "<f4")                                                                    \
+#define TT_DTYPE_LIST(X)                            \
+  X(BOOL, 0, uint8_t, "bool", "BoolTensor", "|b1")  \
+  X(U8, 1, uint8_t, "uint8", "ByteTensor", "|u1")   \
+  X(I32, 2, int32_t, "int32", "IntTensor", "<i4")   \
+  X(I64, 3, int64_t, "int64", "LongTensor", "<i8")  \
+  X(F32, 4, float, "float32", "FloatTensor", "<f4") \
   X(F64, 5, double, "float64", "DoubleTensor", "<f8")
 
 typedef enum tt_dtype {
 #define TT_DTYPE_ENUM(symbol, number, type, name, tensor_class, npy) TT_DTYPE_##symbol = number,
   TT_DTYPE_LIST(TT_DTYPE_ENUM)
 #undef TT_DTYPE_ENUM
-  TT_N_DTYPES
+      TT_N_DTYPES
 } tt_dtype;
 
 /* Categories in promotion order: bool < integral < floating. */

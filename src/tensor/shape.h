@@ -15,7 +15,7 @@
 #include "tensor/dtype.h"
 
 enum {
-  TT_MAX_DIMS = 8,       /* a declared limit; also PROTOCOL.md's */
+  TT_MAX_DIMS = 8, /* a declared limit; also PROTOCOL.md's */
   TT_DIMS_UNKNOWN = -1,
   TT_SHAPE_TEXT_BYTES = 192, /* room for any shape as text */
 };

@@ -19,12 +19,14 @@
 typedef struct tt_storage {
   int refs;
   size_t n_bytes;
-  uint8_t *bytes;     /* 64-byte aligned; NULL when n_bytes is 0 */
-  uint32_t n_holds;   /* store entries that hold it: what a store counts once (worker/object_store.h) */
-  uint32_t n_readers; /* who will read it later and has not copied it: told before it is written to (chain/hook.h, before_write) */
+  uint8_t *bytes;   /* 64-byte aligned; NULL when n_bytes is 0 */
+  uint32_t n_holds; /* store entries that hold it: what a store counts once (worker/object_store.h) */
+  uint32_t
+      n_readers; /* who will read it later and has not copied it: told before it is written to (chain/hook.h, before_write) */
 } tt_storage;
 
-tt_storage *tt_storage_new(size_t n_bytes, tt_error *error); /* uninitialised; one reference, the caller's; NULL: TT_ERR_MEMORY */
+tt_storage *tt_storage_new(size_t n_bytes,
+                           tt_error *error); /* uninitialised; one reference, the caller's; NULL: TT_ERR_MEMORY */
 tt_storage *tt_storage_ref(tt_storage *storage);
 void tt_storage_unref(tt_storage *storage); /* NULL is allowed */
 
@@ -55,7 +57,8 @@ tt_tensor *tt_tensor_zeros(tt_dtype dtype, const tt_shape *shape, tt_error *erro
 tt_tensor *tt_tensor_from_bytes(tt_dtype dtype, const tt_shape *shape, const void *bytes, tt_error *error);
 
 /* Another view of the same storage; shape, strides and offset are trusted to stay inside it. NULL: TT_ERR_MEMORY. */
-tt_tensor *tt_tensor_view(const tt_tensor *base, const tt_shape *shape, const int64_t *strides, int64_t offset, tt_error *error);
+tt_tensor *tt_tensor_view(const tt_tensor *base, const tt_shape *shape, const int64_t *strides, int64_t offset,
+                          tt_error *error);
 
 tt_tensor *tt_tensor_ref(tt_tensor *tensor);
 void tt_tensor_unref(tt_tensor *tensor); /* NULL is allowed */

@@ -33,8 +33,8 @@ enum { TT_FETCH_TAKE = 1 };
 
 /* One argument as it stands on the wire. */
 typedef struct tt_wire_value {
-  tt_value value;        /* operands are NULL here: their ids stand in `ids` */
-  const uint64_t *ids;   /* for TT_VALUE_OPERAND (1) and TT_VALUE_OPERANDS (value.n) */
+  tt_value value;      /* operands are NULL here: their ids stand in `ids` */
+  const uint64_t *ids; /* for TT_VALUE_OPERAND (1) and TT_VALUE_OPERANDS (value.n) */
 } tt_wire_value;
 
 /* Which fields are set follows from the kind; the others are whatever they were: a record is large, and runs are long. */

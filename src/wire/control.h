@@ -42,10 +42,10 @@ void tt_hello_release(tt_hello *hello);
 typedef struct tt_wire_error {
   tt_error error;
   char worker[65];
-  char op[48];        /* "" when no op was involved */
-  int64_t command;    /* -1 when not in a run */
-  char shapes[256];   /* "[2, 3] [4]"; "" when none: an array of strings on the wire */
-  uint64_t failure;   /* 0 when it poisons nothing */
+  char op[48];      /* "" when no op was involved */
+  int64_t command;  /* -1 when not in a run */
+  char shapes[256]; /* "[2, 3] [4]"; "" when none: an array of strings on the wire */
+  uint64_t failure; /* 0 when it poisons nothing */
 } tt_wire_error;
 
 /* What the store tells about an object beside its data. */
@@ -53,7 +53,11 @@ typedef enum tt_policy { TT_POLICY_OPEN, TT_POLICY_COMPUTE, TT_POLICY_CLOSED } t
 const char *tt_policy_name(tt_policy policy);
 bool tt_policy_from_name(const char *name, tt_policy *policy);
 
-enum { TT_MAX_TAGS = 32, TT_MAX_TAG_BYTES = 128, TT_MAX_DESCRIPTION_BYTES = 4096 }; /* also PROTOCOL.md's; terms are limited as tags */
+enum {
+  TT_MAX_TAGS = 32,
+  TT_MAX_TAG_BYTES = 128,
+  TT_MAX_DESCRIPTION_BYTES = 4096
+}; /* also PROTOCOL.md's; terms are limited as tags */
 
 /* NULL stands for "not said", which in a configure query leaves what is there; no tags and "" are said. */
 typedef struct tt_metadata {
@@ -133,8 +137,8 @@ typedef struct tt_control_position {
   size_t object;
   size_t text_byte;
 } tt_control_position;
-tt_status tt_control_write_part(tt_buffer *json, const tt_control *control, size_t max_bytes, tt_control_position *position, bool *is_last,
-                                tt_error *error);
+tt_status tt_control_write_part(tt_buffer *json, const tt_control *control, size_t max_bytes, tt_control_position *position,
+                                bool *is_last, tt_error *error);
 
 /* Moves the listing and the text of `part` behind those of `whole`, an earlier part of the same answer; `part` loses them and is still to be
  * released. Takes over has_more. Errors: TT_ERR_MEMORY, and both are as they were. */

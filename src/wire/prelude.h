@@ -63,7 +63,8 @@ typedef struct tt_prelude {
 
 const char *tt_frame_type_name(uint8_t type); /* "RUN"; "unknown" for a number that is no type. Never NULL */
 
-tt_name tt_name_of(const char *string); /* borrowed; a string longer than 255 bytes is cut, which tt_worker_id_check then refuses */
+tt_name
+tt_name_of(const char *string); /* borrowed; a string longer than 255 bytes is cut, which tt_worker_id_check then refuses */
 bool tt_name_equal(tt_name a, tt_name b);
 
 /* 1 to 64 bytes of valid UTF-8 without control characters (U+0000 to U+001F, U+007F to U+009F). Errors: TT_ERR_ARGUMENT, quoting what is wrong. */
@@ -76,7 +77,8 @@ size_t tt_prelude_bytes(size_t source_bytes, size_t destination_bytes);
 void tt_prelude_write(tt_buffer *buffer, const tt_prelude *prelude, size_t n_payload_bytes);
 
 /* Overwrites the fields that are known only when a frame leaves, in a frame written before. */
-void tt_prelude_patch(uint8_t *frame, uint32_t length, uint32_t stream, uint64_t sequence, uint64_t acknowledgement, uint64_t credit);
+void tt_prelude_patch(uint8_t *frame, uint32_t length, uint32_t stream, uint64_t sequence, uint64_t acknowledgement,
+                      uint64_t credit);
 
 /*
  * Reads the prelude of one whole frame of n_bytes. On success *payload and *n_payload_bytes tell the rest.

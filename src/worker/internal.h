@@ -33,7 +33,7 @@ typedef struct tt_outgoing {
   tt_tensor *tensor;     /* contiguous, one reference; NULL for a frame */
   tt_data_header header; /* of a tensor; its metadata lies in `metadata` */
   tt_buffer metadata;
-  uint64_t n_sent; /* element bytes */
+  uint64_t n_sent;         /* element bytes */
   uint64_t n_copied_bytes; /* of a tensor that has been copied for this queue; in the worker's n_copied_bytes */
   bool is_begun;
 } tt_outgoing;
@@ -72,9 +72,9 @@ struct tt_link {
   unsigned flags;
   bool is_relay;
   bool is_open;
-  uint32_t hello_stream;        /* what our first HELLO named: the stream to the worker at the other end, if it is one */
-  tt_peer *direct;              /* the worker at the other end; NULL for a relay or before its HELLO */
-  tt_peer *expected;            /* who has to be at the other end; NULL: anybody, or it has said HELLO */
+  uint32_t hello_stream; /* what our first HELLO named: the stream to the worker at the other end, if it is one */
+  tt_peer *direct;       /* the worker at the other end; NULL for a relay or before its HELLO */
+  tt_peer *expected;     /* who has to be at the other end; NULL: anybody, or it has said HELLO */
 };
 
 struct tt_peer {
