@@ -210,7 +210,8 @@ tt_peer *tt_worker_get_worker(tt_worker *worker, const char *id, tt_error *error
   size_t n_bytes = 0, cursor = 0;
   known[0] = '\0';
   for (tt_peer *other; (other = tt_worker_next_peer(worker, &cursor)) != NULL && n_bytes < sizeof known - 1;) {
-    if (!other->is_present) continue;
+    bool is_own_page = other->link != NULL && (other->link->flags & TT_LINK_CONTROLLER) != 0;
+    if (!other->is_present || is_own_page) continue;
     n_bytes += (size_t)snprintf(known + n_bytes, sizeof known - n_bytes, "%s%s", n_bytes == 0 ? "" : ", ", other->id);
   }
   tt_fail(error, TT_ERR_UNKNOWN_WORKER, "%s knows no worker %.64s%s; here now: %s", worker->id, id,
