@@ -39,7 +39,9 @@ export class PageHost {
   #calls = new Map();
   #lastCall = 0;
   #listening = new Set();
+  /** Nothing more can be asked of the thread: it was closed, or is lost. */
   #isClosed = false;
+  #isFreed = false;
 
   constructor(worker, { id, url, makeKnown, limits }) {
     this.worker = worker;
@@ -214,15 +216,17 @@ export class PageHost {
   }
 
   async close() {
-    if (this.#isClosed) return;
-    const closing = this.#call('thread', 'close', []);
+    if (this.#isFreed) return;
+    this.#isFreed = true;
+    const closing = this.#isClosed ? undefined : this.#call('thread', 'close', []);
     this.#isClosed = true;
     core._tt_wasm_worker_free(this.handle);
     forgetWorker(this.handle);
     stopTicking(this.handle);
     await closing;
-    for (const { reject } of this.#calls.values())
+    for (const { reject } of this.#calls.values()) {
       reject(new TensorError(`${this.id} has been closed`, { code: 'connection', worker: this.id }));
+    }
     this.#calls.clear();
   }
 

@@ -284,4 +284,5 @@ test('a thread that fails is lost with what was open, and says so', async () => 
   failure('connection', /dora/)((await told).error);
   await assert.rejects(calls[2], TensorError);
   await assert.rejects(dora.whoami(), failure('state', /closed/));
+  await dora.close();
 });
