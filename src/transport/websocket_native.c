@@ -28,6 +28,7 @@ struct tt_websocket_native {
   tt_worker *worker; /* NULL once stopped */
   tt_server *server;
   size_t max_connections;
+  int64_t hello_ms;
   tt_turn *turn;
   tt_timer *timer;
   tt_native_socket *sockets;
@@ -187,7 +188,7 @@ static void tick(void *user) {
   tt_worker_tick(door->worker);
   int64_t now_ms = tt_clock_ms();
   for (tt_native_socket *socket = door->sockets; socket != NULL; socket = socket->next) {
-    if (socket->link == NULL || socket->has_spoken || now_ms - socket->opened_ms < TT_SOCKET_HELLO_MS) continue;
+    if (socket->link == NULL || socket->has_spoken || now_ms - socket->opened_ms < socket->door->hello_ms) continue;
     tt_connection_close(socket->connection, TT_CLOSE_POLICY, "it has not said HELLO");
   }
 }
@@ -200,6 +201,7 @@ tt_websocket_native *tt_websocket_native_new(tt_loop *loop, tt_worker *worker, t
   }
   door->loop = loop;
   door->worker = worker;
+  door->hello_ms = TT_SOCKET_HELLO_MS;
   door->turn = tt_turn_new(loop, end_turn, door);
   door->timer = tt_timer_new(loop, tick, door);
   if (door->turn == NULL || door->timer == NULL) {
@@ -227,6 +229,7 @@ tt_status tt_websocket_native_listen(tt_websocket_native *door, const tt_listen_
                                     .n_allowed_origins = options->n_allowed_origins};
   TT_TRY(tt_server_new(door->loop, &server, &door->server, error));
   door->max_connections = options->max_connections != 0 ? options->max_connections : DEFAULT_MAX_CONNECTIONS;
+  if (options->hello_ms != 0) door->hello_ms = options->hello_ms;
   return TT_OK;
 }
 

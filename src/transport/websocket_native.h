@@ -27,7 +27,7 @@
 enum {
   TT_SOCKET_QUEUE_BYTES = 2 << 20,
   TT_SOCKET_MAX_BYTES = 16 << 20,
-  TT_SOCKET_HELLO_MS = 10000, /* who has said nothing by then is closed */
+  TT_SOCKET_HELLO_MS = 10000, /* the default */
 };
 
 typedef struct tt_websocket_native tt_websocket_native;
@@ -45,6 +45,7 @@ typedef struct tt_listen_options {
   const tt_mount *mounts; /* files beside the WebSocket */
   size_t n_mounts;
   size_t max_connections; /* 0: 1,000; one more is answered with REFUSED `full` */
+  int64_t hello_ms;       /* 0: TT_SOCKET_HELLO_MS; who has said nothing by then (and a tick more) is closed */
 } tt_listen_options;
 
 /* Listens, once for a door. Errors: those of tt_server_new; TT_ERR_STATE. */

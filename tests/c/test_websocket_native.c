@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "net/client.h"
+#include "net/connection.h"
 #include "net/loop.h"
 #include "net/server.h"
 #include "relay/relay.h"
@@ -301,6 +303,38 @@ static void a_second_worker_of_the_same_id_is_refused(void **state) {
   end(server);
 }
 
+/* What a connection tells that never becomes a worker. */
+static unsigned mute_code;
+static void mute_message(tt_connection *connection, tt_message *message) {
+  (void)connection, (void)message;
+  fail_msg("a worker spoke to who has not said HELLO");
+}
+static void mute_closed(tt_connection *connection, unsigned code, const char *reason) {
+  (void)connection;
+  mute_code = code;
+  assert_says(reason, "HELLO");
+}
+
+static void who_says_nothing_is_closed(void **state) {
+  (void)state;
+  static const tt_connection_events events = {.message = mute_message, .closed = mute_closed};
+  native *server = new_native("server"), *client = new_native("client");
+  assert_int_equal(tt_websocket_native_listen(server->door, &(tt_listen_options){.hello_ms = 1}, NULL), TT_OK);
+  char url[64];
+  snprintf(url, sizeof url, "ws://127.0.0.1:%u", (unsigned)tt_server_port(tt_websocket_native_server(server->door)));
+  tt_connection *mute;
+  mute_code = 0;
+  assert_int_equal(
+      tt_client_connect(loop, &(tt_client_options){.url = url, .events = &events, .max_message_bytes = 1024}, &mute, NULL),
+      TT_OK);
+  connect_to(client, url);
+  UNTIL(mute_code != 0);
+  assert_int_equal(mute_code, TT_CLOSE_POLICY);
+  seed_example(client, server);
+  end(client);
+  end(server);
+}
+
 static void nobody_answers(void **state) {
   (void)state;
   tt_error error;
@@ -378,6 +412,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(large_tensors_cross, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_ceiling_on_connections, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_second_worker_of_the_same_id_is_refused, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(who_says_nothing_is_closed, set_up, tear_down),
       cmocka_unit_test_setup_teardown(nobody_answers, set_up, tear_down),
       cmocka_unit_test_setup_teardown(through_a_relay, set_up, tear_down),
   };
