@@ -81,7 +81,8 @@ export class PageHost {
     if (message instanceof ArrayBuffer) {
       this.#port.receive(message);
     } else if (message.events !== undefined) {
-      for (const event of message.events) this.#relate(event);
+      // The thread outlives the page's side for a moment.
+      if (!this.#isClosed) for (const event of message.events) this.#relate(event);
     } else {
       const call = this.#calls.get(message.answer);
       this.#calls.delete(message.answer);
