@@ -54,7 +54,9 @@ static inline tt_worker *new_worker_with(tt_worker_options options, event_log *l
   return worker;
 }
 
-static inline tt_worker *new_worker(const char *id, event_log *log) { return new_worker_with((tt_worker_options){.id = id}, log); }
+static inline tt_worker *new_worker(const char *id, event_log *log) {
+  return new_worker_with((tt_worker_options){.id = id}, log);
+}
 
 static inline void connect_workers(tt_worker *a, tt_worker *b) {
   assert_int_equal(tt_virtual_connect(a, b, NULL), TT_OK);
@@ -88,11 +90,11 @@ static inline tt_op_number op_number(const char *name) {
   return op->number;
 }
 
-static inline tt_status try_call(tt_worker *worker, const char *op, const tt_value *args, size_t n_args, tt_node **result, tt_error *error) {
+static inline tt_status try_call(tt_worker *worker, const char *op, const tt_value *args, size_t n_args, tt_node **result,
+                                 tt_error *error) {
   tt_node *results[TT_MAX_RESULTS];
   size_t n_results;
-  tt_status status =
-      tt_hook_call(tt_worker_hook(worker), op_number(op), args, n_args, NULL, 0, results, &n_results, error);
+  tt_status status = tt_hook_call(tt_worker_hook(worker), op_number(op), args, n_args, NULL, 0, results, &n_results, error);
   if (status != TT_OK) return status;
   assert_int_equal(n_results, 1);
   *result = results[0];
@@ -106,7 +108,9 @@ static inline tt_node *call(tt_worker *worker, const char *op, const tt_value *a
   return result;
 }
 
-static inline tt_node *add(tt_worker *worker, tt_node *a, tt_node *b) { return call(worker, "add", (tt_value[]){of(a), of(b)}, 2); }
+static inline tt_node *add(tt_worker *worker, tt_node *a, tt_node *b) {
+  return call(worker, "add", (tt_value[]){of(a), of(b)}, 2);
+}
 
 /* The one answer of a request, copied. */
 typedef struct reply {
@@ -141,7 +145,8 @@ static inline void take_reply(void *context, const tt_answer *answer) {
 
 static inline void send_to(tt_worker *worker, tt_node *head, const char *id) {
   tt_error error;
-  if (tt_worker_send(worker, head, known(worker, id), 0, NULL, NULL, NULL, NULL, &error) != TT_OK) fail_msg("%s", error.message);
+  if (tt_worker_send(worker, head, known(worker, id), 0, NULL, NULL, NULL, NULL, &error) != TT_OK)
+    fail_msg("%s", error.message);
 }
 
 /* get, waited for. */
