@@ -1,9 +1,23 @@
 // What is let go of, and when: dispose, using, tidy, and the backstop.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { beforeEach, test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { TensorError, VirtualWorker, numTensors, tensor, tidy, torch } from '../../web/tabtensor.js';
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc');
+
+/** Collects garbage until no more than n tensors are held. */
+async function collectDownTo(n) {
+  for (let turn = 0; turn < 1000 && numTensors() > n; turn++) {
+    collect();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return numTensors();
+}
+// What one test leaves to the garbage must not go while the next one counts.
+beforeEach(() => collectDownTo(0));
 
 const isDisposedError = (error) => error instanceof TensorError && error.code === 'state' && /disposed/.test(error.message);
 
@@ -126,17 +140,22 @@ test('disposing of a pointer frees the object over there; what search found is o
   await bob.close();
 });
 
+test('what was sent, made there and got leaves nothing behind, on either side', async () => {
+  const bob = new VirtualWorker({ id: 'lifetime-carl' });
+  const x = tensor([1, 2, 3]).send(bob);
+  const y = x.add(1);
+  await y.get();
+  x.dispose();
+  y.dispose();
+  assert.deepEqual(await bob.list(), []);
+  assert.equal(numTensors(), 0);
+  await bob.close();
+});
+
 test('what nobody disposes of goes with the garbage', async () => {
-  setFlagsFromString('--expose-gc');
-  const collect = runInNewContext('gc');
-  const before = numTensors();
   (() => {
     for (let i = 0; i < 100; i++) tensor([i]);
   })();
-  assert.equal(numTensors(), before + 100);
-  for (let turn = 0; turn < 1000 && numTensors() > before; turn++) {
-    collect();
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  assert.ok(numTensors() <= before, `${numTensors() - before} of 100 are still held`);
+  assert.equal(numTensors(), 100);
+  assert.equal(await collectDownTo(0), 0);
 });

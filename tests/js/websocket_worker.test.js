@@ -196,16 +196,18 @@ test('a server that speaks something else is left, saying so', async () => {
 test('a training loop over pointers leaves nothing behind: tidy frees over there too', async (t) => {
   const process = await startNode(t, 'bob', url);
   const bob = await me.waitFor('bob');
-  const rows = tensor([
-    [0, 0],
-    [0, 1],
-    [1, 0],
-    [1, 1],
-  ]).send(bob);
-  const targets = tensor([[0], [0], [1], [1]]).send(bob);
-  const weights = tensor([[0.5], [0.5]]).send(bob);
-  await weights.ready();
   const nObjects = (await process.ask('list')).length;
+  const data = [
+    [
+      [0, 0],
+      [0, 1],
+      [1, 0],
+      [1, 1],
+    ],
+    [[0], [0], [1], [1]],
+    [[0.5], [0.5]],
+  ];
+  const [rows, targets, weights] = data.map((values) => tensor(values).send(bob));
   const losses = [];
   for (let step = 0; step < 20; step++) {
     await tidy(async () => {
@@ -223,7 +225,8 @@ test('a training loop over pointers leaves nothing behind: tidy frees over there
     losses.every((loss, i) => i === 0 || loss < losses[i - 1]),
     losses.join(' '),
   );
-  await weights.ready(); // what was freed before it is gone by then
+  for (const sent of [rows, targets, weights]) sent.dispose();
+  await bob.whoami(); // what was freed before it is gone by then
   assert.equal((await process.ask('list')).length, nObjects);
   await process.stop();
 });
