@@ -38,7 +38,8 @@ static const char HELP[] = "Usage: tabtensor relay [OPTIONS]\n"
                            "\n"
                            "How\n"
                            "  --max-queued SIZE    when this much waits for one worker, those who send to it are\n"
-                           "                       not read until half of it has gone [1m]; k and m are understood\n"
+                           "                       not read until half of it has gone [6m]; k and m are understood\n"
+                           "  --stall SECONDS      who keeps others waiting for so long is dropped [30]\n"
                            "  --ping SECONDS       ping who is silent for so long; who stays silent for twice as long\n"
                            "                       is dropped, and so is who takes nothing [25]\n"
                            "  --quiet              tell errors only\n"
@@ -58,6 +59,7 @@ typedef struct relay_options {
   size_t n_origins;
   bool has_echo, is_help;
   size_t max_queued_bytes;
+  int64_t max_stall_ms;
   int64_t ping_every_ms;
   tt_log_level log_level;
 } relay_options;
@@ -113,6 +115,12 @@ static int read_option(relay_options *options, int option, char *value) {
     }
     options->max_queued_bytes = number;
     return 0;
+  case 'S':
+    if (!tt_parse_number(value, 1, 3600, &number)) {
+      return tt_usage_error("relay", "--stall %s does not work: a whole number of seconds from 1 to 3600 does", value);
+    }
+    options->max_stall_ms = (int64_t)number * 1000;
+    return 0;
   case 'P':
     if (!tt_parse_number(value, 1, 3600, &number)) {
       return tt_usage_error("relay", "--ping %s does not work: a whole number of seconds from 1 to 3600 does", value);
@@ -140,14 +148,18 @@ static int read_options(int argc, char **argv, relay_options *options) {
       {"allow-origin", required_argument, NULL, 'o'},
       {"echo", no_argument, NULL, 'e'},
       {"max-queued", required_argument, NULL, 'q'},
+      {"stall", required_argument, NULL, 'S'},
       {"ping", required_argument, NULL, 'P'},
       {"quiet", no_argument, NULL, 's'},
       {"verbose", no_argument, NULL, 'v'},
       {"help", no_argument, NULL, 'h'},
       {0},
   };
-  *options = (relay_options){
-      .host = "127.0.0.1", .port = DEFAULT_PORT, .max_queued_bytes = TT_RELAY_MAX_QUEUED_BYTES, .log_level = TT_LOG_INFO};
+  *options = (relay_options){.host = "127.0.0.1",
+                             .port = DEFAULT_PORT,
+                             .max_queued_bytes = TT_RELAY_MAX_QUEUED_BYTES,
+                             .max_stall_ms = TT_RELAY_MAX_STALL_MS,
+                             .log_level = TT_LOG_INFO};
   opterr = 0;
   optind = 1;
   for (;;) {
@@ -189,7 +201,7 @@ static void on_turn(void *user) {
 }
 
 static tt_status start(program *self, const relay_options *options, tt_error *error) {
-  TT_TRY(tt_relay_new(self->loop, options->max_queued_bytes, &self->relay, error));
+  TT_TRY(tt_relay_new(self->loop, options->max_queued_bytes, options->max_stall_ms, &self->relay, error));
   tt_endpoint echo = {.path = "/echo", .events = &tt_echo_events, .max_message_bytes = TT_ECHO_MAX_MESSAGE_BYTES};
   tt_endpoint relay = {.events = &tt_relay_events, .user = self->relay, .max_message_bytes = TT_MAX_FRAME_BYTES};
   tt_endpoint endpoints[] = {options->has_echo ? echo : relay, relay};
@@ -234,6 +246,7 @@ int tt_command_relay(int argc, char **argv) {
   }
   if (status != TT_OK) {
     fprintf(stderr, "tabtensor relay: %s\n", error.message);
+    tt_relay_stop(self.relay);
     tt_loop_free(self.loop);
     tt_relay_free(self.relay);
     return status == TT_ERR_ARGUMENT ? TT_EXIT_USAGE : EXIT_FAILURE;
@@ -255,6 +268,7 @@ int tt_command_relay(int argc, char **argv) {
   tt_signal_free(interrupt);
   tt_signal_free(terminate);
   tt_server_free(self.server);
+  tt_relay_stop(self.relay);
   tt_loop_free(self.loop);
   tt_relay_free(self.relay);
   return code;

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/map.h"
 #include "wire/prelude.h"
 
@@ -19,22 +20,34 @@ struct peer {
   peer *waits_for;     /* the full destination that holds this one back */
   peer *next_waiting, **waiting_link;
   peer *waiting; /* those that this one holds back */
+  int64_t waiting_since_ms;
 };
 
 struct tt_relay {
   tt_loop *loop;
   size_t max_queued_bytes;
+  int64_t max_stall_ms;
+  tt_timer *stall_timer; /* runs while somebody is held back */
+  bool watches_stalls;
   tt_name_map workers;
   peer *registered;
   tt_buffer frame; /* the one that is being written */
   bool stopping;
 };
 
-tt_status tt_relay_new(tt_loop *loop, size_t max_queued_bytes, tt_relay **out, tt_error *error) {
+static void drop_stuck(void *user);
+
+tt_status tt_relay_new(tt_loop *loop, size_t max_queued_bytes, int64_t max_stall_ms, tt_relay **out, tt_error *error) {
   tt_relay *relay = tt_alloc(1, sizeof *relay);
   if (relay == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory for a relay");
   relay->loop = loop;
   relay->max_queued_bytes = max_queued_bytes;
+  relay->max_stall_ms = max_stall_ms;
+  relay->stall_timer = tt_timer_new(loop, drop_stuck, relay);
+  if (relay->stall_timer == NULL) {
+    tt_free(relay);
+    return tt_fail(error, TT_ERR_MEMORY, "no memory for a relay");
+  }
   tt_name_map_init(&relay->workers);
   tt_buffer_init(&relay->frame);
   *out = relay;
@@ -49,7 +62,13 @@ void tt_relay_free(tt_relay *relay) {
 }
 
 size_t tt_relay_n_workers(const tt_relay *relay) { return relay->workers.n_entries; }
-void tt_relay_stop(tt_relay *relay) { relay->stopping = true; }
+
+void tt_relay_stop(tt_relay *relay) {
+  if (relay == NULL) return;
+  relay->stopping = true;
+  tt_timer_free(relay->stall_timer);
+  relay->stall_timer = NULL;
+}
 
 static const char *name_of(const peer *of) { return of->id[0] != '\0' ? of->id : tt_connection_address(of->connection); }
 
@@ -69,6 +88,11 @@ static void let_all_go(peer *destination) {
 
 static void hold_back(peer *sender, peer *destination) {
   if (sender->waits_for != NULL) return;
+  tt_relay *relay = sender->relay;
+  if (destination->waiting == NULL) destination->waiting_since_ms = tt_clock_ms();
+  if (!relay->watches_stalls && relay->stall_timer != NULL)
+    tt_timer_start(relay->stall_timer, relay->max_stall_ms / 4 + 1, relay->max_stall_ms / 4 + 1);
+  relay->watches_stalls = true;
   sender->waits_for = destination;
   sender->next_waiting = destination->waiting;
   sender->waiting_link = &destination->waiting;
@@ -77,6 +101,25 @@ static void hold_back(peer *sender, peer *destination) {
   tt_connection_pause(sender->connection);
   tt_loop_log(sender->relay->loop, TT_LOG_DEBUG, "%s is held back: %zu bytes wait for %s", name_of(sender),
               tt_connection_queued_bytes(destination->connection), name_of(destination));
+}
+
+/* Ends who has held others back for too long; the timer stops when nobody is held back any more. */
+static void drop_stuck(void *user) {
+  tt_relay *relay = user;
+  int64_t now_ms = tt_clock_ms();
+  bool is_any = false;
+  for (peer *each = relay->registered, *next; each != NULL; each = next) {
+    next = each->next;
+    if (each->waiting == NULL) continue;
+    is_any = true;
+    if (now_ms - each->waiting_since_ms < relay->max_stall_ms) continue;
+    tt_loop_log(relay->loop, TT_LOG_ERROR, "%s has held others back for %lld s: dropped", each->id,
+                (long long)((now_ms - each->waiting_since_ms) / 1000));
+    let_all_go(each);
+    tt_connection_drop(each->connection, "it does not read, and others wait for it");
+  }
+  relay->watches_stalls = is_any;
+  if (!is_any) tt_timer_stop(relay->stall_timer);
 }
 
 static bool is_full(const peer *destination) {

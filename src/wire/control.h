@@ -17,7 +17,7 @@
 #include "base/status.h"
 #include "tensor/shape.h"
 
-enum { TT_MAX_JSON_DEPTH = 16, TT_MAX_OP_NAMES = 65535 };
+enum { TT_MAX_JSON_DEPTH = 16, TT_MAX_OP_NAMES = 4096 };
 
 /* "tabtensor 0.1.0": what HELLO and whoami call `software`. */
 const char *tt_software(void);

@@ -23,7 +23,7 @@ enum {
   TT_MAX_QUEUED_BYTES = 64 << 20, /* of frames that wait for credit; tensors wait uncopied and do not count */
   TT_MAX_OPEN_REQUESTS = 65536,   /* answers that may wait for credit towards one peer */
   TT_MAX_LISTED = 100000,         /* objects in one answer: who has more is asked with more terms */
-  TT_MAX_ANSWER_BYTES = 64 << 20, /* of JSON in all parts of an answer */
+  TT_MAX_ANSWER_BYTES = 16 << 20, /* of JSON in all parts of an answer */
 };
 
 /* One thing that waits to leave on a stream: a frame whose prelude is filled in when it goes, or a tensor that is cut into frames as credit allows. */

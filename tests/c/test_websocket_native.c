@@ -364,7 +364,7 @@ static void through_a_relay(void **state) {
   (void)state;
   tt_relay *relay;
   tt_server *server;
-  assert_int_equal(tt_relay_new(loop, TT_RELAY_MAX_QUEUED_BYTES, &relay, NULL), TT_OK);
+  assert_int_equal(tt_relay_new(loop, TT_RELAY_MAX_QUEUED_BYTES, TT_RELAY_MAX_STALL_MS, &relay, NULL), TT_OK);
   const tt_endpoint endpoint = {.events = &tt_relay_events, .user = relay, .max_message_bytes = TT_MAX_FRAME_BYTES};
   const tt_server_options options = {.endpoints = &endpoint, .n_endpoints = 1};
   assert_int_equal(tt_server_new(loop, &options, &server, NULL), TT_OK);
@@ -402,6 +402,7 @@ static void through_a_relay(void **state) {
   end(alice);
   end(bob);
   tt_server_free(server);
+  tt_relay_stop(relay);
   tt_relay_free(relay);
 }
 

@@ -345,6 +345,26 @@ for (const binary of nativeBinaries()) {
       await Peer.join(relay.port, 'stuck');
     });
 
+    test('drops who keeps others waiting, and their frames to others go on', async (t) => {
+      const relay = await start(t, '--stall', '1', '--ping', '3600', '--verbose');
+      const stuck = await openRaw(relay.port);
+      stuck.send(wsFrame(OPCODES.binary, Buffer.from(encodeFrame({ type: 'HELLO', source: 'stuck', stream: 1 }))));
+      await stuck.next();
+      stuck.socket.pause();
+      const sender = await Peer.join(relay.port, 'sender');
+      const other = await Peer.join(relay.port, 'other');
+      const frame = encodeFrame({ source: 'sender', ...run(1, 'stuck') }, Buffer.alloc(200_000));
+      const held = relay.logged(/sender is held back/);
+      let isHeld = false;
+      held.then(() => (isHeld = true));
+      while (!isHeld) await Promise.race([held, new Promise((resolve) => sender.socket.send(frame, resolve))]);
+      sender.send(run(1, 'other'));
+      assert.deepEqual(await other.presence(), ['LEFT', 'stuck', 0]);
+      await relay.logged(/stuck left \(it does not read, and others wait for it\)/);
+      assert.equal((await other.next()).prelude.type, 'RUN');
+      stuck.destroy();
+    });
+
     test('tells its peers when it ends, and exits with 0 even when one does not listen', async (t) => {
       const relay = await start(t, '--verbose');
       const alice = await Peer.join(relay.port, 'alice');
@@ -625,6 +645,7 @@ for (const binary of nativeBinaries()) {
         'relay --port 70000': /0 .* to 65535/,
         'relay --port 80x': /no port/,
         'relay --max-queued 1': /256k/,
+        'relay --stall 0': /1 to 3600/,
         'relay --max-queued 99999999999999999999': /256k/,
         'relay --echo=1': /takes no value/,
         'relay --ping 0': /seconds/,
