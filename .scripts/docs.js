@@ -1,5 +1,6 @@
-// Writes web/core/ops.d.ts (the types of the ops, which web/index.d.ts takes in) and web/core/ops.md (the table for readers) from the op table's JSON.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+// Writes web/core/ops.d.ts (the types of the ops, which web/index.d.ts takes in) and web/docs/ops.md (the table for readers) from the op table's JSON.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 
 const table = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 
@@ -81,7 +82,7 @@ ${table.filter((op) => !op.flags.includes('inplace')).map((op) => member(op, op.
 const cell = (text) => text.replaceAll('|', '\\|');
 const document = `# Ops
 
-${table.length} ops, generated from src/ops/ops.def. A method may be called on a tensor or a pointer to one; a gradient is what backward() needs.
+${table.length} ops, generated from src/ops/ops.def. A method may be called on a tensor or a pointer to one; "gradient" says that the row has a gradient rule, which is tested; calling\nbackward() comes with a later version.
 
 | op | signature | in PyTorch | agrees to | gradient | remote |
 |---|---|---|---|---|---|
@@ -90,15 +91,16 @@ ${table
   .join('\n')}
 `;
 
-mkdirSync('web/core', { recursive: true });
-for (const [name, text] of [['ops.d.ts', types], ['ops.md', document]]) {
-  const path = `web/core/${name}`;
-  let old = '';
-  try {
-    old = readFileSync(path, 'utf8');
-  } catch {
-    // The first time there is none.
+const isCheck = process.argv.includes('--check');
+for (const [path, text] of [['web/core/ops.d.ts', types], ['web/docs/ops.md', document]]) {
+  mkdirSync(dirname(path), { recursive: true });
+  const old = existsSync(path) ? readFileSync(path, 'utf8') : '';
+  if (old === text) continue;
+  if (isCheck && path.endsWith('.md')) {
+    console.error(`docs: ${path} is not what src/ops/ops.def says any more; run npm run docs and commit it`);
+    process.exitCode = 1;
+  } else {
+    writeFileSync(path, text);
   }
-  if (old !== text) writeFileSync(path, text);
 }
-console.log(`docs: ${table.length} ops in web/core/ops.d.ts and web/core/ops.md`);
+if (process.exitCode === undefined) console.log(`docs: ${table.length} ops in web/core/ops.d.ts and web/docs/ops.md`);
