@@ -12,13 +12,19 @@ const openThree = async (house, dtype) => {
     const holder = await house.tabFrom(carol.find(link));
     await holder.connected();
     await holder.find('#store tbody tr').nth(3).waitFor();
+    // What the page makes on its way to the four objects is not counted.
+    await holder.text('#n-arrived', /^4$/);
+    assert.equal(await holder.find('#n-removed').innerText(), '0');
+    assert.equal(await holder.find('#log > li').count(), 4);
     holders.push(holder);
   }
   if (dtype) await carol.find('#dtype').selectOption(dtype);
   await carol.find('#peers [data-id="alice"]').waitFor();
   await carol.find('#peers [data-id="bob"]').waitFor();
+  await carol.text('#run-hint', 'Search first');
   await carol.press('Search for #boston');
   await carol.find('#found tbody tr').nth(1).waitFor();
+  assert.equal(await carol.find('#run-hint').isVisible(), false);
   return { carol, holders };
 };
 
@@ -114,6 +120,7 @@ describe('Boston housing in three tabs', { timeout: 180_000 }, () => {
     assert.deepEqual(await bob.find('#store tbody tr td:nth-child(5)').allInnerTexts(), Array(4).fill('compute'));
     await bob.press('Free everything');
     await bob.find('#store-empty').waitFor();
+    await bob.text('#n-removed', /^4$/);
     await carol.press('Search for #boston');
     await carol.text('#found-note', 'Nobody here has any.');
   });

@@ -24,7 +24,7 @@ describe('a native worker from a tab', { timeout: 120_000 }, () => {
     const me = await house.tab('two_tabs.html?id=me');
     await me.connected();
     await choose(me, worker);
-    assert.match(await me.find('#native-command').innerText(), new RegExp(`worker --id 2 --port ${worker.port} --allow-origin ${house.origin}`));
+    assert.match(await me.find('#native-command').innerText(), new RegExp(`build/release/tabtensor worker --id 2 --port ${worker.port} --allow-origin ${house.origin}`));
     await me.press('Run');
     assert.equal(await me.text('#result', 'tensor'), RESULT);
     assert.match((await me.find('#code samp').allInnerTexts()).at(-2), /^\[torch\.FloatTensor - Locations:\[<WebSocketWorker 2>\] - id:\d+\]$/);
@@ -52,6 +52,18 @@ describe('a native worker from a tab', { timeout: 120_000 }, () => {
     await me.find('#code > li.failed').waitFor();
     assert.equal(await me.find('#peers > li').count(), 0);
     me.complaints.splice(0); // the browser itself reports the refused handshake
+  });
+
+  test('what is no address is refused with a word on what one looks like', async (t) => {
+    const house = await openHouse(t);
+    const me = await house.tab('two_tabs.html?id=me');
+    await me.connected();
+    await me.choose(/In a native process/);
+    for (const text of ['garbage', '', 'http://localhost:8181', 'ws://']) {
+      await me.find('#native-url').fill(text);
+      await me.press('Run');
+      assert.ok((await me.problem('Line 1')).includes(`'${text}' is not the address of a worker: one looks like ws://localhost:8181`), text);
+    }
   });
 
   test('nobody listens there: the page says so; when somebody does, the same button works', async (t) => {

@@ -70,6 +70,8 @@ export class Tab {
     this.page = page;
     page.on('pageerror', (error) => this.complaints.push(`thrown: ${error.message}`));
     page.on('console', (message) => {
+      // A page whose relay has ended asks for it now and then, and the browser reports each time that nobody answers.
+      if (message.location().url === new URL('/', page.url()).href && message.text().includes('ERR_CONNECTION_REFUSED')) return;
       if (['error', 'warning'].includes(message.type())) this.complaints.push(`${message.type()}: ${message.text()} (${message.location().url})`);
     });
   }

@@ -185,6 +185,64 @@ describe('the example of the seed in two tabs', { timeout: 180_000 }, () => {
     await first.text('#peers', /-\d+/);
   });
 
+  test('a page that is opened again without an id takes another one, and works', async (t) => {
+    const house = await openHouse(t);
+    const bob = await house.tab('worker.html?id=bob');
+    await bob.connected();
+    for (const [path, preferred] of [['two_tabs.html', 'me'], ['boston.html', 'carol']]) {
+      const first = await house.tab(path);
+      await first.connected();
+      assert.equal(await first.find('#self').innerText(), preferred);
+      const second = await house.tab(path);
+      await second.connected();
+      const id = await second.find('#self').innerText();
+      assert.match(id, /^[a-z]+-[a-z]+-\d+$/);
+      assert.equal(new URL(second.page.url()).searchParams.get('id'), id);
+      assert.equal(await second.find('#problems').isVisible(), false);
+      if (preferred !== 'me') continue;
+      await second.text('#bob-state', 'bob is here');
+      await second.press('Run');
+      assert.equal(await second.text('#result', 'tensor'), RESULT);
+    }
+  });
+
+  test('a page under an id that was asked for and is taken: nothing can be run; another name is offered', async (t) => {
+    const house = await openHouse(t);
+    for (const [path, buttons] of [['two_tabs.html?id=me', ['Run', 'Step']], ['boston.html?id=carol', ['Search for #boston', 'Run']]]) {
+      const first = await house.tab(path);
+      await first.connected();
+      const second = await house.tab(path);
+      await second.find('#state[data-state="refused"]').waitFor();
+      await second.problem('The relay refused this tab');
+      for (const name of buttons) assert.equal(await second.page.getByRole('button', { name, exact: true }).isDisabled(), true, name);
+      await second.page.getByRole('link', { name: 'Open under another name' }).click();
+      await second.connected();
+      assert.equal(await second.find('#problems').isVisible(), false);
+    }
+  });
+
+  test('the relay ends and comes back: the page says both, whatever is pressed', async (t) => {
+    const house = await openHouse(t);
+    let isBack = false;
+    await house.context.route(`${house.origin}/`, (route) => (isBack ? route.fulfill({ status: 200 }) : route.abort('connectionrefused')));
+    const me = await house.tab('two_tabs.html');
+    const carol = await house.tab('boston.html');
+    for (const tab of [me, carol]) await tab.connected();
+    await house.relay.stop();
+    for (const tab of [me, carol]) await tab.problem('This tab is not connected');
+    await me.press('Run');
+    assert.match(await me.problem('Nothing was run'), /not connected: reload the page once the relay is back/);
+    await carol.press('Search for #boston');
+    await carol.text('#found-note', 'not connected: reload the page once the relay is back');
+    for (const tab of [me, carol]) {
+      await tab.problem('This tab is not connected');
+      await tab.page.getByRole('button', { name: 'Reload' }).waitFor();
+    }
+    isBack = true;
+    for (const tab of [me, carol]) assert.match(await tab.problem('The relay is back'), /reload this page/);
+    assert.equal(await me.find('#problems > li.lasting').count(), 1);
+  });
+
   test('the relay ends: every page says that it is disconnected', async (t) => {
     const house = await openHouse(t);
     const tabs = await Promise.all([house.tab('worker.html?id=bob'), house.tab('two_tabs.html?id=me'), house.tab('boston.html?id=carol'), house.tab('/')]);
@@ -195,8 +253,9 @@ describe('the example of the seed in two tabs', { timeout: 180_000 }, () => {
       await tab.find('#state[data-state="disconnected"]').waitFor();
       await tab.problem('not connected');
     }
-    await tabs[1].text('#bob-state', 'bob is not here yet');
+    await tabs[1].text('#bob-state', 'not connected');
+    await tabs[1].choose(/In this very page/);
     await tabs[1].press('Run');
-    assert.match(await tabs[1].problem('Line 1'), /knows no worker bob/);
+    assert.equal(await tabs[1].text('#result', 'tensor'), RESULT, 'a virtual worker needs no relay');
   });
 });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { analyse, COLUMNS, findSources, halfOf, numbersHeld, registerHalf, tryToGetRows } from '../../web/demos/boston.js';
-import { EXPECTED, steps } from '../../web/demos/seed_example.js';
+import { EXPECTED, runLine, steps } from '../../web/demos/seed_example.js';
 import { FloatTensor, numTensors, tidy, TorchHook, VirtualWorker, WebSocketWorker } from '../../web/tabtensor.js';
 import { maxDistance, numpyReference, tableFile, TOLERANCE } from './boston_numpy.js';
 
@@ -15,8 +15,8 @@ describe("the seed's example", () => {
   test('S4, S18: step by step', async () => {
     const scope = { hook };
     const printed = [];
-    for (const { run } of steps('virtual')) {
-      const text = await run(scope);
+    for (const line of steps('virtual')) {
+      const text = await runLine(line, scope);
       if (text !== undefined) printed.push(text);
     }
     assert.match(printed[0], /^\[torch\.FloatTensor - Locations:\[<VirtualWorker virtual-bob>\] - id:\d+\]$/);
@@ -27,9 +27,9 @@ describe("the seed's example", () => {
 
   test('the lines that are shown are a program that prints the same', async () => {
     const printed = [];
-    const globals = { hook, FloatTensor, VirtualWorker, WebSocketWorker, tidy, print: (value) => printed.push(String(value)) };
+    const globals = { hook, FloatTensor, VirtualWorker, WebSocketWorker, print: (value) => printed.push(String(value)) };
     const program = new AsyncFunction(...Object.keys(globals), `${steps('virtual').map(({ code }) => code).join('\n')}\nawait bob.close();`);
-    await program(...Object.values(globals));
+    await tidy(() => program(...Object.values(globals))); // the lines free nothing
     assert.match(printed[0], /Locations:\[<VirtualWorker virtual-bob>\]/);
     assert.equal(printed[1], EXPECTED);
   });

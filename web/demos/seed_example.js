@@ -8,6 +8,13 @@ import { FloatTensor, VirtualWorker, WebSocketWorker, tidy } from '../tabtensor.
 
 export const EXPECTED = 'tensor([ 3.,  6.,  9., 12., 14.])';
 
+/** The address of a native worker, as it is written; what is none is refused with a word on what one looks like. */
+function checkAddress(url) {
+  const { protocol, hostname } = URL.canParse(url) ? new URL(url) : {};
+  if ((protocol === 'ws:' || protocol === 'wss:') && hostname) return;
+  throw new Error(`'${url}' is not the address of a worker: one looks like ws://localhost:8181, with the port that the worker listens on`);
+}
+
 /** How the first line finds the other worker: over the relay, at a native process, or in this very program. */
 export const WAYS = {
   relay: {
@@ -17,6 +24,7 @@ export const WAYS = {
   native: {
     code: ({ id, url }) => `const bob = new WebSocketWorker({ hook, id: '${id}', isPointer: true,\n  url: '${url}' });\nawait bob.ready;`,
     run: async ({ hook, id, url }) => {
+      checkAddress(url);
       const bob = known(hook, id, url) ?? new WebSocketWorker({ hook, id, url, isPointer: true });
       await bob.ready;
       return bob;
@@ -57,12 +65,17 @@ export function steps(way, settings = {}) {
       },
     },
     {
-      code: 'const y = tidy(() => x.add(x2).add(x)); // x + x2 + x',
+      code: 'const y = x.add(x2).add(x);',
       run: (scope) => {
-        scope.y = tidy(() => scope.x.add(scope.x2).add(scope.x));
+        scope.y = scope.x.add(scope.x2).add(scope.x);
       },
     },
     { code: 'print(y);', run: (scope) => String(scope.y) },
     { code: 'print(await y.get());', run: async (scope) => String(await scope.y.get()) },
   ];
+}
+
+/** Runs a line, and frees what it made and gave no name to: the sum in the middle of line 4. Answers what is to be printed. */
+export function runLine(line, scope) {
+  return tidy(() => ({ told: line.run(scope), named: { ...scope } })).told;
 }

@@ -1,10 +1,10 @@
 /** The regression on other tabs' rows: finds the data, computes, and shows what came out and what it took. */
-import { byId, clearProblems, element, formatBytes, join, number, onPress, ownId, run, showPeers, who } from './common.js';
+import { byId, clearProblems, element, formatBytes, join, NOT_CONNECTED, number, onPress, ownId, run, showPeers, who } from './common.js';
 
 let columns = [];
 
 run(async () => {
-  const { me } = await join(ownId(), 'Boston housing');
+  const { me, connection } = await join(ownId('carol'), 'Boston housing');
   const boston = await import('../demos/boston.js');
   columns = boston.COLUMNS;
   let sources = [];
@@ -14,14 +14,30 @@ run(async () => {
     if (gone.length === 0) return;
     sources = sources.filter((source) => !gone.includes(source));
     showSources(sources, `${gone.map(({ worker }) => worker.id).join(' and ')} left, with the data`);
+    offer();
   });
+
+  const isLost = () => ['disconnected', 'refused'].includes(connection.state);
+  // What the buttons need. Who was here has left by the time that the connection is lost.
+  const offer = () => {
+    byId('find').disabled = connection.state === 'refused';
+    byId('run').disabled = byId('try-rows').disabled = sources.length === 0;
+    byId('run-hint').hidden = sources.length > 0;
+  };
+  connection.changed = offer;
+  offer();
 
   const find = async () => {
     clearProblems();
+    if (isLost()) {
+      byId('found-note').textContent = `${NOT_CONNECTED}.`;
+      return;
+    }
     byId('found-note').textContent = 'asking';
     const others = [...me.knownWorkers.values()].filter((worker) => worker.id !== me.id);
     sources = await boston.findSources(others);
     showSources(sources, sources.length > 0 ? '' : others.length === 0 ? 'Nobody else is here: open the two tabs first.' : 'Nobody here has any.');
+    offer();
   };
 
   const compute = async () => {
@@ -44,11 +60,10 @@ run(async () => {
     });
   };
 
-  onPress(byId('find'), 'The search failed', find);
-  onPress(byId('run'), 'The computation failed', compute);
-  onPress(byId('try-rows'), 'The attempt failed', async () => {
-    byId('refusals').replaceChildren(...(await boston.tryToGetRows(sources[0])).map(describeAttempt));
-  });
+  onPress(byId('find'), 'The search failed', find, offer);
+  onPress(byId('run'), 'The computation failed', compute, offer);
+  const tryRows = async () => byId('refusals').replaceChildren(...(await boston.tryToGetRows(sources[0])).map(describeAttempt));
+  onPress(byId('try-rows'), 'The attempt failed', tryRows, offer);
 });
 
 function showSources(sources, note) {
@@ -64,7 +79,6 @@ function showSources(sources, note) {
     ),
   );
   byId('found-note').textContent = note;
-  byId('run').disabled = byId('try-rows').disabled = sources.length === 0;
 }
 
 function followProgress(me) {

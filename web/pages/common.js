@@ -52,6 +52,9 @@ export function number(value, digits = 4) {
 
 const MAX_PROBLEMS = 8;
 
+/** What stays until it is over, whatever else is cleared: it is the first in the list. */
+const lasting = () => document.querySelector('#problems > .lasting');
+
 /** Shows an error at the top of the page: what failed, and why. The same one again only counts up. */
 export function showProblem(what, error) {
   const list = byId('problems');
@@ -72,14 +75,26 @@ export function showProblem(what, error) {
     list.hidden = list.children.length === 0;
   });
   item.append(dismiss);
-  list.prepend(item);
+  if (lasting()) lasting().after(item);
+  else list.prepend(item);
   while (list.children.length > MAX_PROBLEMS) list.lastChild.remove();
   list.hidden = false;
 }
 
 export function clearProblems() {
-  byId('problems').replaceChildren();
-  byId('problems').hidden = true;
+  const stays = lasting();
+  byId('problems').replaceChildren(...(stays ? [stays] : []));
+  byId('problems').hidden = !stays;
+}
+
+/** Shows what stays, with what may be done about it; null: it is over. */
+function showLasting(what, why = '', ...actions) {
+  lasting()?.remove();
+  if (what !== null) {
+    const text = element('p', {}, element('b', {}, `${what}: `), why, element('small', {}, new Date().toLocaleTimeString()));
+    byId('problems').prepend(element('li', { className: 'lasting' }, text, ...actions));
+  }
+  byId('problems').hidden = byId('problems').children.length === 0;
 }
 
 /** Runs a page; whatever it does not catch is shown. */
@@ -94,8 +109,8 @@ export async function run(main) {
   }
 }
 
-/** A button that cannot be pressed while what it does is going on. */
-export function onPress(button, what, action) {
+/** A button that cannot be pressed while what it does is going on; `after` says whether it can be from then on. */
+export function onPress(button, what, action, after = () => (button.disabled = false)) {
   button.addEventListener('click', async () => {
     if (button.disabled) return;
     button.disabled = true;
@@ -104,7 +119,7 @@ export function onPress(button, what, action) {
     } catch (error) {
       showProblem(what, error);
     } finally {
-      button.disabled = false;
+      after();
     }
   });
 }
@@ -122,19 +137,48 @@ const SECOND = ['alder', 'birch', 'cedar', 'heron', 'linden', 'marten', 'otter',
 const pick = (list) => list[crypto.getRandomValues(new Uint32Array(1))[0] % list.length];
 export const randomName = () => `${pick(FIRST)}-${pick(SECOND)}-${crypto.getRandomValues(new Uint16Array(1))[0] % 900 + 100}`;
 
-/** This tab's id: from the address (?id=), else a friendly one, which goes into the address so that a reload keeps it. */
-export function ownId() {
+const givenId = () => new URL(location.href).searchParams.get('id');
+
+/** The address of this page for a tab of that id. */
+function addressFor(id) {
   const url = new URL(location.href);
-  const given = url.searchParams.get('id');
-  if (given) return given;
-  const id = randomName();
   url.searchParams.set('id', id);
-  history.replaceState(null, '', url);
-  return id;
+  return url.href;
 }
 
 /**
- * Makes this tab the worker `id` and shows its state at the top right, in #self and in the title. Answers {hook, me} before the relay has answered; `me.ready` tells when it has.
+ * This tab's id: from the address (?id=), else `preferred`, which `join` gives up when it is taken, else a friendly one, which goes into the address so that a reload keeps it.
+ */
+export function ownId(preferred = null) {
+  const known = givenId() || preferred;
+  if (known) return known;
+  const id = randomName();
+  history.replaceState(null, '', addressFor(id));
+  return id;
+}
+
+const reloadButton = (className = '') => {
+  const made = element('button', { type: 'button', className }, 'Reload');
+  made.addEventListener('click', () => location.reload());
+  return made;
+};
+
+const POLL_MS = 3000;
+/** Settles when this page's own origin, which is the relay's, answers; or, with false, when `isOver` says that nobody waits any more. */
+async function relayAnswers(isOver) {
+  while (!isOver()) {
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    const isThere = await fetch('/', { method: 'HEAD', cache: 'no-store' }).then(({ ok }) => ok, () => false);
+    if (isThere) return !isOver();
+  }
+  return false;
+}
+
+export const NOT_CONNECTED = 'not connected: reload the page once the relay is back';
+
+/**
+ * Makes this tab the worker `id` and shows its state at the top right, in #self and in the title. Answers {hook, me, connection} before the relay has answered; `me.ready` tells when it has.
+ * `connection.state` is what #state shows: connecting, connected, disconnected or refused; `connection.changed` is called when that changes.
  */
 export async function join(id, title) {
   document.title = `${id} · ${title}`;
@@ -143,18 +187,36 @@ export async function join(id, title) {
   const { TorchHook, WebSocketWorker } = await import('../tabtensor.js');
   const me = new WebSocketWorker({ id });
   const hook = new TorchHook({ localWorker: me });
-  let isGone = false; // a connection that could not be made is told twice: as an event, and by `ready`
+  const connection = { state: 'connecting', changed: () => {} };
+  const turn = (state, text) => {
+    connection.state = state;
+    showState(state, `${id}: ${text}`);
+    connection.changed();
+  };
+  const isGone = () => connection.state === 'disconnected' || connection.state === 'refused';
   const gone = (error) => {
-    if (isGone) return;
-    isGone = true;
-    const isRefused = error.code === 'duplicate' || error.code === 'version';
-    showState(isRefused ? 'refused' : 'disconnected', `${id}: ${isRefused ? 'refused' : 'disconnected'}`);
-    showProblem(isRefused ? 'The relay refused this tab' : 'This tab is not connected (a reload tries again)', error);
+    if (isGone()) return; // a connection that could not be made is told twice: as an event, and by `ready`
+    const isTaken = error.code === 'duplicate';
+    if (isTaken && !givenId()) {
+      location.replace(addressFor(randomName())); // nobody asked for this very id
+      return;
+    }
+    if (isTaken || error.code === 'version') {
+      const other = element('a', { className: 'button', href: addressFor(randomName()) }, 'Open under another name');
+      showLasting('The relay refused this tab', error.message, isTaken ? other : reloadButton());
+      turn('refused', 'refused');
+      return;
+    }
+    showLasting('This tab is not connected', `${error.message}. Reload it once the relay is back.`, reloadButton());
+    turn('disconnected', 'disconnected');
+    relayAnswers(() => connection.state !== 'disconnected').then(
+      (isBack) => isBack && showLasting('The relay is back', 'reload this page to connect it again.', reloadButton('primary')),
+    );
   };
   me.addEventListener('connected', ({ detail }) => {
     if (detail.peer !== '') return;
-    isGone = false;
-    showState('connected', `${id}: connected to ${location.host}`);
+    showLasting(null);
+    turn('connected', `connected to ${location.host}`);
   });
   me.addEventListener('disconnected', ({ detail }) => detail.peer === '' && gone(detail.error));
   me.addEventListener('error', ({ error }) => showProblem('A command failed', error));
@@ -163,7 +225,7 @@ export async function join(id, title) {
   addEventListener('pagehide', () => me.close());
   // Back from the browser's cache of pages: the worker that it had is closed.
   addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
-  return { hook, me };
+  return { hook, me, connection };
 }
 
 /** Keeps #peers showing who else is here; `changed(ids)` is told each time. Answers what brings it up to date. */

@@ -1,17 +1,18 @@
 /** The seed's example, run line by line, by one of three ways to another worker. */
-import { byId, clearProblems, element, formatShape, fullId, join, ownId, run, showPeers, showProblem, who } from './common.js';
+import { byId, clearProblems, element, formatShape, fullId, join, NOT_CONNECTED, ownId, run, showPeers, showProblem, who } from './common.js';
 
 run(async () => {
-  const { hook, me } = await join(ownId(), 'two tabs');
-  const { steps } = await import('../demos/seed_example.js');
+  const { hook, me, connection } = await join(ownId('me'), 'two tabs');
+  const { runLine, steps } = await import('../demos/seed_example.js');
   let lines = [];
   let scope = null;
   let next = 0;
   let isRunning = false;
 
+  const isLost = () => ['disconnected', 'refused'].includes(connection.state);
   const updatePeers = showPeers(me, (ids) => {
     const isHere = ids.includes('bob');
-    byId('bob-state').textContent = isHere ? 'bob is here' : 'bob is not here yet';
+    byId('bob-state').textContent = isHere ? 'bob is here' : isLost() ? 'not connected' : 'bob is not here yet';
     byId('bob-state').dataset.here = String(isHere);
   });
 
@@ -25,15 +26,16 @@ run(async () => {
     lines = steps(way(), settings());
     byId('code').replaceChildren(...lines.map(({ code }) => element('li', {}, element('code', {}, code), element('samp', {}))));
     for (const name of ['relay', 'native']) byId(`${name}-fields`).hidden = way() !== name;
-    byId('native-command').textContent = `tabtensor worker --id ${settings().id} --port ${portOf(settings().url)} --allow-origin ${location.origin}`;
+    byId('native-command').textContent = `build/release/tabtensor worker --id ${settings().id} --port ${portOf(settings().url)} --allow-origin ${location.origin}`;
     showPointer(null);
     showResult(null);
     offer();
   }
 
   function offer() {
-    byId('run').disabled = isRunning;
-    byId('step').disabled = isRunning || next === lines.length;
+    const isRefused = connection.state === 'refused';
+    byId('run').disabled = isRunning || isRefused;
+    byId('step').disabled = isRunning || isRefused || next === lines.length;
     byId('again').disabled = isRunning || next === 0;
     byId('way').disabled = byId('native-fields').disabled = isRunning;
     byId('run').textContent = next > 0 && next < lines.length ? 'Run the rest' : 'Run';
@@ -46,7 +48,7 @@ run(async () => {
     item.className = 'running';
     printed.textContent = '';
     try {
-      const text = await lines[next].run(scope);
+      const text = await runLine(lines[next], scope);
       if (text !== undefined) printed.textContent = text;
       item.className = 'done';
       next++;
@@ -65,6 +67,10 @@ run(async () => {
   async function go(nSteps) {
     if (isRunning) return;
     clearProblems();
+    if (way() === 'relay' && isLost()) {
+      showProblem('Nothing was run', NOT_CONNECTED);
+      return;
+    }
     if (next === lines.length) startOver();
     isRunning = true;
     offer();
@@ -81,6 +87,11 @@ run(async () => {
   });
   for (const input of document.querySelectorAll('input[name="way"], #native-url, #native-id')) input.addEventListener('input', startOver);
   startOver();
+  connection.changed = () => {
+    updatePeers();
+    offer();
+  };
+  connection.changed();
 });
 
 function portOf(url) {

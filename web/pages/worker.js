@@ -95,6 +95,8 @@ function showTraffic({ framesIn, framesOut, bytesIn, bytesOut, commandsIn, comma
 function watchActivity(me, refresh) {
   const counts = { arrived: 0, made: 0, commands: 0, removed: 0, failed: 0 };
   const lately = new Map(); // id -> its entry in the log, until it is known whether a command made it
+  // What this page made itself -> its entry in the log. It makes objects only to register them, and frees what it made: that is no news.
+  const own = new Map();
   const log = byId('log');
 
   const count = (name, n = 1) => {
@@ -145,9 +147,18 @@ function watchActivity(me, refresh) {
   });
   me.addEventListener('object', ({ detail }) => {
     const { action, id, peer, dtype, shape, reason } = detail;
+    if (action === 'removed' && reason === 'freed' && own.has(id)) {
+      own.get(id).remove();
+      own.delete(id);
+      count('arrived', -1);
+      refresh();
+      return;
+    }
     count(action === 'added' ? 'arrived' : 'removed');
-    if (action === 'removed') leave(`${shortId(id)}`, reason, peer);
-    else if (peer === me.id || peer === '') add('arrived', 'own', `${shortId(id)} ${dtype} ${formatShape(shape)}`, peer);
+    if (action === 'removed') {
+      own.delete(id);
+      leave(`${shortId(id)}`, reason, peer);
+    } else if (peer === me.id || peer === '') own.set(id, add('arrived', 'own', `${shortId(id)} ${dtype} ${formatShape(shape)}`, peer));
     else lately.set(id, add('arrived', 'arrived', `${shortId(id)} ${dtype} ${formatShape(shape)}`, peer));
     refresh();
   });
