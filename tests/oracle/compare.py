@@ -26,7 +26,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 from deviations import DEVIATIONS, find_deviation, is_hazard  # noqa: E402
-from domains import DTYPE_NAMES, DTYPES, Drawer  # noqa: E402
+from domains import DTYPE_NAMES, Drawer  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 MIN_COMPARED = 8  # answers a row needs before it may pass

@@ -228,7 +228,6 @@ class Drawer:
         drawn = {}
         self.shape = None  # of self
         self.dim = None    # as it was drawn
-        later = []
         for param in self.params:
             if param["type"] in ("Tensor", "Tensor[]") and self.shape is None:
                 drawn[param["name"]] = None
@@ -237,7 +236,6 @@ class Drawer:
         order = sorted(self.params, key=lambda param: (not param["name"].startswith("dim"), param["type"] in ("Tensor", "Tensor[]", "Tensor|Scalar")))
         for param in order:
             drawn[param["name"]] = self.draw_param(param)
-        del later
         self.case.values = {param["name"]: drawn[param["name"]] for param in self.params}
         return self.case
 
