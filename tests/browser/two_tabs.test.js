@@ -239,7 +239,7 @@ describe('the example of the seed in two tabs', { timeout: 180_000 }, () => {
       await tab.page.getByRole('button', { name: 'Reload' }).waitFor();
     }
     isBack = true;
-    for (const tab of [me, carol]) assert.match(await tab.problem('The relay is back'), /reload this page/);
+    for (const tab of [me, carol]) assert.match(await tab.problem(/^The relay is back/), /reload this page to connect it again/);
     assert.equal(await me.find('#problems > li.lasting').count(), 1);
   });
 

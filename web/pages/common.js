@@ -207,10 +207,14 @@ export async function join(id, title) {
       turn('refused', 'refused');
       return;
     }
-    showLasting('This tab is not connected', `${error.message}. Reload it once the relay is back.`, reloadButton());
+    showLasting('This tab is not connected', `${error.message}. Reload this page once the relay is back.`, reloadButton());
     turn('disconnected', 'disconnected');
     relayAnswers(() => connection.state !== 'disconnected').then(
-      (isBack) => isBack && showLasting('The relay is back', 'reload this page to connect it again.', reloadButton('primary')),
+      (isBack) => {
+        if (!isBack) return;
+        showLasting('The relay is back', 'reload this page to connect it again.', reloadButton('primary'));
+        lasting().classList.add('good');
+      },
     );
   };
   me.addEventListener('connected', ({ detail }) => {
