@@ -23,7 +23,7 @@ const parameter = (param) => `${reserved.has(param.name) ? `${param.name}_` : pa
 
 function resultOf(op) {
   if (op.result === 'list') return 'Tensor[]';
-  if (op.result === 'tuple') return `[${op.result_names.map((name) => `${name}: Tensor`).join(', ')}]`;
+  if (op.result === 'tuple') return `NamedTensors<[${op.result_names.map((name) => `${name}: Tensor`).join(', ')}], ${op.result_names.map((name) => `'${name}'`).join(' | ')}>`;
   return 'Tensor';
 }
 
@@ -66,7 +66,7 @@ const member = (op, params) =>
   `  /** ${op.schema}${op.flags.includes('inplace') ? ' (changes this tensor)' : ''} */\n${signatures(op, params).map((line) => `  ${line}`).join('\n')}`;
 
 const types = `// Generated from src/ops/ops.def by npm run docs.
-import type { Dtype, Int, Scalar, Tensor } from '../index.js';
+import type { Dtype, Int, NamedTensors, Scalar, Tensor } from '../index.js';
 
 /** Every op that is a method of a tensor. */
 export interface TensorOps {

@@ -7,6 +7,7 @@
  */
 import { at, check, checkViews, constants, core, f64, i32, readText, u32, writeInt, writeInput } from './core.js';
 import { TensorError } from './errors.js';
+import { describe, isPlain, noDtype, notOffered } from './options.js';
 
 const { value: types, dtype: dtypeNumbers, limit } = constants;
 
@@ -30,7 +31,10 @@ export const table = JSON.parse(readText()).map((row) => {
 });
 
 let handleOf;
-/** tensor.js tells how to get from a value to a tensor's handle: undefined when it is none; throws when it is disposed of. */
+/**
+ * tensor.js tells how to get from a value to a tensor's handle: undefined when it is none; throws when it is disposed of, naming
+ * the op.
+ */
 export function setHandleOf(find) {
   handleOf = find;
 }
@@ -38,20 +42,6 @@ export function setHandleOf(find) {
 function fail(op, message, code = 'argument') {
   throw new TensorError(`${op.name}: ${message}; its arguments are ${op.schema}`, { code, op: op.name });
 }
-
-const describe = (value) =>
-  Array.isArray(value)
-    ? 'an array'
-    : value === null
-      ? 'null'
-      : typeof value === 'object'
-        ? `a ${value.constructor?.name ?? 'object'}`
-        : `${typeof value} ${String(value)}`;
-const isOptions = (value) => {
-  if (typeof value !== 'object' || value === null) return false;
-  const prototype = Object.getPrototypeOf(value);
-  return prototype === Object.prototype || prototype === null;
-};
 
 // What a call has written to the shared lists so far.
 let nInts = 0;
@@ -71,7 +61,7 @@ function writeList(op, slot, param, list) {
     i32[slot + 1] = list.length;
     u32[slot + 2] = at.operands + 4 * nOperands;
     for (const item of list) {
-      const handle = handleOf(item);
+      const handle = handleOf(item, op.name);
       if (handle === undefined) fail(op, `${param.name} is a list of tensors, but there is ${describe(item)} in it`);
       u32[(at.operands >> 2) + nOperands++] = handle;
     }
@@ -93,7 +83,7 @@ function writeList(op, slot, param, list) {
 function writeArgument(op, i, param, value) {
   const slot = (at.args >> 2) + 4 * i;
   if (typeof value === 'object' && value !== null) {
-    const handle = handleOf(value);
+    const handle = handleOf(value, op.name);
     if (handle !== undefined) {
       i32[slot] = types.OPERAND;
       u32[slot + 2] = handle;
@@ -121,13 +111,14 @@ function writeArgument(op, i, param, value) {
     writeBigInt(slot + 2, value);
   } else if (typeof value === 'string' && param.type === 'ScalarType') {
     const number = dtypeNumbers[value];
-    if (number === undefined)
-      fail(op, `there is no dtype '${value}'; there are ${Object.keys(dtypeNumbers).join(', ')}`, 'dtype');
+    if (number === undefined) fail(op, noDtype(value, Object.keys(dtypeNumbers)), 'dtype');
     i32[slot] = types.DTYPE;
     i32[slot + 2] = number;
   } else if (typeof value === 'string') {
     i32[slot] = types.STRING;
     texts.push([slot, value]);
+  } else if (param.type === 'ScalarType') {
+    fail(op, noDtype(value, Object.keys(dtypeNumbers)), 'dtype');
   } else {
     fail(op, `${param.name} is ${param.type}, but ${describe(value)} was given`);
   }
@@ -152,11 +143,19 @@ function writeDefault(op, i, param) {
   else fail(op, `${param.name} is missing`);
 }
 
+/** undefined stands for the default, where there is one. */
+function writePositional(op, i, value, position) {
+  const param = op.params[i];
+  if (value !== undefined) writeArgument(op, i, param, value);
+  else if (param.has_default || param.optional) writeDefault(op, i, param);
+  else fail(op, `the argument '${param.name}' (position ${position + 1}) is undefined`);
+}
+
 function writeNamed(op, nGiven, options) {
   let nArgs = nGiven;
   for (const name of Object.keys(options)) {
     const i = op.index.get(name);
-    if (i === undefined) fail(op, `there is no argument ${name}`);
+    if (i === undefined) fail(op, notOffered(name) ?? `there is no argument ${name}`);
     if (i < nGiven) fail(op, `${name} is given twice`);
     if (options[name] !== undefined) nArgs = Math.max(nArgs, i + 1);
   }
@@ -182,11 +181,11 @@ export function call(worker, op, self, args) {
   if (self !== undefined) {
     const slot = at.args >> 2;
     i32[slot] = types.OPERAND;
-    u32[slot + 2] = handleOf(self);
+    u32[slot + 2] = handleOf(self, op.name);
     nArgs = 1;
   }
   let nGiven = args.length;
-  const options = nGiven > 0 && isOptions(args[nGiven - 1]) ? args[--nGiven] : undefined;
+  const options = nGiven > 0 && isPlain(args[nGiven - 1]) ? args[--nGiven] : undefined;
   for (let k = 0; k < nGiven; k++) {
     if (nArgs === op.spread && (typeof args[k] === 'number' || typeof args[k] === 'bigint')) {
       writeList(op, (at.args >> 2) + 4 * nArgs, op.params[nArgs], args.slice(k, nGiven));
@@ -200,7 +199,7 @@ export function call(worker, op, self, args) {
           ? `${describe(args[k])} is one argument too many; what follows is given by name`
           : `${describe(args[k])} is one argument too many`,
       );
-    writeArgument(op, nArgs, op.params[nArgs], args[k]);
+    writePositional(op, nArgs, args[k], k);
     nArgs++;
   }
   if (op.spread >= 0 && nArgs === op.spread && options === undefined && nGiven === 0 && self !== undefined) {

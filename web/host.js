@@ -222,6 +222,11 @@ export class ThreadHost {
 
   /** Connects to a relay, or to the worker `expected` that listens at `url`. Settles when the other end has answered. */
   connect(url, expected, standsFor) {
+    if (globalThis.WebSocket === undefined)
+      throw new TensorError(`${this.id} cannot connect: there is no WebSocket here; npm install ws, or use Node 22 or later`, {
+        code: 'connection',
+        worker: this.id,
+      });
     const [, expectedOffset] = writeInput(url, expected ?? '');
     check(core._tt_wasm_websocket_open(this.handle, expected === undefined ? 0 : expectedOffset), { worker: this.id });
     checkViews();
@@ -251,6 +256,11 @@ export class ThreadHost {
     check(core._tt_wasm_virtual_connect(this.handle, other.handle));
     this.known.adopt(other.id, other.worker);
     other.known.adopt(this.id, this.worker);
+  }
+
+  /** Whether there is a connection, or one under way, over which others may come. */
+  get isAttached() {
+    return this.#connections.size > 0;
   }
 
   get urls() {
@@ -304,7 +314,7 @@ export class ThreadHost {
   }
 
   async setObj(tensor, { id, tags = tensor.tags, description = tensor.description, policy } = {}) {
-    const handle = liveHandle(tensor);
+    const handle = liveHandle(tensor, 'setObj');
     const metadata = metadataOf({ tags, description, policy });
     writeInput(metadata);
     writeId(id === undefined ? 0n : idText(id));

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" />
 /**
  * The types of tabtensor. Methods and functions that are ops come from the op table: core/ops.d.ts, which `npm run build`
  * writes.
@@ -15,6 +16,9 @@ export type Scalar = number | bigint | boolean;
 /** What an id may be given as; it is answered as a string of digits. */
 export type Id = string | bigint | number;
 export type Policy = 'open' | 'compute' | 'closed';
+
+/** Several results, by position and by name. */
+export type NamedTensors<List extends Tensor[], Names extends string> = List & { readonly [N in Names]: Tensor };
 
 export type NestedNumbers = number | bigint | boolean | NestedNumbers[];
 export type TypedArray =
@@ -90,15 +94,27 @@ export class Tensor {
   /** The local worker that it belongs to. */
   readonly owner: BaseWorker;
   readonly isDisposed: boolean;
-  tags: string[];
+  get tags(): string[];
+  set tags(tags: string | string[]);
   description: string;
 
   /** How many elements it has; null while the shape is not known. */
   numel(): number | null;
+  /** The shape, or the size of one dimension; null while the shape is not known. */
+  size(): number[] | null;
+  size(dim: number): number | null;
+  /** How many dimensions it has: ndim. */
+  dim(): number | null;
+  /** A view with its dimensions in reverse order. */
+  readonly T: Tensor;
+  /** A view with its last two dimensions swapped. */
+  readonly mT: Tensor;
   /** A copy of the elements, row by row (bool: 0 and 1; int64: a BigInt64Array). */
   data(options?: Waiting): Promise<ElementArray>;
   /** The elements as nested arrays. */
   array(options?: Waiting): Promise<NestedNumbers>;
+  /** PyTorch's name of array(). */
+  tolist(options?: Waiting): Promise<NestedNumbers>;
   /** The only element. */
   item(options?: Waiting): Promise<number | bigint | boolean>;
   /** dtype, shape and a copy of the elements. */
@@ -140,9 +156,18 @@ export const ByteTensor: TensorClass;
 export const BoolTensor: TensorClass;
 
 /** PyTorch's namespace. */
-export const torch: Omit<Ops, Dtype> & { readonly [D in Dtype]: D } & {
+export const torch: Omit<Ops, Dtype | 'randint'> & { readonly [D in Dtype]: D } & {
   tensor: typeof tensor;
-  Tensor: typeof Tensor;
+  /** FloatTensor, and what every tensor is an instance of. */
+  Tensor: TensorClass;
+  randint: Ops['randint'] & ((high: Int, size: Int[], options?: { seed?: Int | null; dtype?: Dtype | null }) => Tensor);
+  linalg: {
+    solve: Ops['linalg_solve'];
+    solve_triangular: Ops['linalg_solve_triangular'];
+    cholesky: Ops['cholesky'];
+    det: Ops['det'];
+    inv: Ops['inverse'];
+  };
   FloatTensor: TensorClass;
   DoubleTensor: TensorClass;
   IntTensor: TensorClass;
@@ -208,7 +233,7 @@ export interface WorkerEvents {
   command: { peer: string; op: string; operands: string[]; results: string[] };
   /** A command of somebody else's has failed here. */
   failure: { peer: string; error: TensorError; results: string[] };
-  /** One of ours has failed and nobody awaited it. */
+  /** One of ours has failed and nobody awaited it; a warning is printed when nobody listens. */
   error: { error: TensorError; peer?: string; results?: string[] };
   /** A peer's bytes or request were refused, or ours by a peer. */
   refused: { peer: string; error: TensorError };
@@ -253,6 +278,7 @@ export abstract class BaseWorker extends EventTarget {
   /** Throws `unknown_worker`, naming those that are here. */
   getWorker(id: Id): BaseWorker;
   readonly knownWorkers: Map<string, BaseWorker>;
+  /** Rejects when there is no connection over which it could come. */
   waitFor(id: Id, options?: Waiting): Promise<BaseWorker>;
   close(): Promise<void>;
 

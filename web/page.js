@@ -39,6 +39,8 @@ export class PageHost {
   #calls = new Map();
   #lastCall = 0;
   #listening = new Set();
+  /** Where the thread is connected to, or about to be. */
+  #urls = new Set();
   /** Nothing more can be asked of the thread: it was closed, or is lost. */
   #isClosed = false;
   #isFreed = false;
@@ -69,6 +71,7 @@ export class PageHost {
     };
     /** Settles when the thread has started and is connected to `url`. */
     this.ready = this.#call('thread', 'start', [{ id, url, pageId: this.#pageId, limits }]).then(() => undefined);
+    if (url !== undefined) this.#attaching(url, this.ready);
     for (const frame of this.#early.splice(0)) this.#thread.postMessage(frame, [frame]);
   }
 
@@ -126,6 +129,7 @@ export class PageHost {
   #relate({ type, detail }) {
     if (detail.error !== undefined) detail.error = TensorError.fromWire(detail.error);
     if (detail.worker === this.#pageId) return;
+    if (type === 'disconnected') this.#urls.delete(detail.url);
     if (type === 'joined') this.#joined(detail.worker);
     if (type === 'left') this.#left(detail.worker);
     // What the page asked its own worker to do and failed, the page's core reports itself.
@@ -198,7 +202,18 @@ export class PageHost {
     this.#joined(expected, standsFor);
     const attached = this.#call('thread', 'attach', [{ id: expected, url }]);
     attached.catch(() => this.#left(expected));
+    this.#attaching(url, attached);
     return attached;
+  }
+
+  #attaching(url, attached) {
+    this.#urls.add(url);
+    attached.catch(() => this.#urls.delete(url));
+  }
+
+  /** Whether there is a connection, or one under way, over which others may come. */
+  get isAttached() {
+    return this.#urls.size > 0;
   }
 
   disconnect(id) {

@@ -5,6 +5,9 @@
  * from there on the rule is: what is made from a tensor of the scope belongs to the scope as well; anything else is the
  * caller's, or is given to it with `scope.track(tensor)`.
  */
+import { TensorError } from './errors.js';
+import { describe } from './options.js';
+
 let current = null;
 
 export class Scope {
@@ -76,6 +79,8 @@ function collect(value, found, seen) {
  * returns a promise, once that settles.
  */
 export function tidy(fn) {
+  if (typeof fn !== 'function')
+    throw new TensorError(`tidy: the argument is a function, such as () => x.add(y), not ${describe(fn)}`, { code: 'argument' });
   const outer = current;
   const scope = new Scope(outer);
   current = scope;

@@ -27,6 +27,7 @@ import {
   writeMeta,
 } from './core.js';
 import { TensorError } from './errors.js';
+import { checkOptions, checkPolicy, checkWaiting, describe, noDtype } from './options.js';
 import { scopeFor, setTensorRules } from './scope.js';
 
 if (Symbol.dispose === undefined) Object.defineProperty(Symbol, 'dispose', { value: Symbol('Symbol.dispose') });
@@ -118,7 +119,7 @@ export class Tensor {
   }
 
   set tags(tags) {
-    this.#more.tags = tags;
+    this.#more.tags = listOf(tags);
   }
 
   get description() {
@@ -142,16 +143,13 @@ export class Tensor {
       if (value.#scope !== scope) value.#scope?.forget(value);
       value.#scope = scope;
     };
-    liveHandle = (value) => {
+    liveHandle = (value, use) => {
       if (typeof value !== 'object' || value === null || !(#handle in value)) return undefined;
-      if (value.#handle === 0)
-        throw new TensorError('this tensor has been disposed of; tidy disposes of what its function does not return', {
-          code: 'state',
-        });
+      if (value.#handle === 0) throw new TensorError(`${use}: this tensor has been disposed of`, { code: 'state', op: use });
       return value.#handle;
     };
     homeOf = (value) => value.#home;
-    idAtOwner = (value) => value.#readMeta().id;
+    idAtOwner = (value) => value.#readMeta('setObj').id;
     placeTensor = (value) => value.#place();
     invoke = (op, self, args) => {
       const source = self ?? firstTensor(args);
@@ -171,14 +169,18 @@ export class Tensor {
       if (op.result === 'tensor' || (op.result === 'tuple' && nResults === 1))
         return new Tensor(MADE_HERE, resultAt(0), home, scope);
       const handles = Array.from({ length: nResults }, (_, i) => resultAt(i));
-      return handles.map((handle) => new Tensor(MADE_HERE, handle, home, scope));
+      const results = handles.map((handle) => new Tensor(MADE_HERE, handle, home, scope));
+      // As PyTorch's named tuples: x.max(0).values. Not listed, so that printing shows each once.
+      if (op.result === 'tuple')
+        op.result_names.forEach((name, i) => Object.defineProperty(results, name, { value: results[i] }));
+      return results;
     };
   }
 
   // ---- what it is ----
 
-  #readMeta() {
-    const handle = liveHandle(this);
+  #readMeta(use) {
+    const handle = liveHandle(this, use);
     check(core._tt_wasm_tensor_meta(handle));
     const meta = readMeta();
     const isElsewhere = (i32[at.flags >> 2] & FLAG_POINTER) !== 0;
@@ -189,44 +191,82 @@ export class Tensor {
   }
 
   /** Where it is changes with send and get; dtype and a shape that is known do not. */
-  get #known() {
-    liveHandle(this);
-    if (this.#meta === null || this.#meta.shape === null) this.#meta = this.#readMeta();
+  #known(use) {
+    liveHandle(this, use);
+    if (this.#meta === null || this.#meta.shape === null) this.#meta = this.#readMeta(use);
     return this.#meta;
   }
 
   /** The sizes of its dimensions; null while they depend on data elsewhere (await getShape()). */
   get shape() {
-    return this.#known.shape === null ? null : [...this.#known.shape];
+    const { shape } = this.#known('shape');
+    return shape === null ? null : [...shape];
   }
 
   get dtype() {
-    return this.#known.dtype;
+    return this.#known('dtype').dtype;
   }
 
   get ndim() {
-    return this.#known.shape === null ? null : this.#known.shape.length;
+    return this.#known('ndim').shape?.length ?? null;
+  }
+
+  /** PyTorch's name of ndim. */
+  dim() {
+    return this.#known('dim').shape?.length ?? null;
+  }
+
+  /** The shape, or one of its sizes; null while it is not known. */
+  size(dim) {
+    const { shape } = this.#known('size');
+    if (dim === undefined) return this.shape;
+    if (!Number.isInteger(dim)) throw new TensorError(`size: dim is an int, not ${describe(dim)}`, { code: 'argument', op: 'size' });
+    if (shape === null) return null;
+    const size = shape.at(dim);
+    if (size === undefined || dim < -shape.length)
+      throw new TensorError(`size: there is no dim ${dim} in shape [${shape.join(', ')}]`, {
+        code: 'index',
+        op: 'size',
+        shapes: [`[${shape.join(', ')}]`],
+      });
+    return size;
+  }
+
+  /** A view with its dimensions in reverse order. */
+  get T() {
+    const { shape } = this.#known('T');
+    if (shape === null)
+      throw new TensorError('T: how many dimensions there are is not known here yet; await x.ready() finds out', {
+        code: 'state',
+        op: 'T',
+      });
+    return this.permute(shape.map((_, i) => shape.length - 1 - i));
+  }
+
+  /** A view with its last two dimensions swapped. */
+  get mT() {
+    return this.transpose(-2, -1);
   }
 
   /** How many elements it has; null while the shape is not known. */
   numel() {
-    return this.#known.shape === null ? null : this.#known.shape.reduce((product, size) => product * size, 1);
+    return this.#known('numel').shape?.reduce((product, size) => product * size, 1) ?? null;
   }
 
   /** Whether the data is at another worker. */
   get isPointer() {
-    return this.#readMeta().isPointer;
+    return this.#readMeta('isPointer').isPointer;
   }
 
   /** The worker that has the data; null when it is here. */
   get location() {
-    const meta = this.#readMeta();
+    const meta = this.#readMeta('location');
     return meta.isPointer ? this.#home.workerOf(meta.location) : null;
   }
 
   /** The id that it has there, as a string of digits; null when it is here. */
   get idAtLocation() {
-    const meta = this.#readMeta();
+    const meta = this.#readMeta('idAtLocation');
     return meta.isPointer ? (this.#extras?.shownId ?? meta.id) : null;
   }
 
@@ -243,7 +283,7 @@ export class Tensor {
 
   /** "FloatTensor > _PointerTensor(bob, 17)" */
   chainPrint() {
-    const { isPointer, location, id } = this.#readMeta();
+    const { isPointer, location, id } = this.#readMeta('chainPrint');
     check(core._tt_wasm_tensor_chain(this.#handle));
     const text = readText();
     if (location === null) return text;
@@ -254,7 +294,7 @@ export class Tensor {
   /** As PyTorch prints it when its values are here; else where they are. */
   toString() {
     if (this.#handle === 0) return '[disposed tensor]';
-    const { dtype, shape, isPointer, location } = this.#readMeta();
+    const { dtype, shape, isPointer, location } = this.#readMeta('toString');
     const className = classNames[dtype];
     if (isPointer) {
       const kind = this.#home.workerOf(location)?.constructor.name ?? 'worker';
@@ -273,9 +313,22 @@ export class Tensor {
     return this.toString();
   }
 
+  /** Text is what it becomes by itself; a + b would be an answer that looks right and is not. */
+  [Symbol.toPrimitive](hint) {
+    if (hint === 'string') return this.toString();
+    throw new TensorError('tensors have no operators in JavaScript: write a.add(b), or `${a}` for its text', {
+      code: 'argument',
+    });
+  }
+
+  toJSON() {
+    throw new TensorError("a tensor's values take a moment to read: write JSON.stringify(await x.array())", { code: 'argument' });
+  }
+
   /** As PyTorch prints it, wherever it is (its owner must allow a copy to leave). */
-  async text({ signal } = {}) {
-    const { isPointer, location, id } = this.#readMeta();
+  async text(options) {
+    const { signal } = checkWaiting('text', options);
+    const { isPointer, location, id } = this.#readMeta('text');
     const home = this.#home;
     if (location === null) return this.toString();
     if (isPointer && home.isPage) return this.#ask(id, 'text', signal);
@@ -305,8 +358,9 @@ export class Tensor {
 
   // ---- values ----
 
-  async #read(signal) {
-    const { isPointer, location, id } = this.#readMeta();
+  async #read(use, options) {
+    const { signal } = checkWaiting(use, options);
+    const { isPointer, location, id } = this.#readMeta(use);
     const home = this.#home;
     if (location === null) return readElements(this.#handle);
     if (isPointer && home.isPage) return this.#ask(id, 'elements', signal);
@@ -323,27 +377,32 @@ export class Tensor {
   }
 
   /** dtype, shape and a copy of the elements, wherever they are. */
-  async elements({ signal } = {}) {
-    return this.#read(signal);
+  async elements(options) {
+    return this.#read('elements', options);
   }
 
   /** A copy of the elements, row by row: a TypedArray of the dtype (bool: a Uint8Array of 0 and 1; int64: a BigInt64Array). */
-  async data({ signal } = {}) {
-    return (await this.#read(signal)).data;
+  async data(options) {
+    return (await this.#read('data', options)).data;
   }
 
   /** The elements as nested arrays. An int64 that a number cannot hold exactly is a BigInt. */
-  async array({ signal } = {}) {
-    const { dtype, shape, data } = await this.#read(signal);
+  async array(options) {
+    const { dtype, shape, data } = await this.#read('array', options);
     let position = 0;
     const nest = (dim) =>
       dim === shape.length ? toNumber(data[position++], dtype) : Array.from({ length: shape[dim] }, () => nest(dim + 1));
     return nest(0);
   }
 
+  /** PyTorch's name of array(). */
+  async tolist(options) {
+    return this.array(options);
+  }
+
   /** The only element, as a number, boolean or (int64 beyond 2^53) BigInt. */
-  async item({ signal } = {}) {
-    const { dtype, shape, data } = await this.#read(signal);
+  async item(options) {
+    const { dtype, shape, data } = await this.#read('item', options);
     if (data.length !== 1)
       throw new TensorError(`item: a tensor of shape [${shape.join(', ')}] has ${data.length} elements, not one; use array()`, {
         code: 'shape',
@@ -354,8 +413,9 @@ export class Tensor {
   }
 
   /** The shape, asked for when it is not known here. */
-  async getShape({ signal } = {}) {
-    const { shape, isPointer, location, id } = this.#readMeta();
+  async getShape(options) {
+    const { signal } = checkWaiting('getShape', options);
+    const { shape, isPointer, location, id } = this.#readMeta('getShape');
     if (shape !== null) return shape;
     const home = this.#home;
     if (isPointer && home.isPage) return this.#ask(id, 'getShape', signal);
@@ -368,8 +428,11 @@ export class Tensor {
    * Gives the data to a worker and makes this tensor a pointer to it, at once; await ready() to know that it has arrived. `id`:
    * the id it takes there.
    */
-  send(worker, { id, tags = this.tags, description = this.description, policy, signal } = {}) {
-    const handle = liveHandle(this);
+  send(worker, options) {
+    checkOptions('send', options, ['id', 'tags', 'description', 'policy', 'signal']);
+    const { id, tags = this.tags, description = this.description, policy, signal } = options ?? {};
+    checkPolicy('send', policy);
+    const handle = liveHandle(this, 'send');
     const home = this.#home;
     const peer = typeof worker === 'string' ? worker : worker?.id;
     if (typeof peer !== 'string')
@@ -384,13 +447,15 @@ export class Tensor {
       signal,
       about: { op: 'send' },
     });
+    if (options?.tags !== undefined) this.tags = tags;
+    if (options?.description !== undefined) this.description = description;
     this.#follow(done);
     return this;
   }
 
   /** What its own worker is to know of it before it goes on. */
   #configure(metadata) {
-    const { location, id } = this.#readMeta();
+    const { location, id } = this.#readMeta('send');
     if (location !== this.#home.id) return;
     query(this.#home.handle, location, { query: 'configure', id, ...JSON.parse(metadata) }).catch((error) =>
       this.#home.report(error),
@@ -432,8 +497,9 @@ export class Tensor {
    * Settles when the data has arrived where it was sent, or the commands that make it are done: then it is known to be sound.
    * Answers this tensor.
    */
-  async ready({ signal } = {}) {
-    const { location, isPointer, id } = this.#readMeta();
+  async ready(options) {
+    const { signal } = checkWaiting('ready', options);
+    const { location, isPointer, id } = this.#readMeta('ready');
     const home = this.#home;
     const sent = this.#extras?.sent ?? null;
     if (sent !== null) {
@@ -444,14 +510,15 @@ export class Tensor {
         isPointer && home.isPage
           ? await this.#ask(id, 'ready', signal)
           : (await query(home.handle, location, { query: 'shape', id }, { signal })).shape;
-      if (this.#known.shape === null && Array.isArray(shape)) this.#meta.shape = shape;
+      if (this.#known('ready').shape === null && Array.isArray(shape)) this.#meta.shape = shape;
     }
     return this;
   }
 
   /** Brings the data back, and takes it away there unless it is only borrowed. Answers this tensor, which is local then. */
-  async get({ signal } = {}) {
-    const { isPointer } = this.#readMeta();
+  async get(options) {
+    const { signal } = checkWaiting('get', options);
+    const { isPointer } = this.#readMeta('get');
     const home = this.#home;
     const handle = this.#handle;
     if (!isPointer) throw new TensorError('get: the tensor is here already', { code: 'state', op: 'get' });
@@ -531,11 +598,14 @@ function toNumber(value, dtype) {
   return Number.isSafeInteger(number) ? number : value;
 }
 
+/** Tags, of which one alone may be given as a string; always a copy. */
+const listOf = (tags) => (typeof tags === 'string' ? [tags] : [...(tags ?? [])]);
+
 /** PROTOCOL.md's metadata, of what is said. */
 export function metadataOf({ tags, description, policy }) {
   const metadata = {};
-  const list = typeof tags === 'string' ? [tags] : tags;
-  if (list?.length > 0) metadata.tags = [...list];
+  const list = listOf(tags);
+  if (list.length > 0) metadata.tags = list;
   if (description) metadata.description = description;
   if (policy !== undefined) metadata.policy = policy;
   return JSON.stringify(metadata);
@@ -566,6 +636,8 @@ function bad(message, code = 'argument') {
   return new TensorError(`tensor: ${message}`, { code, op: 'tensor' });
 }
 
+const items = (n) => (n === 1 ? '1 item' : `${n} items`);
+
 /** Checks that nested arrays are of one shape, and notes what is in them. */
 function survey(data) {
   const shape = [];
@@ -578,11 +650,14 @@ function survey(data) {
     if (dim < shape.length) {
       if (!Array.isArray(value) && !isTyped(value))
         throw bad(
-          `the data is ragged: at [${path}] there is a ${typeof value}, where others have ${shape[dim]} items`,
+          `the data is ragged: at [${path}] there is ${describe(value)}, where others have ${items(shape[dim])}`,
           'shape',
         );
       if (value.length !== shape[dim])
-        throw bad(`the data is ragged: at [${path}] there are ${value.length} items, where others have ${shape[dim]}`, 'shape');
+        throw bad(
+          `the data is ragged: at [${path}] there ${value.length === 1 ? 'is' : 'are'} ${items(value.length)}, where others have ${shape[dim]}`,
+          'shape',
+        );
       if (isTyped(value)) {
         found.dtypes.add(dtypeOfArray.get(value.constructor));
         found.kinds |= typeof value[0] === 'bigint' ? BIGINTS : NUMBERS;
@@ -595,10 +670,13 @@ function survey(data) {
     else if (typeof value === 'boolean') found.kinds |= BOOLEANS;
     else if (typeof value === 'bigint') found.kinds |= BIGINTS;
     else if (Array.isArray(value) || isTyped(value))
-      throw bad(`the data is ragged: at [${path}] there are ${value.length} items, where others have one number`, 'shape');
+      throw bad(
+        `the data is ragged: at [${path}] there ${value.length === 1 ? 'is' : 'are'} ${items(value.length)}, where others have one number`,
+        'shape',
+      );
     else
       throw bad(
-        `at [${path}] there is ${isTensor(value) ? 'a tensor (torch.stack takes those)' : value === null ? 'null' : `a ${typeof value}`}, no number`,
+        `${path === '' ? 'the data' : `at [${path}] there`} is ${isTensor(value) ? 'a tensor (torch.stack takes those)' : describe(value)}, no number`,
       );
   };
   visit(data, 0, '');
@@ -647,12 +725,16 @@ function fill(target, data, dtype) {
  * A tensor with a copy of `data`: a number, boolean or BigInt, nested arrays of them, or TypedArrays. Without a dtype numbers
  * are float32 (1 and 1.0 are the same in JavaScript), booleans bool, BigInts int64, and TypedArrays what they are.
  */
-export function tensor(data, { dtype, tags, description } = {}) {
+export function tensor(data, options) {
+  return makeFrom(data, checkOptions('tensor', options, ['dtype', 'tags', 'description']));
+}
+
+function makeFrom(data, { dtype, tags, description }) {
   if (isTensor(data)) throw bad('the data is a tensor already; clone() copies one');
   const found = survey(data);
   const to = dtype ?? inferDtype(found);
   if (constants.dtype[to] === undefined)
-    throw bad(`there is no dtype '${to}'; there are ${Object.keys(constants.dtype).join(', ')}`, 'dtype');
+    throw bad(noDtype(to, Object.keys(constants.dtype)), 'dtype');
   if (found.shape.length > constants.limit.dims)
     throw bad(`the data has ${found.shape.length} dimensions, the limit is ${constants.limit.dims}`, 'shape');
   const home = defaultHome();
@@ -670,7 +752,7 @@ export function tensor(data, { dtype, tags, description } = {}) {
   } finally {
     core._tt_wasm_tensor_read_end();
   }
-  return placeTensor(makeTensor(handle, home, { tags: typeof tags === 'string' ? [tags] : tags, description }));
+  return placeTensor(makeTensor(handle, home, { tags: tags === undefined ? undefined : listOf(tags), description }));
 }
 
 // ---- methods and functions, from the table ----
@@ -678,9 +760,13 @@ export function tensor(data, { dtype, tags, description } = {}) {
 /** PyTorch's namespace: every op as a function, and what makes tensors. */
 export const torch = {
   tensor,
-  Tensor,
   /** Seeds what unseeded random ops of the local worker draw from. */
   manual_seed(seed) {
+    if (typeof seed !== 'bigint' && !Number.isSafeInteger(seed))
+      throw new TensorError(`manual_seed: the seed is a whole number, such as 1, not ${describe(seed)}`, {
+        code: 'argument',
+        op: 'manual_seed',
+      });
     defaultHome().seed(BigInt(seed));
   },
 };
@@ -688,10 +774,21 @@ export const torch = {
 for (const dtype of Object.keys(constants.dtype)) torch[dtype] = dtype;
 for (const [name, number] of Object.entries(constants.tensorClass)) {
   // A function and not an arrow, so that `new FloatTensor([1])` is the same.
-  torch[name] = function (data, options) {
-    return tensor(data, { ...options, dtype: dtypeNames[number] });
+  torch[name] = function (data, options, ...rest) {
+    const dtype = dtypeNames[number];
+    if (rest.length > 0 || typeof options === 'number' || Array.isArray(options))
+      throw new TensorError(
+        `${name}: the argument is the data, such as [1, 2, 3]; torch.zeros(2, 3, { dtype: '${dtype}' }) makes one of that shape`,
+        { code: 'argument' },
+      );
+    return makeFrom(data, { ...checkOptions(name, options, ['tags', 'description']), dtype });
   };
 }
+/** As in PyTorch: Tensor(data) is FloatTensor(data), and every tensor is one. */
+torch.Tensor = new Proxy(Tensor, {
+  apply: (target, self, args) => torch.FloatTensor(...args),
+  construct: (target, args) => torch.FloatTensor(...args),
+});
 export const { FloatTensor, DoubleTensor, IntTensor, LongTensor, ByteTensor, BoolTensor } = torch;
 
 for (const op of table) {
@@ -704,5 +801,15 @@ for (const op of table) {
       },
     });
   }
-  if (!op.isInPlace && !(op.name in torch)) torch[op.name] = (...args) => invoke(op, undefined, args);
+  if (op.isInPlace || op.name in torch) continue;
+  torch[op.name] = Object.defineProperty((...args) => invoke(op, undefined, args), 'name', { value: op.name });
 }
+
+const { randint } = torch;
+/** From 0 on when one bound is given, as in PyTorch. */
+torch.randint = (...args) => (Array.isArray(args[1]) ? randint(0, ...args) : randint(...args));
+
+/** PyTorch's torch.linalg: those ops, and those that have another name here. */
+torch.linalg = { inv: torch.inverse, det: torch.det, cholesky: torch.cholesky };
+for (const { name, torch_name } of table)
+  if (torch_name.startsWith('torch.linalg.')) torch.linalg[torch_name.slice('torch.linalg.'.length)] = torch[name];

@@ -8,6 +8,7 @@ import { isNode, isPage } from './core.js';
 import { TensorError, abortError } from './errors.js';
 import { ThreadHost } from './host.js';
 import { PageHost } from './page.js';
+import { checkOptions, checkPolicy, checkWaiting, describe } from './options.js';
 import { isTensor, setDefaultHome } from './tensor.js';
 
 /** What a worker tells: `detail` says what; events of failures have `error` as well. */
@@ -35,6 +36,8 @@ export class BaseWorker extends EventTarget {
   #host = null;
   #knownBy = null;
   #isClosed = false;
+  /** Whether somebody has ever listened to failures that nobody awaits. */
+  #isHeard = false;
   /** Settles when the worker is connected (rejects when it cannot be), at once when there is nothing to connect to. */
   ready = Promise.resolve();
 
@@ -64,6 +67,10 @@ export class BaseWorker extends EventTarget {
     return `<${this.constructor.name} ${this.#id}>`;
   }
 
+  [Symbol.for('nodejs.util.inspect.custom')]() {
+    return this.toString();
+  }
+
   // ---- for the modules of this package ----
 
   /** Takes a host, or the host of the worker that knows this one. */
@@ -78,6 +85,7 @@ export class BaseWorker extends EventTarget {
   }
 
   tell(type, detail) {
+    if (type === 'error' && !this.#isHeard) warn(detail.error);
     this.dispatchEvent(new WorkerEvent(type, detail));
   }
 
@@ -107,11 +115,13 @@ export class BaseWorker extends EventTarget {
 
   /** Who it is: id, kind, software, and how much its store holds. */
   async whoami(options) {
+    checkWaiting('whoami', options);
     return this.#isHere ? this.#host.whoami() : this.#asker.peerWhoami(this.#id, options);
   }
 
   /** What is in its store, as far as one may see it. */
   async list(options) {
+    checkWaiting('list', options);
     return this.#isHere ? this.#host.list() : this.#asker.peerList(this.#id, options);
   }
 
@@ -120,11 +130,19 @@ export class BaseWorker extends EventTarget {
    * borrow.
    */
   async search(terms = [], options) {
-    const list = [].concat(terms).map(String);
+    checkWaiting('search', options);
+    const list = [].concat(terms);
+    for (const term of list)
+      if (typeof term !== 'string')
+        throw new TensorError(`search: terms are strings, such as '#data', not ${describe(term)}`, {
+          code: 'argument',
+          worker: this.#id,
+        });
     return this.#isHere && this.#knownBy === null ? this.#host.search(list) : this.#asker.peerSearch(this.#id, list, options);
   }
 
   async getObj(id, options) {
+    checkWaiting('getObj', options);
     return this.#isHere ? this.#host.getObj(id) : this.#asker.peerGetObj(this.#id, id, options);
   }
 
@@ -134,18 +152,22 @@ export class BaseWorker extends EventTarget {
    */
   async setObj(tensor, options = {}) {
     if (!isTensor(tensor)) throw new TensorError('setObj: the first argument is a tensor', { code: 'argument' });
+    checkOptions('setObj', options, ['id', 'tags', 'description', 'policy', 'signal']);
+    checkPolicy('setObj', options.policy);
     if (this.#isHere) return this.#host.setObj(tensor, options);
-    await tensor.send(this, options).ready(options);
+    await tensor.send(this, options).ready({ signal: options.signal });
     return tensor.idAtLocation;
   }
 
   async rmObj(id, options) {
+    checkWaiting('rmObj', options);
     return this.#isHere ? this.#host.rmObj(id) : this.#asker.peerRmObj(this.#id, id, options);
   }
 
   /** Gives a tensor to another worker: tensor.send, awaited. */
   async sendObj(tensor, worker, options) {
-    return tensor.send(worker, options).ready(options);
+    if (!isTensor(tensor)) throw new TensorError('sendObj: the first argument is a tensor', { code: 'argument' });
+    return tensor.send(worker, options).ready({ signal: options?.signal });
   }
 
   /** What has gone over its connections. */
@@ -206,31 +228,49 @@ export class BaseWorker extends EventTarget {
     return host.known.present();
   }
 
-  /** The worker of that id, as soon as it is here. */
-  waitFor(id, { signal } = {}) {
+  /** The worker of that id, as soon as it is here. Rejects when there is no connection (any more) over which it could come. */
+  async waitFor(id, options) {
+    const { signal } = checkWaiting('waitFor', options);
     const host = this.#mine;
     const wanted = idOf(id);
-    if (signal?.aborted) return Promise.reject(abortError(signal.reason));
+    if (wanted === this.#id) return this;
+    if (signal?.aborted) throw abortError(signal.reason);
     host.refresh();
-    if (host.known.isPresent(wanted)) return Promise.resolve(host.known.find(wanted));
+    if (host.known.isPresent(wanted)) return host.known.find(wanted);
     return new Promise((resolve, reject) => {
       const listening = new AbortController();
       const settle = (done, value) => {
         listening.abort();
+        clearTimeout(looking);
+        clearInterval(waiting);
         done(value);
       };
-      const options = { signal: listening.signal };
+      const lookForRelay = () => {
+        if (host.isAttached) return;
+        const message = `${this.#id} is attached to no relay: give it url or port, or add a worker`;
+        settle(reject, new TensorError(message, { code: 'state', worker: this.#id }));
+      };
+      // Whoever makes a virtual worker in this very turn makes the one that is waited for.
+      const looking = setTimeout(lookForRelay);
+      // Node would end, were this all that it has to do.
+      const waiting = setInterval(() => {}, 0x7fffffff);
+      const whileWaiting = { signal: listening.signal };
       this.addEventListener(
         'joined',
         ({ detail }) => detail.worker === wanted && settle(resolve, host.known.find(wanted)),
-        options,
+        whileWaiting,
+      );
+      this.addEventListener(
+        'disconnected',
+        ({ detail }) => !host.isAttached && settle(reject, detail.error),
+        whileWaiting,
       );
       this.addEventListener(
         'closed',
         () => settle(reject, new TensorError(`${this.#id} has been closed`, { code: 'state', worker: this.#id })),
-        options,
+        whileWaiting,
       );
-      signal?.addEventListener('abort', () => settle(reject, abortError(signal.reason)), options);
+      signal?.addEventListener('abort', () => settle(reject, abortError(signal.reason)), whileWaiting);
     });
   }
 
@@ -241,6 +281,7 @@ export class BaseWorker extends EventTarget {
    */
   addEventListener(type, ...rest) {
     super.addEventListener(type, ...rest);
+    if (type === 'error') this.#isHeard = true;
     this.#host?.listen(type);
   }
 
@@ -262,6 +303,12 @@ export class BaseWorker extends EventTarget {
   async [Symbol.asyncDispose ?? Symbol('asyncDispose')]() {
     await this.close();
   }
+}
+
+/** For a failure that nobody awaits nor listens to. */
+function warn(error) {
+  if (isNode) process.emitWarning(`${error.message} (nobody awaited it)`, { type: error.name, code: error.code });
+  else console.warn(String(error), '(nobody awaited it)');
 }
 
 /** For a worker that somebody else has brought: this object only stands for it. */
@@ -286,6 +333,8 @@ function addressOf({ url, host, port }) {
   return parsed.href;
 }
 
+const limitNames = ['maxStoreBytes', 'maxObjects'];
+
 /**
  * A worker of this process, or of this tab, for development and tests: it has a store of its own and is reached like any other.
  */
@@ -294,7 +343,9 @@ export class VirtualWorker extends BaseWorker {
    * `hook`: whose local worker gets to know it (the current one, when left out). `isLocal`: it is to be a local worker itself,
    * known to nobody yet.
    */
-  constructor({ id, hook, isLocal = false, maxStoreBytes, maxObjects } = {}) {
+  constructor(options) {
+    checkOptions('VirtualWorker', options, ['id', 'hook', 'isLocal', ...limitNames]);
+    const { id, hook, isLocal = false, maxStoreBytes, maxObjects } = options ?? {};
     super(id);
     const limits = { maxStoreBytes, maxObjects };
     if (isPage) {
@@ -329,7 +380,9 @@ export class VirtualWorker extends BaseWorker {
 export class WebSocketWorker extends BaseWorker {
   url;
 
-  constructor({ id, url, host, port, isPointer = false, hook, maxStoreBytes, maxObjects, [INTERNAL]: knownBy } = {}) {
+  constructor(options) {
+    checkOptions('WebSocketWorker', options, ['id', 'url', 'host', 'port', 'isPointer', 'hook', ...limitNames]);
+    const { id, url, host, port, isPointer = false, hook, maxStoreBytes, maxObjects, [INTERNAL]: knownBy } = options ?? {};
     super(id);
     if (knownBy !== undefined) {
       this[INTERNAL]({ knownBy });
@@ -354,7 +407,12 @@ export class WebSocketWorker extends BaseWorker {
     } else {
       const thread = new ThreadHost(this, { id: this.id, kind: kindHere(), makeKnown, limits });
       this[INTERNAL]({ host: thread });
-      if (this.url !== undefined) this.ready = thread.connect(this.url);
+      try {
+        if (this.url !== undefined) this.ready = thread.connect(this.url);
+      } catch (error) {
+        thread.close();
+        throw error;
+      }
     }
     this.ready.catch(() => {});
   }
@@ -386,7 +444,8 @@ export class TorchHook {
   /** Why the last `new TorchHook()` did nothing; null when it did something. */
   warning = null;
 
-  constructor({ localWorker: worker } = {}) {
+  constructor(options) {
+    const { localWorker: worker } = checkOptions('TorchHook', options, ['localWorker']);
     if (activeHook !== null && isUsable(activeHook.localWorker)) {
       activeHook.warning = `torch is hooked already, with local worker ${activeHook.localWorker.id}: this hook changes nothing`;
       activeHook.localWorker.tell('warning', { message: activeHook.warning });

@@ -217,11 +217,12 @@ test('seeded random numbers come again', async () => {
 });
 
 test('data that is not a tensor is refused, saying where', () => {
-  assert.throws(() => tensor([[1, 2], [3]]), failure('shape', /ragged: at \[1\] there are 1 items, where others have 2/));
-  assert.throws(() => tensor([[1, 2], 3]), failure('shape', /ragged: at \[1\] there is a number/));
-  assert.throws(() => tensor([1, [2]]), failure('shape', /ragged: at \[1\] there are 1 items, where others have one number/));
-  assert.throws(() => tensor([1, 'two']), failure('argument', /at \[1\] there is a string/));
-  assert.throws(() => tensor([1, undefined]), failure('argument', /undefined/));
+  assert.throws(() => tensor([[1, 2], [3]]), failure('shape', /ragged: at \[1\] there is 1 item, where others have 2/));
+  assert.throws(() => tensor([[1, 2], 3]), failure('shape', /ragged: at \[1\] there is the number 3, where others have 2 items/));
+  assert.throws(() => tensor([1, [2]]), failure('shape', /ragged: at \[1\] there is 1 item, where others have one number/));
+  assert.throws(() => tensor([1, 'two']), failure('argument', /at \[1\] there is the string 'two'/));
+  assert.throws(() => tensor([1, undefined]), failure('argument', /at \[1\] there is undefined, no number/));
+  assert.throws(() => tensor({}), failure('argument', /the data is an Object, no number/));
   assert.throws(() => tensor([1, 2n]), failure('argument', /mixes BigInts/));
   assert.throws(() => tensor([1], { dtype: 'float16' }), failure('dtype', /no dtype 'float16'; there are bool/));
   assert.throws(() => tensor([NaN], { dtype: 'int64' }), failure('dtype', /NaN is no int64/));
@@ -253,7 +254,7 @@ test("a wrong call is an error on the caller's line, with the op, the shapes and
   assert.throws(() => x.add(), failure('argument', /add/));
   assert.throws(() => x.add(Symbol('x')), failure('argument', /symbol/));
   assert.throws(() => x.add({ other: 1, alpha: {} }), failure('argument', /alpha/));
-  assert.throws(() => torch.cat([x, 1]), failure('argument', /list of tensors, but there is number 1/));
+  assert.throws(() => torch.cat([x, 1]), failure('argument', /list of tensors, but there is the number 1/));
   assert.throws(() => x.view(1.5, 2), failure('argument', /list of ints/));
   assert.throws(() => torch.zeros([2], { dtype: 'int128' }), failure('dtype', /int128/));
   assert.throws(() => x.add_(torch.ones(4, 2, 3)), failure('shape', /./));
@@ -272,4 +273,102 @@ test('memory that grows moves nothing that is held', async () => {
   assert.deepEqual(await small.add(1).array(), [2, 3, 4]);
   assert.equal(await large.sum().item(), 4096 * 4096);
   large.dispose();
+});
+
+test('an option that there is not is refused, naming those there are', async () => {
+  const x = tensor([1]);
+  assert.throws(() => tensor([1], { dtpe: 'int32' }), failure('argument', /tensor: .*no option 'dtpe'; there are dtype, tags/));
+  assert.throws(() => tensor([1], 'int32'), failure('argument', /such as \{ dtype: \.\.\. \}, not the string 'int32'/));
+  assert.throws(() => FloatTensor([1], { dtype: 'int32' }), failure('argument', /FloatTensor: .*no option 'dtype'/));
+  assert.throws(() => FloatTensor(2, 3), failure('argument', /torch\.zeros\(2, 3, \{ dtype: 'float32' \}\)/));
+  assert.throws(() => new LongTensor([1], [2], [3]), failure('argument', /dtype: 'int64'/));
+  assert.throws(() => tensor([1], { requires_grad: true }), failure('argument', /gradients are not offered/));
+  assert.throws(() => torch.zeros(2, { requires_grad: true }), failure('argument', /gradients are not offered/));
+  assert.throws(() => x.send('bob', { tag: '#x' }), failure('argument', /send: .*no option 'tag'; there are id, tags/));
+  assert.throws(() => x.send('bob', { policy: 'public' }), failure('argument', /'open', 'compute' or 'closed', not the string 'public'/));
+  for (const method of ['get', 'ready', 'text', 'data', 'array', 'tolist', 'item', 'elements', 'getShape'])
+    await assert.rejects(x[method]({ timeout: 1 }), failure('argument', /no option 'timeout'; there are signal/), method);
+});
+
+test("PyTorch's names: T, mT, size, dim, tolist, torch.linalg, torch.Tensor, randint of one bound", async () => {
+  const x = tensor([
+    [1, 2, 3],
+    [4, 5, 6],
+  ]);
+  assert.deepEqual(await x.T.array(), await x.transpose(0, 1).array());
+  assert.deepEqual(torch.zeros(2, 3, 4).T.shape, [4, 3, 2]);
+  assert.deepEqual(torch.zeros(2, 3, 4).mT.shape, [2, 4, 3]);
+  assert.deepEqual(tensor([1, 2]).T.shape, [2]);
+  assert.deepEqual([x.size(), x.size(0), x.size(-1), x.dim()], [[2, 3], 2, 3, 2]);
+  assert.throws(() => x.size(2), failure('index', /no dim 2 in shape \[2, 3\]/));
+  assert.throws(() => x.size(-3), failure('index', /no dim -3/));
+  assert.throws(() => x.size('0'), failure('argument', /the string '0'/));
+  assert.deepEqual(await x.tolist(), await x.array());
+
+  const a = tensor([
+    [4, 2],
+    [2, 3],
+  ]);
+  assert.deepEqual(Object.keys(torch.linalg).sort(), ['cholesky', 'det', 'inv', 'solve', 'solve_triangular']);
+  assert.deepEqual(await torch.linalg.solve(a, tensor([[8], [7]])).round().array(), [[1], [2]]);
+  assert.equal(Math.round(await torch.linalg.det(a).item()), 8);
+  assert.deepEqual(await torch.linalg.inv(a).matmul(a).round().array(), [[1, 0], [0, 1]]);
+  assert.deepEqual(await torch.linalg.cholesky(a).select(0, 0).array(), [2, 0]);
+
+  const named = x.max(1);
+  assert.equal(named.values, named[0]);
+  assert.equal(named.indices, named[1]);
+  assert.deepEqual(await x.topk(1).values.array(), [[3], [6]]);
+  assert.equal(inspect(named).split('tensor(').length, 3, 'each is printed once');
+
+  assert.equal(torch.Tensor([1]).dtype, 'float32');
+  assert.ok(new torch.Tensor([1]) instanceof torch.Tensor && x instanceof torch.Tensor);
+  assert.throws(() => torch.Tensor(2, 3), failure('argument', /torch\.zeros/));
+  const drawn = torch.randint(10, [100], { seed: 1 });
+  assert.deepEqual(await drawn.array(), await torch.randint(0, 10, [100], { seed: 1 }).array());
+  assert.equal(drawn.dtype, 'int64');
+});
+
+test('what is no dtype is said without printing code', () => {
+  for (const make of [(dtype) => tensor([1], { dtype }), (dtype) => torch.zeros(2, { dtype })]) {
+    assert.throws(() => make(torch.float), failure('dtype', /torch\.float is an op; write torch\.float32 or 'float32'/));
+    assert.throws(() => make(torch.long), failure('dtype', /write torch\.int64 or 'int64'/));
+    assert.throws(() => make(torch.add), failure('dtype', /the function add is no dtype; there are bool/));
+    assert.throws(() => make(() => 'source'), (error) => !error.message.includes('source') && failure('dtype', /a function is/)(error));
+  }
+  assert.throws(() => tensor([1]).add(() => 'source'), (error) => !error.message.includes('source') && error.code === 'argument');
+});
+
+test('an undefined argument stands for the default, or is an error that says so', async () => {
+  const x = tensor([[1, 2]]);
+  assert.throws(() => x.add(undefined), failure('argument', /add: the argument 'other' \(position 1\) is undefined/));
+  assert.throws(() => torch.add(x, undefined), failure('argument', /'other' \(position 2\) is undefined/));
+  assert.throws(() => torch.zeros(undefined), failure('argument', /'size' \(position 1\) is undefined/));
+  assert.throws(() => torch.cat([x, undefined]), failure('argument', /there is undefined in it/));
+  assert.equal(await x.sum(undefined, undefined).item(), 3);
+  assert.throws(() => torch.manual_seed('a'), failure('argument', /whole number, such as 1, not the string 'a'/));
+  assert.throws(() => torch.manual_seed(), failure('argument', /not undefined/));
+  assert.throws(() => torch.manual_seed(1.5), failure('argument', /1\.5/));
+  assert.throws(() => tabtensor.tidy(5), failure('argument', /tidy: the argument is a function.*the number 5/));
+});
+
+test('operators and JSON say what to write instead; text is text', () => {
+  const x = tensor([1]);
+  assert.throws(() => x + 1, failure('argument', /no operators in JavaScript: write a\.add\(b\)/));
+  assert.throws(() => x * x, failure('argument', /no operators/));
+  assert.throws(() => x < x, failure('argument', /no operators/));
+  assert.equal(`${x}`, 'tensor([1.])');
+  assert.equal(String(x), 'tensor([1.])');
+  assert.throws(() => JSON.stringify({ x }), failure('argument', /await x\.array\(\)/));
+});
+
+test('what is done with a disposed tensor names what was done', async () => {
+  const x = tensor([1]);
+  x.dispose();
+  assert.throws(() => x.add(1), failure('state', /^add: this tensor has been disposed of$/));
+  assert.throws(() => torch.cat([x]), failure('state', /^cat: this tensor/));
+  assert.throws(() => x.shape, failure('state', /^shape: this tensor/));
+  assert.throws(() => x.T, failure('state', /^T: this tensor/));
+  await assert.rejects(x.array(), failure('state', /^array: this tensor/));
+  assert.equal(String(x), '[disposed tensor]');
 });

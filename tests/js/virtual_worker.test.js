@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { afterEach, test } from 'node:test';
+import { inspect } from 'node:util';
 import {
   BaseWorker,
   FloatTensor,
@@ -73,6 +74,7 @@ test('S3: there is one interface; BaseWorker itself is not a worker', () => {
   assert.ok(bob instanceof BaseWorker);
   assert.equal(bob.id, 'bob');
   assert.equal(String(bob), '<VirtualWorker bob>');
+  assert.equal(inspect({ bob }), '{ bob: <VirtualWorker bob> }');
 });
 
 test('S7: whoami', async () => {
@@ -154,10 +156,46 @@ test('S10: workers tell of those who come and go; waitFor waits for one', async 
     me.waitFor('nobody', { signal: AbortSignal.abort('enough') }),
     failure('aborted', /gave up/, { cause: 'enough' }),
   );
+  assert.equal(await me.waitFor('me'), me);
+  // No connection over which anybody could come: Node would end, waiting for nothing.
+  await assert.rejects(me.waitFor('nobody'), failure('state', /^me is attached to no relay: give it url or port, or add a worker$/));
   const giveUp = new AbortController();
   const never = me.waitFor('nobody', { signal: giveUp.signal });
   giveUp.abort();
   await assert.rejects(never, failure('aborted', /gave up/));
+});
+
+test('an option that there is not is refused, naming those there are', async () => {
+  const bob = start('bob');
+  const x = tensor([1]);
+  const refused = (options) => failure('argument', new RegExp(`no option '${options}'; there are`));
+  assert.throws(() => new VirtualWorker({ id: 'carl', local: true }), refused('local'));
+  assert.throws(() => new WebSocketWorker({ id: 'carl', prt: 8181 }), refused('prt'));
+  assert.throws(() => new WebSocketWorker('carl'), failure('argument', /such as \{ id: \.\.\. \}, not the string 'carl'/));
+  assert.throws(() => new TorchHook({ worker: bob }), refused('worker'));
+  await assert.rejects(me.waitFor('bob', { timeout: 1 }), refused('timeout'));
+  await assert.rejects(bob.setObj(x, { tag: '#x' }), refused('tag'));
+  await assert.rejects(bob.setObj(x, { policy: 'secret' }), failure('argument', /setObj: policy is 'open', 'compute' or 'closed'/));
+  for (const method of ['whoami', 'list', 'search', 'getObj', 'rmObj']) {
+    const args = method === 'search' || method.endsWith('Obj') ? ['1'] : [];
+    await assert.rejects(bob[method](...args, { timeout: 1 }), refused('timeout'), method);
+  }
+  await assert.rejects(bob.search(3), failure('argument', /search: terms are strings, such as '#data', not the number 3/));
+  await assert.rejects(bob.search(['#x', undefined]), failure('argument', /not undefined/));
+  assert.deepEqual(await bob.list(), [], 'nothing of that was done');
+});
+
+test('what a tensor was sent with, it says', async () => {
+  const bob = start('bob');
+  const x = tensor([1], { tags: '#first' }).send(bob, { tags: ['#x', '#data'], description: 'one number' });
+  assert.deepEqual([x.tags, x.description], [['#x', '#data'], 'one number']);
+  const [{ tags, description }] = await bob.list();
+  assert.deepEqual([tags, description], [x.tags, x.description]);
+  const y = tensor([1], { tags: '#first' });
+  assert.deepEqual(y.send(bob).tags, ['#first'], 'what is not said stays');
+  const z = tensor([1]);
+  assert.throws(() => z.send('nobody', { tags: '#z' }), failure('unknown_worker', /./));
+  assert.deepEqual(z.tags, [], 'it was not sent');
 });
 
 test('S10: virtual workers get to know each other by addWorker', async () => {
@@ -296,6 +334,38 @@ test("a failure that nobody awaits is the worker's error event", async () => {
   x.masked_select(x.gt(1)).add(x);
   failure('shape', /\[3\] and \[4\]/, { worker: 'bob', op: 'add' })((await told).error);
   assert.equal((await here).detail.peer, 'me');
+});
+
+test('a failure that nobody awaits nor listens to is a warning', async () => {
+  const lonely = new VirtualWorker({ id: 'lonely', isLocal: true });
+  const warned = once(process, 'warning');
+  lonely.tell('error', { error: new TensorError('add: something went wrong', { code: 'shape' }) });
+  const [warning] = await warned;
+  assert.match(warning.message, /add: something went wrong \(nobody awaited it\)/);
+  assert.deepEqual([warning.name, warning.code], ['TensorError', 'shape']);
+  const warnings = [];
+  const collect = (told) => warnings.push(told);
+  process.on('warning', collect);
+  const heard = event(lonely, 'error');
+  lonely.tell('error', { error: new TensorError('again') });
+  assert.match((await heard).error.message, /again/);
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off('warning', collect);
+  assert.deepEqual(warnings, []);
+  await lonely.close();
+});
+
+test('where there is no WebSocket, connecting says what to install', async () => {
+  const { WebSocket } = globalThis;
+  globalThis.WebSocket = undefined;
+  try {
+    assert.throws(
+      () => new WebSocketWorker({ id: 'offline', port: 1 }),
+      failure('connection', /npm install ws, or use Node 22 or later/),
+    );
+  } finally {
+    globalThis.WebSocket = WebSocket;
+  }
 });
 
 test('operands on different workers: an error that says so, at the caller', () => {

@@ -136,6 +136,22 @@ test('a process that dies with calls open: they reject at once, saying so', asyn
   await again.stop();
 });
 
+test('waiting for a worker ends with the last connection over which it could come', async (t) => {
+  const nowhere = new WebSocketWorker({ id: 'nowhere', port: 1 });
+  await assert.rejects(nowhere.waitFor('bob'), failure('connection', /./));
+  await assert.rejects(nowhere.waitFor('bob'), failure('state', /nowhere is attached to no relay/));
+  await nowhere.close();
+  const second = await startNative(['relay', '--port', '0']);
+  t.after(() => second.stop());
+  const waiting = new WebSocketWorker({ id: 'waiting', url: second.url });
+  await waiting.ready;
+  const never = waiting.waitFor('bob');
+  const rejected = assert.rejects(never, failure('connection', /./));
+  await second.stop();
+  await rejected;
+  await waiting.close();
+});
+
 test('S10: the relay refuses an id that is taken; who was there stays', async (t) => {
   const process = await startNode(t, 'bob', url);
   const bob = await me.waitFor('bob');

@@ -18,6 +18,12 @@ torch.ones(2, 3, { dtype: torch.float64 });
 const [values, indices] = kept.max(0);
 values.mul(indices).clamp({ min: 0 });
 kept.max().add(1);
+kept.max(0).values.sub(kept.topk(1).indices);
+kept.tags = '#kept';
+console.log(kept.tags.length, kept.T.mT.size(0), kept.size()?.length, kept.dim(), await kept.tolist());
+torch.linalg.solve(torch.linalg.inv(kept), torch.linalg.cholesky(kept)).add(torch.linalg.det(kept));
+torch.randint(10, [3]).add(torch.randint(0, 10, [3], { dtype: 'int32' }));
+if (torch.Tensor([1]) instanceof torch.Tensor) new torch.Tensor([1]).add(1);
 torch.cat([kept, kept], 1);
 kept.add_(1).mul(2n);
 
@@ -34,5 +40,9 @@ try {
 tensor([1], { dtype: 'float16' });
 // @ts-expect-error an op that there is not
 kept.frobnicate();
+// @ts-expect-error an option that there is not
+tensor([1], { requires_grad: true });
+// @ts-expect-error the dtype is in the options
+tensor([1], 'int32');
 // @ts-expect-error a tensor is wanted
 kept.matmul('x');

@@ -1,0 +1,58 @@
+/**
+ * What callers give beside tensors: options objects and their words. What is not known is refused, because a word that is
+ * misspelt would else be ignored without anybody noticing.
+ */
+import { TensorError } from './errors.js';
+
+const an = (noun) => (/^[aeiou]/i.test(noun) ? `an ${noun}` : `a ${noun}`);
+
+/** A value in an error's sentence; never the source of a function. */
+export function describe(value) {
+  if (value === null || value === undefined) return String(value);
+  if (Array.isArray(value)) return 'an array';
+  if (typeof value === 'function') return value.name === '' ? 'a function' : `the function ${value.name}`;
+  if (typeof value === 'object') return an(value.constructor?.name || 'object');
+  return typeof value === 'string' ? `the string '${value}'` : `the ${typeof value} ${String(value)}`;
+}
+
+export function isPlain(value) {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+const isGradient = (key) => key === 'requires_grad' || key === 'requiresGrad';
+/** What is said of an option that others of its kind have and this version has not; undefined for any other. */
+export const notOffered = (key) => (isGradient(key) ? `${key}: gradients are not offered in 0.1` : undefined);
+
+/** Answers the options, none as an empty object; throws when there is one that is not in `allowed`. */
+export function checkOptions(where, options, allowed) {
+  if (options === undefined) return {};
+  const fail = (message) => {
+    throw new TensorError(`${where}: ${message}`, { code: 'argument' });
+  };
+  if (!isPlain(options)) fail(`the options are an object, such as { ${allowed[0]}: ... }, not ${describe(options)}`);
+  for (const key of Object.keys(options))
+    if (!allowed.includes(key)) fail(notOffered(key) ?? `there is no option '${key}'; there are ${allowed.join(', ')}`);
+  return options;
+}
+
+export const checkWaiting = (where, options) => checkOptions(where, options, ['signal']);
+
+const policies = ['open', 'compute', 'closed'];
+
+export function checkPolicy(where, policy) {
+  if (policy === undefined || policies.includes(policy)) return;
+  throw new TensorError(`${where}: policy is 'open', 'compute' or 'closed', not ${describe(policy)}`, { code: 'argument' });
+}
+
+// PyTorch's other names of dtypes, which are ops here.
+const dtypeOfOp = { float: 'float32', double: 'float64', int: 'int32', long: 'int64' };
+
+/** Why a value is no dtype; `names` are those there are. */
+export function noDtype(value, names) {
+  const meant = typeof value === 'function' ? dtypeOfOp[value.name] : undefined;
+  if (meant !== undefined) return `torch.${value.name} is an op; write torch.${meant} or '${meant}'`;
+  const there = `there are ${names.join(', ')}`;
+  return typeof value === 'string' ? `there is no dtype '${value}'; ${there}` : `${describe(value)} is no dtype; ${there}`;
+}
