@@ -266,7 +266,7 @@ export abstract class BaseWorker extends EventTarget {
   whoami(options?: Waiting): Promise<WorkerInfo>;
   list(options?: Waiting): Promise<ListedObject[]>;
   /** Tensors whose id or tags hold every term; of a worker elsewhere, pointers that borrow. */
-  search(terms?: string | string[], options?: Waiting): Promise<Tensor[]>;
+  search(terms?: string | bigint | (string | bigint)[], options?: Waiting): Promise<Tensor[]>;
   getObj(id: Id, options?: Waiting): Promise<Tensor>;
   /** Registers a tensor and answers its id. */
   setObj(tensor: Tensor, options?: SetOptions): Promise<string>;

@@ -34,10 +34,20 @@ export function checkOptions(where, options, allowed) {
   if (!isPlain(options)) fail(`the options are an object, such as { ${allowed[0]}: ... }, not ${describe(options)}`);
   for (const key of Object.keys(options))
     if (!allowed.includes(key)) fail(notOffered(key) ?? `there is no option '${key}'; there are ${allowed.join(', ')}`);
+  if (options.signal !== undefined && typeof options.signal?.addEventListener !== 'function')
+    fail(`signal is an AbortSignal, not ${describe(options.signal)}`);
   return options;
 }
 
 export const checkWaiting = (where, options) => checkOptions(where, options, ['signal']);
+
+/** Tags, of which one alone may be given as a string; always a copy. */
+export function listOfTags(tags) {
+  const list = typeof tags === 'string' ? [tags] : Array.isArray(tags) ? [...tags] : undefined;
+  if (list?.every((tag) => typeof tag === 'string')) return list;
+  const wrong = list === undefined ? tags : list.find((tag) => typeof tag !== 'string');
+  throw new TensorError(`tags are strings, such as ['#data'], not ${describe(wrong)}`, { code: 'argument' });
+}
 
 const policies = ['open', 'compute', 'closed'];
 

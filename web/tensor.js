@@ -27,7 +27,7 @@ import {
   writeMeta,
 } from './core.js';
 import { TensorError } from './errors.js';
-import { checkOptions, checkPolicy, checkWaiting, describe, noDtype } from './options.js';
+import { checkOptions, checkPolicy, checkWaiting, describe, listOfTags, noDtype } from './options.js';
 import { scopeFor, setTensorRules } from './scope.js';
 
 if (Symbol.dispose === undefined) Object.defineProperty(Symbol, 'dispose', { value: Symbol('Symbol.dispose') });
@@ -119,7 +119,7 @@ export class Tensor {
   }
 
   set tags(tags) {
-    this.#more.tags = listOf(tags);
+    this.#more.tags = listOfTags(tags);
   }
 
   get description() {
@@ -598,13 +598,10 @@ function toNumber(value, dtype) {
   return Number.isSafeInteger(number) ? number : value;
 }
 
-/** Tags, of which one alone may be given as a string; always a copy. */
-const listOf = (tags) => (typeof tags === 'string' ? [tags] : [...(tags ?? [])]);
-
 /** PROTOCOL.md's metadata, of what is said. */
 export function metadataOf({ tags, description, policy }) {
   const metadata = {};
-  const list = listOf(tags);
+  const list = listOfTags(tags ?? []);
   if (list.length > 0) metadata.tags = list;
   if (description) metadata.description = description;
   if (policy !== undefined) metadata.policy = policy;
@@ -730,6 +727,7 @@ export function tensor(data, options) {
 }
 
 function makeFrom(data, { dtype, tags, description }) {
+  const tagList = tags === undefined ? undefined : listOfTags(tags);
   if (isTensor(data)) throw bad('the data is a tensor already; clone() copies one');
   const found = survey(data);
   const to = dtype ?? inferDtype(found);
@@ -752,7 +750,7 @@ function makeFrom(data, { dtype, tags, description }) {
   } finally {
     core._tt_wasm_tensor_read_end();
   }
-  return placeTensor(makeTensor(handle, home, { tags: tags === undefined ? undefined : listOf(tags), description }));
+  return placeTensor(makeTensor(handle, home, { tags: tagList, description }));
 }
 
 // ---- methods and functions, from the table ----

@@ -131,13 +131,13 @@ export class BaseWorker extends EventTarget {
    */
   async search(terms = [], options) {
     checkWaiting('search', options);
-    const list = [].concat(terms);
-    for (const term of list)
-      if (typeof term !== 'string')
-        throw new TensorError(`search: terms are strings, such as '#data', not ${describe(term)}`, {
-          code: 'argument',
-          worker: this.#id,
-        });
+    const list = [].concat(terms).map((term) => {
+      if (typeof term === 'string' || typeof term === 'bigint') return String(term);
+      throw new TensorError(`search: terms are strings, such as '#data', not ${describe(term)}`, {
+        code: 'argument',
+        worker: this.#id,
+      });
+    });
     return this.#isHere && this.#knownBy === null ? this.#host.search(list) : this.#asker.peerSearch(this.#id, list, options);
   }
 
@@ -317,7 +317,7 @@ function standIn(host) {
 }
 
 function addressOf({ url, host, port }) {
-  if (url === undefined && host === undefined && port === undefined) return undefined;
+  if (url === null || (url === undefined && host === undefined && port === undefined)) return undefined;
   const written = url ?? `ws://${host ?? '127.0.0.1'}:${port ?? 80}/`;
   let parsed;
   try {
@@ -333,6 +333,11 @@ function addressOf({ url, host, port }) {
   return parsed.href;
 }
 
+function checkHook(where, hook) {
+  if (hook === undefined || hook instanceof TorchHook) return;
+  throw new TensorError(`${where}: hook is a TorchHook, not ${describe(hook)}`, { code: 'argument' });
+}
+
 const limitNames = ['maxStoreBytes', 'maxObjects'];
 
 /**
@@ -346,6 +351,7 @@ export class VirtualWorker extends BaseWorker {
   constructor(options) {
     checkOptions('VirtualWorker', options, ['id', 'hook', 'isLocal', ...limitNames]);
     const { id, hook, isLocal = false, maxStoreBytes, maxObjects } = options ?? {};
+    checkHook('VirtualWorker', hook);
     super(id);
     const limits = { maxStoreBytes, maxObjects };
     if (isPage) {
@@ -383,6 +389,7 @@ export class WebSocketWorker extends BaseWorker {
   constructor(options) {
     checkOptions('WebSocketWorker', options, ['id', 'url', 'host', 'port', 'isPointer', 'hook', ...limitNames]);
     const { id, url, host, port, isPointer = false, hook, maxStoreBytes, maxObjects, [INTERNAL]: knownBy } = options ?? {};
+    checkHook('WebSocketWorker', hook);
     super(id);
     if (knownBy !== undefined) {
       this[INTERNAL]({ knownBy });

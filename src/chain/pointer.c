@@ -66,9 +66,11 @@ static tt_status check_place(void *context, tt_node *node, tt_error *error) {
   }
   tt_location *location = tt_pointer_location(node);
   if (location != place->location) {
-    return tt_fail(error, TT_ERR_LOCATION,
-                   "%s: its operands must be on the same worker, but one is at %s and one at %s; move one of them first",
-                   place->op->name, place->location->id, location->id);
+    return tt_fail(
+        error, TT_ERR_LOCATION,
+        "%s: its operands must be on the same worker, but one is at %s and one at %s; get one of them and send it to "
+        "the other's worker",
+        place->op->name, place->location->id, location->id);
   }
   return TT_OK;
 }

@@ -140,7 +140,7 @@ tt_websocket_browser *tt_websocket_browser_open(tt_worker *worker, const char *u
   socket->socket = emscripten_websocket_new(&attributes);
   if (socket->socket <= 0) {
     tt_fail(error, TT_ERR_CONNECTION,
-            "cannot connect to %s: there is no WebSocket here. Node 20 needs the package `ws`: globalThis.WebSocket = ws", url);
+            "cannot connect to %s: there is no WebSocket here; npm install ws, or use Node 22 or later", url);
     goto memory;
   }
   emscripten_websocket_set_onopen_callback(socket->socket, socket, on_open);

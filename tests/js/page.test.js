@@ -41,6 +41,21 @@ after(async () => {
   await relay.stop();
 });
 
+test('waiting for a worker ends with the last connection over which it could come', async (t) => {
+  const alone = new WebSocketWorker({ id: 'alone', url: null });
+  t.after(() => alone.close());
+  await assert.rejects(alone.waitFor('bob'), failure('state', /alone is attached to no relay/));
+  const second = await startNative(['relay', '--port', '0']);
+  t.after(() => second.stop());
+  const waiting = new WebSocketWorker({ id: 'waiting', url: second.url });
+  t.after(() => waiting.close());
+  await waiting.ready;
+  const rejected = assert.rejects(waiting.waitFor('bob'), failure('connection', /./));
+  await second.stop();
+  await rejected;
+  await assert.rejects(waiting.waitFor('bob'), failure('state', /attached to no relay/));
+});
+
 test('a tensor of the page lives at its worker and is shown as local', async () => {
   const x = tensor([
     [1, 2],

@@ -182,6 +182,11 @@ test('an option that there is not is refused, naming those there are', async () 
   }
   await assert.rejects(bob.search(3), failure('argument', /search: terms are strings, such as '#data', not the number 3/));
   await assert.rejects(bob.search(['#x', undefined]), failure('argument', /not undefined/));
+  assert.deepEqual(await bob.search(17n), []);
+  assert.throws(() => new VirtualWorker({ id: 'carl', hook: me }), failure('argument', /hook is a TorchHook, not a VirtualWorker/));
+  assert.throws(() => x.send(bob, { tags: 3 }), failure('argument', /tags are strings, such as \['#data'\], not the number 3/));
+  assert.throws(() => tensor([1], { tags: ['#x', null] }), failure('argument', /tags are strings.*not null/));
+  await assert.rejects(bob.whoami({ signal: 5 }), failure('argument', /signal is an AbortSignal, not the number 5/));
   assert.deepEqual(await bob.list(), [], 'nothing of that was done');
 });
 
