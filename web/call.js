@@ -143,12 +143,12 @@ function writeDefault(op, i, param) {
   else fail(op, `${param.name} is missing`);
 }
 
-/** undefined stands for the default, where there is one. */
-function writePositional(op, i, value, position) {
+/** undefined stands for the default, where there is one. Positions are the core's: the first tensor's is 0. */
+function writePositional(op, i, value) {
   const param = op.params[i];
   if (value !== undefined) writeArgument(op, i, param, value);
   else if (param.has_default || param.optional) writeDefault(op, i, param);
-  else fail(op, `the argument '${param.name}' (position ${position + 1}) is undefined`);
+  else fail(op, `the argument '${param.name}' (position ${i}) is undefined`);
 }
 
 function writeNamed(op, nGiven, options) {
@@ -199,7 +199,7 @@ export function call(worker, op, self, args) {
           ? `${describe(args[k])} is one argument too many; what follows is given by name`
           : `${describe(args[k])} is one argument too many`,
       );
-    writePositional(op, nArgs, args[k], k);
+    writePositional(op, nArgs, args[k]);
     nArgs++;
   }
   if (op.spread >= 0 && nArgs === op.spread && options === undefined && nGiven === 0 && self !== undefined) {

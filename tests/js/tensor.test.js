@@ -342,8 +342,8 @@ test('what is no dtype is said without printing code', () => {
 test('an undefined argument stands for the default, or is an error that says so', async () => {
   const x = tensor([[1, 2]]);
   assert.throws(() => x.add(undefined), failure('argument', /add: the argument 'other' \(position 1\) is undefined/));
-  assert.throws(() => torch.add(x, undefined), failure('argument', /'other' \(position 2\) is undefined/));
-  assert.throws(() => torch.zeros(undefined), failure('argument', /'size' \(position 1\) is undefined/));
+  assert.throws(() => torch.add(x, undefined), failure('argument', /'other' \(position 1\) is undefined/));
+  assert.throws(() => torch.zeros(undefined), failure('argument', /'size' \(position 0\) is undefined/));
   assert.throws(() => torch.cat([x, undefined]), failure('argument', /there is undefined in it/));
   assert.equal(await x.sum(undefined, undefined).item(), 3);
   assert.throws(() => torch.manual_seed('a'), failure('argument', /whole number, such as 1, not the string 'a'/));
