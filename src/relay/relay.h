@@ -21,7 +21,7 @@
 
 enum {
   TT_RELAY_MAX_QUEUED_BYTES =
-      8 << 20, /* the default: more than the credit (wire/PROTOCOL.md) of one sender, so that a worker alone is not held back */
+      6 << 20, /* the default: more than the credit (wire/PROTOCOL.md) of one sender, so that a worker alone is not held back */
   TT_RELAY_MAX_STALL_MS = 30000, /* the default */
   TT_RELAY_MAX_NOTICE_BYTES = 1024 * 1024,
 };
