@@ -143,22 +143,22 @@ static tt_operand *put_range(tt_rule *rule, const tt_grad_call *call, tt_operand
                  tt_int(taken->dim), tt_int(taken->start), tt_int(end), tt_int(taken->step));
 }
 
-tt_status tt_grad_narrow(tt_call_context *context, const tt_grad_call *call, tt_operand **operand_grads, tt_error *error) {
+static tt_status grad_range(range_fn *range_of, tt_call_context *context, const tt_grad_call *call, tt_operand **operand_grads,
+                            tt_error *error) {
   tt_rule rule = tt_rule_begin(context, error);
   if (!tt_rule_need_shape(&rule, call->op, call->args[0].as.operand)) return rule.status;
   range taken;
-  TT_TRY(narrow_range(call->op, call->args, &taken, error));
+  TT_TRY(range_of(call->op, call->args, &taken, error));
   operand_grads[0] = put_range(&rule, call, call->grads[0], &taken);
   return rule.status;
 }
 
+tt_status tt_grad_narrow(tt_call_context *context, const tt_grad_call *call, tt_operand **operand_grads, tt_error *error) {
+  return grad_range(narrow_range, context, call, operand_grads, error);
+}
+
 tt_status tt_grad_slice(tt_call_context *context, const tt_grad_call *call, tt_operand **operand_grads, tt_error *error) {
-  tt_rule rule = tt_rule_begin(context, error);
-  if (!tt_rule_need_shape(&rule, call->op, call->args[0].as.operand)) return rule.status;
-  range taken;
-  TT_TRY(slice_range(call->op, call->args, &taken, error));
-  operand_grads[0] = put_range(&rule, call, call->grads[0], &taken);
-  return rule.status;
+  return grad_range(slice_range, context, call, operand_grads, error);
 }
 
 tt_status tt_grad_select(tt_call_context *context, const tt_grad_call *call, tt_operand **operand_grads, tt_error *error) {
