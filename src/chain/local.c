@@ -54,9 +54,12 @@ static tt_status check_room(const tt_hook *hook, const tt_call *call, tt_error *
 
 /* Data that is on its way elsewhere leaves as it was when it was sent. */
 static tt_status announce_write(const tt_hook *hook, const tt_call *call, tt_error *error) {
-  if (!(call->op->flags & TT_OP_INPLACE) || hook->before_write == NULL) return TT_OK;
-  const tt_tensor *target = (const tt_tensor *)(const void *)call->args[0].as.operand;
-  return target->storage->n_readers == 0 ? TT_OK : hook->before_write(hook->host, target->storage, error);
+  for (size_t i = 0; i < call->op->n_params && hook->before_write != NULL; i++) {
+    if (!call->op->params[i].is_written || call->args[i].type != TT_VALUE_OPERAND) continue;
+    const tt_tensor *target = (const tt_tensor *)(const void *)call->args[i].as.operand;
+    if (target->storage->n_readers > 0) TT_TRY(hook->before_write(hook->host, target->storage, error));
+  }
+  return TT_OK;
 }
 
 static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, tt_error *error) {

@@ -7,6 +7,7 @@
  *
  * with the types Tensor, Tensor[], Scalar, Tensor|Scalar, int, int[], float, bool, ScalarType, str, each with `?` for "or
  * None" (for int[]: an int stands for a list of one), and defaults (None, True, a number, [1, 2], 'text', float32).
+ * "Tensor(b!)" as a parameter is one that the call writes to (running statistics, an optimiser's state).
  * "-> Tensor(a)" is a view of its input, "-> Tensor(a!)" the changed input itself, "-> (Tensor values, Tensor indices)" a tuple,
  * "-> Tensor[]" a list whose length the shape rule tells. Parsed once at tt_ops_init; the test of the table parses every row.
  *
@@ -28,7 +29,7 @@
 #include "tensor/tensor.h"
 
 enum {
-  TT_MAX_PARAMS = 12,  /* of an op */
+  TT_MAX_PARAMS = 16,  /* of an op */
   TT_MAX_RESULTS = 64, /* of a call: split and chunk into more are refused */
   TT_MAX_TUPLE = 4,    /* results of a row that answers a tuple */
   TT_MAX_DEFAULT_INTS = 8,
@@ -84,6 +85,7 @@ typedef struct tt_param {
   bool is_optional; /* None is allowed */
   bool has_default;
   bool is_keyword_only;   /* behind the `*` */
+  bool is_written;        /* "Tensor(a!)": the call changes it; who calls must own it */
   tt_value default_value; /* list defaults point into the parsed row */
 } tt_param;
 

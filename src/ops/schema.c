@@ -117,7 +117,17 @@ static tt_status parse_default(schema_reader *reader, tt_param *param) {
   return TT_OK;
 }
 
-static bool accept_alias(schema_reader *reader) { return accept(reader, "(a!)") || accept(reader, "(a)"); }
+/* "(a)", "(a!)", "(b!)": which memory it is, and whether the call writes there. */
+static bool accept_alias(schema_reader *reader, bool *is_written) {
+  const char *at = reader->at;
+  *is_written = false;
+  if (at[0] != '(' || at[1] < 'a' || at[1] > 'z') return false;
+  *is_written = at[2] == '!';
+  size_t n = *is_written ? 4 : 3;
+  if (at[n - 1] != ')') return false;
+  reader->at += n;
+  return true;
+}
 
 static tt_status parse_param(schema_reader *reader, bool is_keyword_only) {
   if (reader->op->n_params == TT_MAX_PARAMS) return fail_at(reader, "fewer parameters");
@@ -127,7 +137,7 @@ static tt_status parse_param(schema_reader *reader, bool is_keyword_only) {
   while (i < N_TYPE_NAMES && !accept(reader, type_names[i].name)) i++;
   if (i == N_TYPE_NAMES) return fail_at(reader, "a type");
   param->type = type_names[i].type;
-  if (param->type == TT_PARAM_TENSOR) accept_alias(reader);
+  if (param->type == TT_PARAM_TENSOR) accept_alias(reader, &param->is_written);
   param->is_optional = accept(reader, "?");
   if (!accept(reader, " ")) return fail_at(reader, "a space");
   TT_TRY(parse_name(reader, param->name, sizeof param->name));
@@ -150,7 +160,8 @@ static tt_status parse_result(schema_reader *reader) {
     if (!accept(reader, ")")) return fail_at(reader, "a closing parenthesis");
   } else {
     if (!accept(reader, "Tensor")) return fail_at(reader, "\"Tensor\"");
-    accept_alias(reader);
+    bool is_written;
+    accept_alias(reader, &is_written);
     if (accept(reader, "[]")) op->result_form = TT_RESULT_LIST;
   }
   return *reader->at == 0 ? TT_OK : fail_at(reader, "the end");

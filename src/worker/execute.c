@@ -217,7 +217,7 @@ static tt_status look_up_args(tt_run *run, const tt_record *record, const tt_op 
     tt_value *value = &values[i];
     if (value->type != TT_VALUE_OPERAND && value->type != TT_VALUE_OPERANDS) continue;
     size_t n = value->type == TT_VALUE_OPERAND ? 1 : value->n;
-    tt_access access = i == 0 && (op->flags & TT_OP_INPLACE) ? TT_ACCESS_OWN : TT_ACCESS_OPERATE;
+    tt_access access = i < op->n_params && op->params[i].is_written ? TT_ACCESS_OWN : TT_ACCESS_OPERATE;
     tt_operand **first = operands + set->n;
     if (value->type == TT_VALUE_OPERANDS) value->as.operands = first;
     for (size_t item = 0; item < n; item++) {

@@ -114,6 +114,16 @@ static void schema_forms_are_read(void **state) {
   assert_string_equal(op.result_names[1], "indices");
 }
 
+static void written_parameters_are_marked(void **state) {
+  (void)state;
+  tt_op op = {.name = "f", .schema = "f(Tensor(a!) self, Tensor(b!)? state, Tensor(c) view, Tensor other) -> Tensor(a!)"};
+  tt_error error = {0};
+  assert_int_equal(tt_schema_parse(&op, &error), TT_OK);
+  const bool is_written[] = {true, true, false, false};
+  for (size_t i = 0; i < 4; i++) assert_int_equal(op.params[i].is_written, is_written[i]);
+  assert_true(op.params[1].is_optional);
+}
+
 static void wrong_schemas_are_refused(void **state) {
   (void)state;
   static const char *const wrong[] = {
@@ -131,7 +141,11 @@ static void wrong_schemas_are_refused(void **state) {
       "f(ScalarType t=float) -> Tensor",
       "f(int a_name_that_is_much_too_long) -> Tensor",
       "f(int[] n=[1, 2, 3, 4, 5, 6, 7, 8, 9]) -> Tensor",
-      "f(int a, int b, int c, int d, int e, int f, int g, int h, int i, int j, int k, int l, int m) -> Tensor",
+      "f(int a, int b, int c, int d, int e, int f, int g, int h, int i, int j, int k, int l, int m, int n, int o, int p, int "
+      "q) "
+      "-> Tensor",
+      "f(Tensor(1!) self) -> Tensor",
+      "f(Tensor(a self) -> Tensor",
       "f(int n) -> (Tensor a, Tensor b",
       "f(int n) -> int",
   };
@@ -175,8 +189,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_row_is_whole),         cmocka_unit_test(parameters_stand_in_order),
       cmocka_unit_test(unknown_rows_are_not_found), cmocka_unit_test(json_lists_every_row),
-      cmocka_unit_test(schema_forms_are_read),      cmocka_unit_test(wrong_schemas_are_refused),
-      cmocka_unit_test(binding_checks_and_fills),
+      cmocka_unit_test(schema_forms_are_read),      cmocka_unit_test(written_parameters_are_marked),
+      cmocka_unit_test(wrong_schemas_are_refused),  cmocka_unit_test(binding_checks_and_fills),
   };
   return cmocka_run_group_tests(tests, init_table, NULL);
 }
