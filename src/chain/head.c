@@ -22,7 +22,8 @@ void tt_head_set_busy(tt_node *head, const char *busy) { ((tt_head *)head)->busy
 
 const char *tt_head_busy(const tt_node *head) { return ((const tt_head *)head)->busy; }
 
-static tt_status take_child_part(const tt_op *op, tt_node **slot, tt_error *error) {
+static tt_status take_child_part(void *context, const tt_op *op, tt_node **slot, tt_error *error) {
+  (void)context;
   if ((*slot)->kind != &tt_kind_head) return TT_OK;
   const char *busy = tt_head_busy(*slot);
   if (busy != NULL) return tt_fail(error, TT_ERR_STATE, "%s: an operand %s; await that first", op->name, busy);
@@ -35,7 +36,7 @@ static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, 
   tt_call inner = *call;
   inner.n_results = 0;
   tt_call_lists lists;
-  tt_status status = tt_call_exchange(&inner, &lists, take_child_part, error);
+  tt_status status = tt_call_exchange(&inner, &lists, take_child_part, NULL, error);
   if (status == TT_OK) status = tt_hook_pass_down(hook, &inner, error);
   tt_call_release_lists(&lists);
   if (status != TT_OK) return status;

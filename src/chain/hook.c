@@ -27,13 +27,13 @@ tt_status tt_call_visit(const tt_call *call, tt_visit_fn *visit, void *context, 
   return TT_OK;
 }
 
-tt_status tt_call_exchange(tt_call *call, tt_call_lists *lists, tt_exchange_fn *exchange, tt_error *error) {
+tt_status tt_call_exchange(tt_call *call, tt_call_lists *lists, tt_exchange_fn *exchange, void *context, tt_error *error) {
   memset(lists, 0, sizeof *lists);
   for (size_t i = 0; i < call->op->n_params; i++) {
     tt_value *arg = &call->args[i];
     if (arg->type == TT_VALUE_OPERAND) {
       tt_node *node = (tt_node *)(void *)arg->as.operand;
-      TT_TRY(exchange(call->op, &node, error));
+      TT_TRY(exchange(context, call->op, &node, error));
       arg->as.operand = (tt_operand *)(void *)node;
     } else if (arg->type == TT_VALUE_OPERANDS && arg->n > 0) {
       tt_operand **items = tt_alloc(arg->n, sizeof *items);
@@ -41,7 +41,7 @@ tt_status tt_call_exchange(tt_call *call, tt_call_lists *lists, tt_exchange_fn *
       lists->lists[i] = items;
       for (uint32_t item = 0; item < arg->n; item++) {
         tt_node *node = (tt_node *)(void *)arg->as.operands[item];
-        TT_TRY(exchange(call->op, &node, error));
+        TT_TRY(exchange(context, call->op, &node, error));
         items[item] = (tt_operand *)(void *)node;
       }
       arg->as.operands = items;

@@ -51,8 +51,8 @@ tt_status tt_call_visit(const tt_call *call, tt_visit_fn *visit, void *context, 
 typedef struct tt_call_lists {
   tt_operand **lists[TT_MAX_PARAMS];
 } tt_call_lists;
-typedef tt_status tt_exchange_fn(const tt_op *op, tt_node **slot, tt_error *error);
-tt_status tt_call_exchange(tt_call *call, tt_call_lists *lists, tt_exchange_fn *exchange, tt_error *error);
+typedef tt_status tt_exchange_fn(void *context, const tt_op *op, tt_node **slot, tt_error *error);
+tt_status tt_call_exchange(tt_call *call, tt_call_lists *lists, tt_exchange_fn *exchange, void *context, tt_error *error);
 void tt_call_release_lists(tt_call_lists *lists);
 
 #endif

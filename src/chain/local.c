@@ -24,7 +24,8 @@ tt_tensor *tt_local_tensor(const tt_node *node) {
 static void release(tt_node *node) { tt_tensor_unref(((tt_local *)node)->tensor); }
 
 /* From here down operands are tensors: the slot's node is replaced by what it holds. */
-static tt_status take_tensor(const tt_op *op, tt_node **slot, tt_error *error) {
+static tt_status take_tensor(void *context, const tt_op *op, tt_node **slot, tt_error *error) {
+  (void)context;
   tt_tensor *tensor = tt_local_tensor(*slot);
   if (tensor == NULL)
     return tt_fail(error, TT_ERR_STATE, "%s: an operand is a %s, which holds no data", op->name, (*slot)->kind->name);
@@ -68,7 +69,7 @@ static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, 
   tt_call_lists lists;
   tt_tensor *tensors[TT_MAX_RESULTS];
   size_t n_tensors = 0;
-  tt_status status = tt_call_exchange(&inner, &lists, take_tensor, error);
+  tt_status status = tt_call_exchange(&inner, &lists, take_tensor, NULL, error);
   if (status == TT_OK) status = check_room(hook, &inner, error);
   if (status == TT_OK) status = announce_write(hook, &inner, error);
   if (status == TT_OK) {

@@ -38,7 +38,15 @@ typedef struct tt_call {
 struct tt_kind {
   const char *name; /* as chain_print shows it */
   int rank;
+  /* Answers the call, which it may change: nobody reads the op and the arguments after it. */
   tt_status (*handle_call)(tt_hook *hook, const tt_kind *kind, tt_call *call, tt_error *error);
+  size_t
+      n_bytes; /* of a node of a kind that tt_kind_node_new makes (chain/kind.h), which begins with a tt_node; 0: only that */
+  /*
+   * Fills what such a node holds beside the child. `like` is the operand of the kind that a result comes from, NULL for a node that
+   * is put into a chain by hand. NULL when there is nothing to fill. What has not been filled is zero, which release meets after a failure.
+   */
+  tt_status (*init)(tt_node *node, const tt_node *like, tt_error *error);
   /* Frees what the kind holds beside the child; NULL when nothing. */
   void (*release)(tt_node *node);
   /* Appends what chain_print shows behind the name, such as "(bob, 17)"; NULL when nothing. */

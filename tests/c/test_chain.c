@@ -1,4 +1,4 @@
-/* chain: parity S1, S2, S14, S15: nodes, the one dispatch, and that a new kind overrides one op and inherits the rest. */
+/* chain: parity S1, S2, S14, S15: nodes and the one dispatch. Kinds that stand in between are in test_kinds.c. */
 #include "base/alloc.h"
 #include "chain/hook.h"
 #include "chain/pointer.h"
@@ -91,54 +91,6 @@ static void errors_name_what_is_wrong(void **state) {
   tt_node_unref(x);
 }
 
-/* A kind in a few lines: add means subtract, and everything else is passed down. */
-static tt_status minus_handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, tt_error *error);
-static const tt_kind kind_plus_is_minus = {.name = "_PlusIsMinusTensor", .rank = 50, .handle_call = minus_handle_call};
-
-static tt_status take_below(const tt_op *op, tt_node **slot, tt_error *error) {
-  (void)op;
-  (void)error;
-  if ((*slot)->kind == &kind_plus_is_minus) *slot = (*slot)->child;
-  return TT_OK;
-}
-
-static tt_status minus_handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, tt_error *error) {
-  tt_call inner = *call;
-  if (call->op->number == op_number("add")) inner.op = tt_op_get(op_number("sub"));
-  tt_call_lists lists;
-  tt_status status = tt_call_exchange(&inner, &lists, take_below, error);
-  if (status == TT_OK) status = tt_hook_pass_down(hook, &inner, error);
-  tt_call_release_lists(&lists);
-  for (size_t i = 0; status == TT_OK && i < inner.n_results; i++) {
-    call->results[i] = tt_node_new(kind, sizeof(tt_node), tt_node_meta(inner.results[i]), inner.results[i], error);
-  }
-  call->n_results = inner.n_results;
-  return status;
-}
-
-static tt_node *wrap(tt_node *local_head) {
-  tt_node *child = tt_node_ref(local_head->child);
-  tt_node *kind = tt_node_new(&kind_plus_is_minus, sizeof(tt_node), tt_node_meta(child), child, NULL);
-  tt_node_unref(local_head);
-  return tt_head_new(kind, NULL);
-}
-
-static void the_highest_kind_handles_the_call_and_wraps_the_results(void **state) {
-  (void)state;
-  tt_hook *hook = new_hook();
-  tt_node *x = wrap(floats(X, 5)), *y = floats(X, 5);
-  tt_node *sum = run(hook, "add", (tt_value[]){of(x), of(y)}, 2);
-  assert_chain(sum, "FloatTensor > _PlusIsMinusTensor > _LocalTensor");
-  assert_printed(sum, "tensor([0., 0., 0., 0., 0.])");
-  tt_node *product = run(hook, "mul", (tt_value[]){of(x), of(y)}, 2);
-  assert_chain(product, "FloatTensor > _PlusIsMinusTensor > _LocalTensor");
-  assert_printed(product, "tensor([ 1.,  4.,  9., 16., 25.])");
-  tt_node_unref(x);
-  tt_node_unref(y);
-  tt_node_unref(sum);
-  tt_node_unref(product);
-}
-
 static void a_seeded_hook_draws_the_same_numbers(void **state) {
   (void)state;
   tt_hook *hook = new_hook();
@@ -178,13 +130,9 @@ static void lost_memory_leaves_nothing_behind(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(s14_a_local_tensor_is_the_tail),
-      cmocka_unit_test(in_place_results_are_the_argument),
-      cmocka_unit_test(lists_of_operands_are_unwrapped),
-      cmocka_unit_test(a_factory_makes_a_head),
-      cmocka_unit_test(errors_name_what_is_wrong),
-      cmocka_unit_test(the_highest_kind_handles_the_call_and_wraps_the_results),
-      cmocka_unit_test(a_seeded_hook_draws_the_same_numbers),
+      cmocka_unit_test(s14_a_local_tensor_is_the_tail),    cmocka_unit_test(in_place_results_are_the_argument),
+      cmocka_unit_test(lists_of_operands_are_unwrapped),   cmocka_unit_test(a_factory_makes_a_head),
+      cmocka_unit_test(errors_name_what_is_wrong),         cmocka_unit_test(a_seeded_hook_draws_the_same_numbers),
       cmocka_unit_test(lost_memory_leaves_nothing_behind),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

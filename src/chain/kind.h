@@ -1,0 +1,71 @@
+/*
+ * kind: what kinds that stand between the head and the tail have in common, so that writing one is writing one file.
+ *
+ * Such a kind wraps one child. It is a const tt_kind whose handle_call does what the kind changes and leaves the rest to
+ * tt_kind_pass_down: plus_is_minus.c and log.c are the examples. What it needs beside the child stands behind the tt_node of
+ * its nodes (n_bytes, init, release).
+ *
+ * A chain's ranks fall strictly from the head to the tail, so no kind stands in a chain twice. The lifting rule: operands
+ * without the kind are taken as they are, and whatever a call that the kind handled answers has the kind; the target of an
+ * in-place op is lifted too, as it is by x.add_(y) when y alone has the kind.
+ *
+ * Registered kinds have a name of their own and a rank of their own. They are borrowed, and stay until the process ends.
+ */
+#ifndef TT_CHAIN_KIND_H
+#define TT_CHAIN_KIND_H
+
+#include "chain/hook.h"
+#include "chain/node.h"
+
+enum {
+  TT_RANK_KIND_FIRST = 300, /* ranks of the kinds that may be registered, put into a chain and taken out of it */
+  TT_RANK_KIND_LAST = 999,
+  TT_MAX_KINDS = 64,
+  TT_MAX_KIND_NAME_BYTES = 63,
+};
+
+/* ---- the registry ---- */
+
+/*
+ * Makes a kind known by its name; again is harmless. The kinds of this folder are known from the start. Errors:
+ * TT_ERR_ARGUMENT (a name that is not 1 to 63 letters, digits and underscores, a rank that is no kind's), TT_ERR_DUPLICATE
+ * (another kind has the name or the rank), TT_ERR_FULL.
+ */
+tt_status tt_kind_register(const tt_kind *kind, tt_error *error);
+/* NULL: TT_ERR_ARGUMENT that names those there are. */
+const tt_kind *tt_kind_find(const char *name, tt_error *error);
+/* The i-th of the registered kinds; NULL behind the last. */
+const tt_kind *tt_kind_at(size_t i);
+
+/* ---- chains ---- */
+
+/* A node of the kind around `take_child`, with the child's meta; `like` is the node of this kind whose place in a call it takes,
+ * NULL when there is none. NULL: TT_ERR_MEMORY and what the kind's init says (the child is released). */
+tt_node *tt_kind_node_new(const tt_kind *kind, tt_node *take_child, const tt_node *like, tt_error *error);
+/* Puts the kind into the head's chain, where its rank says. Errors: TT_ERR_DUPLICATE (it is there already), TT_ERR_STATE (the head is busy), TT_ERR_MEMORY. */
+tt_status tt_kind_wrap(const tt_kind *kind, tt_node *head, tt_error *error);
+/* Takes the kind out of the head's chain; NULL: the highest that is there. Errors: TT_ERR_STATE (it is not there, the head is busy). */
+tt_status tt_kind_unwrap(const tt_kind *kind, tt_node *head, tt_error *error);
+/* The node of that kind in a chain, borrowed; NULL when there is none. A NULL kind: the highest that is a registered kind's place. */
+tt_node *tt_kind_find_node(const tt_kind *kind, tt_node *head);
+
+/* ---- calls ---- */
+
+/* Passes a call on as it is: own nodes are exchanged for their children, and each result is wrapped again. */
+tt_status tt_kind_pass_down(tt_hook *hook, const tt_kind *kind, tt_call *call, tt_error *error);
+
+/*
+ * The same in two halves, for a kind that does something else in between. `below` is the call one level down: its `inner` is to be answered (by
+ * tt_hook_pass_down, or in another way) with new references in inner.results. tt_kind_end follows whatever tt_kind_begin answered.
+ */
+typedef struct tt_kind_call {
+  tt_call inner;
+  tt_call_lists lists;
+  const tt_node *like; /* the first operand of the kind; borrowed */
+  tt_node *target;     /* what an in-place op changes, as a node of the kind; one reference */
+} tt_kind_call;
+tt_status tt_kind_begin(const tt_kind *kind, const tt_call *call, tt_kind_call *below, tt_error *error);
+/* Takes over inner's results when `status` is TT_OK and answers the call with them, wrapped. Answers the status, or TT_ERR_MEMORY. */
+tt_status tt_kind_end(const tt_kind *kind, tt_call *call, tt_kind_call *below, tt_status status, tt_error *error);
+
+#endif

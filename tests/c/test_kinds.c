@@ -1,0 +1,428 @@
+/* kinds: parity S1 and S2: a kind in the chain overrides some ops and inherits the rest, whatever stands above and below it. */
+#include "base/alloc.h"
+#include "chain/kind.h"
+#include "chain/log.h"
+#include "chain/plus_is_minus.h"
+#include "worker_fixture.h"
+
+static tt_hook hook;
+
+static int start(void **state) {
+  (void)state;
+  return tt_hook_init(&hook, "me", NULL);
+}
+
+static tt_status try_op(const char *op, const tt_value *args, size_t n_args, tt_node **results, size_t *n_results,
+                        tt_error *error) {
+  return tt_hook_call(&hook, op_number(op), args, n_args, NULL, 0, results, n_results, error);
+}
+
+static tt_node *run(const char *op, const tt_value *args, size_t n_args) {
+  tt_node *results[TT_MAX_RESULTS];
+  size_t n_results;
+  tt_error error;
+  if (try_op(op, args, n_args, results, &n_results, &error) != TT_OK) fail_msg("%s", error.message);
+  assert_int_equal(n_results, 1);
+  return results[0];
+}
+
+static void assert_chain(const tt_node *node, const char *expected) {
+  tt_buffer text;
+  tt_buffer_init(&text);
+  tt_chain_print(node, &text);
+  assert_string_equal(tt_buffer_string(&text), expected);
+  tt_buffer_release(&text);
+}
+
+static const float X[] = {1, 2, 3, 4, 5};
+
+static tt_node *wrapped(const tt_kind *kind, tt_node *head) {
+  tt_error error;
+  if (tt_kind_wrap(kind, head, &error) != TT_OK) fail_msg("%s", error.message);
+  return head;
+}
+
+static tt_node *minus(void) { return wrapped(&tt_kind_plus_is_minus, floats(X, 5)); }
+
+/* ---- a kind ---- */
+
+static void s2_one_op_is_overridden_and_the_rest_inherited(void **state) {
+  (void)state;
+  tt_node *x = minus(), *y = minus();
+  tt_node *sum = run("add", (tt_value[]){of(x), of(y)}, 2);
+  assert_chain(sum, "FloatTensor > _PlusIsMinusTensor > _LocalTensor");
+  assert_printed(sum, "tensor([0., 0., 0., 0., 0.])");
+  tt_node *difference = run("sub", (tt_value[]){of(x), tt_int(1)}, 2);
+  assert_printed(difference, "tensor([2., 3., 4., 5., 6.])");
+  tt_node *product = run("mul", (tt_value[]){of(x), of(y)}, 2);
+  assert_chain(product, "FloatTensor > _PlusIsMinusTensor > _LocalTensor");
+  assert_printed(product, "tensor([ 1.,  4.,  9., 16., 25.])");
+  tt_node *flags = run("gt", (tt_value[]){of(x), tt_int(3)}, 2);
+  assert_chain(flags, "BoolTensor > _PlusIsMinusTensor > _LocalTensor");
+  tt_node_unref(x);
+  tt_node_unref(y);
+  tt_node_unref(sum);
+  tt_node_unref(difference);
+  tt_node_unref(product);
+  tt_node_unref(flags);
+}
+
+static void keywords_pass(void **state) {
+  (void)state;
+  tt_node *x = minus();
+  tt_node *y = run("add", (tt_value[]){of(x), of(x), tt_int(3)}, 3);
+  assert_printed(y, "tensor([ -2.,  -4.,  -6.,  -8., -10.])");
+  tt_node_unref(x);
+  tt_node_unref(y);
+}
+
+static void an_operand_without_the_kind_is_lifted(void **state) {
+  (void)state;
+  tt_node *x = minus(), *plain = floats(X, 5);
+  tt_node *a = run("add", (tt_value[]){of(x), of(plain)}, 2), *b = run("add", (tt_value[]){of(plain), of(x)}, 2);
+  assert_printed(a, "tensor([0., 0., 0., 0., 0.])");
+  assert_printed(b, "tensor([0., 0., 0., 0., 0.])");
+  assert_chain(b, "FloatTensor > _PlusIsMinusTensor > _LocalTensor");
+  assert_chain(plain, "FloatTensor > _LocalTensor");
+  tt_node_unref(x);
+  tt_node_unref(plain);
+  tt_node_unref(a);
+  tt_node_unref(b);
+}
+
+static void in_place_the_tensor_and_its_node_stay(void **state) {
+  (void)state;
+  tt_node *x = minus(), *kind = x->child;
+  tt_node *same = run("add_", (tt_value[]){of(x), tt_int(1)}, 2);
+  assert_ptr_equal(same, x);
+  assert_ptr_equal(x->child, kind);
+  assert_printed(x, "tensor([0., 1., 2., 3., 4.])");
+  tt_node_unref(same);
+  same = run("mul_", (tt_value[]){of(x), of(x)}, 2);
+  assert_printed(x, "tensor([ 0.,  1.,  4.,  9., 16.])");
+  assert_int_equal(kind->refs, 1);
+  tt_node_unref(same);
+  tt_node_unref(x);
+}
+
+static void the_target_of_an_op_in_place_is_lifted(void **state) {
+  (void)state;
+  tt_node *x = floats(X, 5), *y = minus();
+  tt_node *same = run("add_", (tt_value[]){of(x), of(y)}, 2);
+  assert_ptr_equal(same, x);
+  assert_chain(x, "FloatTensor > _PlusIsMinusTensor > _LocalTensor");
+  assert_printed(x, "tensor([0., 0., 0., 0., 0.])");
+  tt_node_unref(same);
+  tt_node_unref(x);
+  tt_node_unref(y);
+}
+
+static void lists_and_several_results_pass(void **state) {
+  (void)state;
+  tt_node *x = minus(), *plain = floats(X, 1);
+  tt_operand *list[] = {&x->operand, &plain->operand};
+  tt_node *joined = run("cat", (tt_value[]){tt_operands_value(list, 2)}, 1);
+  assert_chain(joined, "FloatTensor > _PlusIsMinusTensor > _LocalTensor");
+  assert_printed(joined, "tensor([1., 2., 3., 4., 5., 1.])");
+  tt_node *parts[TT_MAX_RESULTS];
+  size_t n_parts;
+  assert_int_equal(try_op("split", (tt_value[]){of(joined), tt_int(4)}, 2, parts, &n_parts, NULL), TT_OK);
+  assert_int_equal(n_parts, 2);
+  for (size_t i = 0; i < n_parts; i++) {
+    assert_chain(parts[i], "FloatTensor > _PlusIsMinusTensor > _LocalTensor");
+    tt_node_unref(parts[i]);
+  }
+  tt_node_unref(x);
+  tt_node_unref(plain);
+  tt_node_unref(joined);
+}
+
+static void failures_change_nothing(void **state) {
+  (void)state;
+  tt_node *x = minus(), *other = floats(X, 4), *results[TT_MAX_RESULTS] = {NULL};
+  size_t n_results = 17;
+  tt_error error;
+  assert_int_equal(try_op("add", (tt_value[]){of(x), of(other)}, 2, results, &n_results, &error), TT_ERR_SHAPE);
+  assert_int_equal(try_op("add_", (tt_value[]){of(other), of(x)}, 2, results, &n_results, &error), TT_ERR_SHAPE);
+  assert_chain(other, "FloatTensor > _LocalTensor");
+  assert_null(results[0]);
+  assert_int_equal(n_results, 17);
+  assert_int_equal(x->refs, 1);
+  assert_int_equal(x->child->refs, 1);
+  tt_node_unref(x);
+  tt_node_unref(other);
+}
+
+/* ---- the log ---- */
+
+static void assert_recorded(tt_node *head, const char *const *commands, size_t n_commands) {
+  const tt_node *log = tt_kind_find_node(&tt_kind_log, head);
+  assert_non_null(log);
+  assert_int_equal(tt_log_n_commands(log), n_commands);
+  for (size_t i = 0; i < n_commands; i++) assert_string_equal(tt_log_command(log, i), commands[i]);
+  assert_null(tt_log_command(log, n_commands));
+}
+
+static void s1_a_log_records_the_commands_that_pass(void **state) {
+  (void)state;
+  tt_node *x = wrapped(&tt_kind_log, floats(X, 5));
+  tt_node *y = run("add", (tt_value[]){of(x), of(x), tt_float(0.5)}, 3);
+  tt_node *z = run("sum", (tt_value[]){of(y), tt_int(0)}, 2);
+  tt_operand *list[] = {&x->operand, &y->operand};
+  tt_node *joined = run("cat", (tt_value[]){tt_operands_value(list, 2)}, 1);
+  tt_node *viewed = run("reshape", (tt_value[]){of(joined), tt_ints((int64_t[]){2, 5}, 2)}, 2);
+  tt_node *cast = run("to", (tt_value[]){of(viewed), tt_dtype_value(TT_DTYPE_I64)}, 2);
+  static const char *const passed[] = {
+      "add(FloatTensor [5], FloatTensor [5], alpha=0.5)",
+      "sum(FloatTensor [5], [0], False, dtype=None)",
+      "cat([FloatTensor [5], FloatTensor [5]], 0)",
+      "reshape(FloatTensor [10], [2, 5])",
+      "to(FloatTensor [2, 5], int64)",
+  };
+  assert_recorded(x, passed, 5);
+  assert_recorded(cast, passed, 5); /* what came of x has the same record */
+  assert_chain(y, "FloatTensor > _LogTensor(5 commands) > _LocalTensor");
+  assert_printed(y, "tensor([1.5000, 3.0000, 4.5000, 6.0000, 7.5000])");
+  tt_node_unref(x);
+  assert_recorded(z, passed, 5);
+  tt_node_unref(y);
+  tt_node_unref(z);
+  tt_node_unref(joined);
+  tt_node_unref(viewed);
+  tt_node_unref(cast);
+}
+
+static void a_call_is_in_the_records_of_all_its_operands_once(void **state) {
+  (void)state;
+  tt_node *x = wrapped(&tt_kind_log, floats(X, 5)), *y = wrapped(&tt_kind_log, floats(X, 5));
+  tt_node_unref(run("neg", (tt_value[]){of(y)}, 1));
+  tt_node *z = run("mul", (tt_value[]){of(x), of(y)}, 2);
+  static const char *const of_x[] = {"mul(FloatTensor [5], FloatTensor [5])"};
+  static const char *const of_y[] = {"neg(FloatTensor [5])", "mul(FloatTensor [5], FloatTensor [5])"};
+  assert_recorded(x, of_x, 1);
+  assert_recorded(y, of_y, 2);
+  assert_recorded(z, of_x, 1);
+  tt_node_unref(x);
+  tt_node_unref(y);
+  tt_node_unref(z);
+}
+
+static void a_full_record_keeps_the_latest(void **state) {
+  (void)state;
+  tt_node *x = wrapped(&tt_kind_log, floats(X, 1));
+  for (int i = 0; i < TT_LOG_MAX_COMMANDS + 2; i++) tt_node_unref(run("add_", (tt_value[]){of(x), tt_int(i)}, 2));
+  const tt_node *log = tt_kind_find_node(&tt_kind_log, x);
+  assert_int_equal(tt_log_n_commands(log), TT_LOG_MAX_COMMANDS + 2);
+  assert_null(tt_log_command(log, 1));
+  assert_string_equal(tt_log_command(log, 2), "add_(FloatTensor [1], 2, alpha=1)");
+  assert_string_equal(tt_log_command(log, TT_LOG_MAX_COMMANDS + 1), "add_(FloatTensor [1], 257, alpha=1)");
+  tt_node_unref(x);
+}
+
+/* ---- chains of several kinds ---- */
+
+static void s1_kinds_stand_in_the_order_of_their_ranks(void **state) {
+  (void)state;
+  tt_node *x = wrapped(&tt_kind_plus_is_minus, wrapped(&tt_kind_log, floats(X, 5)));
+  assert_chain(x, "FloatTensor > _LogTensor(0 commands) > _PlusIsMinusTensor > _LocalTensor");
+  tt_node *y = run("add", (tt_value[]){of(x), tt_int(1)}, 2);
+  assert_chain(y, "FloatTensor > _LogTensor(1 command) > _PlusIsMinusTensor > _LocalTensor");
+  assert_printed(y, "tensor([0., 1., 2., 3., 4.])");
+  static const char *const passed[] = {"add(FloatTensor [5], 1, alpha=1)"};
+  assert_recorded(y, passed, 1); /* what was asked, before it became something else */
+  tt_node_unref(x);
+  tt_node_unref(y);
+}
+
+static void operands_of_two_kinds_meet_in_both(void **state) {
+  (void)state;
+  tt_node *x = wrapped(&tt_kind_log, floats(X, 5)), *y = minus();
+  tt_node *z = run("add", (tt_value[]){of(x), of(y)}, 2);
+  assert_chain(z, "FloatTensor > _LogTensor(1 command) > _PlusIsMinusTensor > _LocalTensor");
+  assert_printed(z, "tensor([0., 0., 0., 0., 0.])");
+  tt_node *same = run("add_", (tt_value[]){of(x), of(y)}, 2);
+  assert_chain(x, "FloatTensor > _LogTensor(2 commands) > _PlusIsMinusTensor > _LocalTensor");
+  tt_node_unref(same);
+  tt_node_unref(x);
+  tt_node_unref(y);
+  tt_node_unref(z);
+}
+
+static void kinds_are_taken_out_again(void **state) {
+  (void)state;
+  tt_error error;
+  tt_node *x = wrapped(&tt_kind_log, minus());
+  assert_int_equal(tt_kind_wrap(&tt_kind_plus_is_minus, x, &error), TT_ERR_DUPLICATE);
+  assert_says(error.message, "has a _PlusIsMinusTensor already");
+  assert_int_equal(tt_kind_unwrap(&tt_kind_plus_is_minus, x, &error), TT_OK);
+  assert_chain(x, "FloatTensor > _LogTensor(0 commands) > _LocalTensor");
+  assert_int_equal(tt_kind_unwrap(&tt_kind_plus_is_minus, x, &error), TT_ERR_STATE);
+  assert_says(error.message, "there is no _PlusIsMinusTensor in this tensor's chain");
+  assert_int_equal(tt_kind_unwrap(NULL, x, &error), TT_OK);
+  assert_chain(x, "FloatTensor > _LocalTensor");
+  assert_int_equal(tt_kind_unwrap(NULL, x, &error), TT_ERR_STATE);
+  tt_head_set_busy(x, "is on its way here from bob");
+  assert_int_equal(tt_kind_wrap(&tt_kind_log, x, &error), TT_ERR_STATE);
+  assert_says(error.message, "is on its way here from bob");
+  tt_node_unref(x);
+}
+
+/* A kind below may answer an in-place op with another node than it was given, as autograd's does. */
+static tt_status replace_node(tt_hook *used, const tt_kind *kind, tt_call *call, tt_error *error) {
+  (void)kind;
+  tt_kind_call below;
+  tt_status status = tt_kind_begin(kind, call, &below, error);
+  if (status == TT_OK) status = tt_hook_pass_down(used, &below.inner, error);
+  status = tt_kind_end(kind, call, &below, status, error);
+  if (status != TT_OK || !(call->op->flags & TT_OP_INPLACE)) return status;
+  tt_node *replaced = tt_kind_node_new(kind, tt_node_ref(call->results[0]->child), NULL, error);
+  tt_node_unref(call->results[0]);
+  call->results[0] = replaced;
+  return replaced == NULL ? TT_ERR_MEMORY : TT_OK;
+}
+
+static const tt_kind kind_replacing = {.name = "_ReplacingTensor", .rank = 50, .handle_call = replace_node};
+
+static void a_node_below_may_be_replaced(void **state) {
+  (void)state;
+  tt_node *x = minus();
+  tt_node *below = tt_kind_node_new(&kind_replacing, tt_node_ref(x->child->child), NULL, NULL);
+  tt_node *kind = x->child, *local = kind->child;
+  kind->child = below;
+  tt_node_unref(local);
+  tt_node_ref(below);
+  tt_node *same = run("add_", (tt_value[]){of(x), tt_int(1)}, 2);
+  assert_ptr_equal(x->child, kind);
+  assert_ptr_not_equal(kind->child, below);
+  assert_int_equal(below->refs, 1);
+  assert_chain(x, "FloatTensor > _PlusIsMinusTensor > _ReplacingTensor > _LocalTensor");
+  assert_printed(x, "tensor([0., 1., 2., 3., 4.])");
+  tt_node_unref(below);
+  tt_node_unref(same);
+  tt_node_unref(x);
+}
+
+/* ---- over pointers ---- */
+
+static void s1_a_kind_over_a_pointer_changes_what_is_commanded(void **state) {
+  (void)state;
+  tt_worker *me = new_worker("me", NULL), *bob = new_worker("bob", NULL);
+  connect_workers(me, bob);
+  tt_node *x = floats(X, 5);
+  send_to(me, x, "bob");
+  wrapped(&tt_kind_plus_is_minus, x);
+  tt_node *y = add(me, x, x);
+  tt_node *tail = tt_node_tail(y);
+  assert_true(tt_node_is_pointer(tail));
+  assert_ptr_equal(y->child->kind, &tt_kind_plus_is_minus);
+  assert_int_equal(tt_kind_unwrap(NULL, y, NULL), TT_OK);
+  get(me, y);
+  assert_printed(y, "tensor([0., 0., 0., 0., 0.])");
+  tt_node_unref(x);
+  tt_node_unref(y);
+  tt_worker_free(me);
+  tt_worker_free(bob);
+}
+
+/* ---- the registry ---- */
+
+static void kinds_are_known_by_name(void **state) {
+  (void)state;
+  static const tt_kind low = {.name = "_LowTensor", .rank = 299}, high = {.name = "_HighTensor", .rank = 1000};
+  static const tt_kind odd = {.name = "a name", .rank = 500}, nameless = {.name = "", .rank = 500};
+  static const tt_kind same_name = {.name = "_LogTensor", .rank = 500}, same_rank = {.name = "_OtherTensor", .rank = 900};
+  static const tt_kind good = {.name = "_GoodTensor", .rank = 500};
+  tt_error error;
+  assert_ptr_equal(tt_kind_find("_PlusIsMinusTensor", NULL), &tt_kind_plus_is_minus);
+  assert_ptr_equal(tt_kind_find("_LogTensor", NULL), &tt_kind_log);
+  assert_null(tt_kind_find("_GoodTensor", &error));
+  assert_says(error.message, "there is no kind '_GoodTensor' here; known are _PlusIsMinusTensor, _LogTensor");
+  assert_int_equal(tt_kind_register(&low, &error), TT_ERR_ARGUMENT);
+  assert_says(error.message, "from 300 to 999, not 299");
+  assert_int_equal(tt_kind_register(&high, &error), TT_ERR_ARGUMENT);
+  assert_int_equal(tt_kind_register(&odd, &error), TT_ERR_ARGUMENT);
+  assert_int_equal(tt_kind_register(&nameless, &error), TT_ERR_ARGUMENT);
+  assert_int_equal(tt_kind_register(&same_name, &error), TT_ERR_DUPLICATE);
+  assert_int_equal(tt_kind_register(&same_rank, &error), TT_ERR_DUPLICATE);
+  assert_says(error.message, "the rank 900 is that of _LogTensor");
+  assert_null(tt_kind_at(2));
+  assert_int_equal(tt_kind_register(&good, &error), TT_OK);
+  assert_int_equal(tt_kind_register(&good, &error), TT_OK);
+  assert_ptr_equal(tt_kind_at(2), &good);
+  assert_ptr_equal(tt_kind_find("_GoodTensor", NULL), &good);
+  assert_null(tt_kind_at(3));
+}
+
+/* ---- memory ---- */
+
+static tt_node *logged_minus(void) { return wrapped(&tt_kind_log, minus()); }
+
+static void lost_memory_leaves_nothing_behind(void **state) {
+  (void)state;
+  tt_node *x = logged_minus(), *plain = floats(X, 5), *results[TT_MAX_RESULTS];
+  tt_operand *list[] = {&x->operand, &plain->operand};
+  const struct {
+    const char *op;
+    tt_value args[2];
+    size_t n_args;
+  } calls[] = {{"add", {of(x), of(plain)}, 2},
+               {"add_", {of(plain), of(x)}, 2},
+               {"split", {of(x), tt_int(2)}, 2},
+               {"cat", {tt_operands_value(list, 2)}, 1}};
+  for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+    tt_status status = TT_ERR_MEMORY;
+    for (long n = 0; status != TT_OK; n++) {
+      assert_true(n < 100);
+      size_t n_results = 0;
+      tt_error error;
+      tt_alloc_fail_after(n);
+      status = try_op(calls[i].op, calls[i].args, calls[i].n_args, results, &n_results, &error);
+      tt_alloc_fail_after(-1);
+      if (status != TT_OK) {
+        assert_int_equal(status, TT_ERR_MEMORY);
+        assert_int_equal(n_results, 0);
+        if (i < 2) assert_chain(plain, "FloatTensor > _LocalTensor");
+      }
+      for (size_t k = 0; k < n_results; k++) tt_node_unref(results[k]);
+    }
+  }
+  tt_node_unref(x);
+  tt_node_unref(plain);
+}
+
+static void a_chain_stays_when_there_is_no_memory_for_another_kind(void **state) {
+  (void)state;
+  for (long n = 0; n < 2; n++) {
+    tt_error error;
+    tt_node *x = floats(X, 5);
+    tt_alloc_fail_after(n);
+    assert_int_equal(tt_kind_wrap(&tt_kind_log, x, &error), TT_ERR_MEMORY);
+    tt_alloc_fail_after(-1);
+    assert_chain(x, "FloatTensor > _LocalTensor");
+    tt_node_unref(x);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(s2_one_op_is_overridden_and_the_rest_inherited),
+      cmocka_unit_test(keywords_pass),
+      cmocka_unit_test(an_operand_without_the_kind_is_lifted),
+      cmocka_unit_test(in_place_the_tensor_and_its_node_stay),
+      cmocka_unit_test(the_target_of_an_op_in_place_is_lifted),
+      cmocka_unit_test(lists_and_several_results_pass),
+      cmocka_unit_test(failures_change_nothing),
+      cmocka_unit_test(s1_a_log_records_the_commands_that_pass),
+      cmocka_unit_test(a_call_is_in_the_records_of_all_its_operands_once),
+      cmocka_unit_test(a_full_record_keeps_the_latest),
+      cmocka_unit_test(s1_kinds_stand_in_the_order_of_their_ranks),
+      cmocka_unit_test(operands_of_two_kinds_meet_in_both),
+      cmocka_unit_test(kinds_are_taken_out_again),
+      cmocka_unit_test(a_node_below_may_be_replaced),
+      cmocka_unit_test(s1_a_kind_over_a_pointer_changes_what_is_commanded),
+      cmocka_unit_test(kinds_are_known_by_name),
+      cmocka_unit_test(lost_memory_leaves_nothing_behind),
+      cmocka_unit_test(a_chain_stays_when_there_is_no_memory_for_another_kind),
+  };
+  return cmocka_run_group_tests(tests, start, NULL);
+}
