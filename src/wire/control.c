@@ -1,12 +1,12 @@
 #include "wire/control.h"
 
-#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/utf8.h"
 #include "wire/control_rows.h"
+#include "wire/json.h"
 #include "wire/prelude.h"
 
 /* Numbers beyond this are not whole in a double, which is what JSON's readers make of them. */
@@ -117,73 +117,6 @@ const tt_query_row tt_query_rows[TT_N_QUERIES] = {
 const char *tt_query_name(tt_query query) { return tt_query_rows[query].name; }
 
 /* ---- reading ---- */
-
-/* cJSON answers NULL both for bad JSON and without memory: its allocations say here which it was. The core has one thread. */
-static bool is_out_of_memory;
-
-static void *allocate(size_t n_bytes) {
-  void *block = tt_realloc(NULL, n_bytes);
-  if (block == NULL) is_out_of_memory = true;
-  return block;
-}
-
-/*
- * What cJSON does not look at, or only after recursing: depth, UTF-8, control characters in strings, U+0000 (which would cut a C string short) and
- * that the value is an object.
- */
-static tt_status scan_json(const char *json, size_t n_bytes, tt_error *error) {
-  if (!tt_utf8_is_valid(json, n_bytes)) return tt_fail(error, TT_ERR_PROTOCOL, "it is not valid UTF-8");
-  size_t depth = 0;
-  bool is_in_string = false, has_begun = false;
-  for (size_t i = 0; i < n_bytes; i++) {
-    const char byte = json[i];
-    const bool is_space = byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
-    if ((uint8_t)byte < 0x20 && (is_in_string || !is_space)) {
-      return tt_fail(error, TT_ERR_PROTOCOL, "it has the control character 0x%02x at byte %zu", (uint8_t)byte, i);
-    }
-    if (is_in_string) {
-      if (byte == '"') is_in_string = false;
-      if (byte != '\\') continue;
-      if (n_bytes - i > 5 && memcmp(json + i + 1, "u0000", 5) == 0) {
-        return tt_fail(error, TT_ERR_PROTOCOL, "it has a U+0000 in a string, at byte %zu", i);
-      }
-      i++; /* whatever is escaped ends no string */
-      continue;
-    }
-    if (is_space) continue;
-    if (!has_begun && byte != '{') return tt_fail(error, TT_ERR_PROTOCOL, "it is no object: it does not begin with {");
-    has_begun = true;
-    if (byte == '"') is_in_string = true;
-    if (byte == '{' || byte == '[') depth++;
-    if ((byte == '}' || byte == ']') && depth > 0) depth--;
-    if (depth > TT_MAX_JSON_DEPTH) {
-      return tt_fail(error, TT_ERR_PROTOCOL, "it is nested deeper than %d levels at byte %zu", TT_MAX_JSON_DEPTH, i);
-    }
-  }
-  return TT_OK;
-}
-
-/* One JSON object and nothing else. *root is the caller's, cJSON_Delete. */
-static tt_status parse(const uint8_t *json, size_t n_bytes, cJSON **root, tt_error *error) {
-  TT_TRY(scan_json((const char *)json, n_bytes, error));
-  cJSON_InitHooks(&(cJSON_Hooks){.malloc_fn = allocate, .free_fn = tt_free});
-  is_out_of_memory = false;
-  /* With a terminator of our own: cJSON 1.7.15 looks one byte behind a text that has none. */
-  char *copy = allocate(n_bytes + 1);
-  cJSON *parsed = NULL;
-  if (copy != NULL) {
-    memcpy(copy, json, n_bytes);
-    copy[n_bytes] = 0;
-    parsed = cJSON_ParseWithLengthOpts(copy, n_bytes + 1, NULL, true);
-    tt_free(copy);
-  }
-  if (parsed == NULL) {
-    if (is_out_of_memory) return tt_fail(error, TT_ERR_MEMORY, "no memory for %zu bytes of JSON", n_bytes);
-    return tt_fail(error, TT_ERR_PROTOCOL, "it does not parse, or something follows it");
-  }
-  *root = parsed;
-  return TT_OK;
-}
 
 static const cJSON *field(const cJSON *object, const char *name) { return cJSON_GetObjectItemCaseSensitive(object, name); }
 
@@ -538,7 +471,7 @@ static tt_status read_hello(const cJSON *root, tt_hello *hello, tt_error *error)
 tt_status tt_hello_read(const uint8_t *json, size_t n_bytes, tt_hello *hello, tt_error *error) {
   cJSON *root = NULL;
   tt_hello read = {.id = NULL};
-  tt_status status = parse(json, n_bytes, &root, error);
+  tt_status status = tt_json_parse(json, n_bytes, &root, error);
   if (status == TT_OK) status = read_hello(root, &read, error);
   cJSON_Delete(root);
   if (status != TT_OK) {
@@ -553,7 +486,7 @@ tt_status tt_hello_read(const uint8_t *json, size_t n_bytes, tt_hello *hello, tt
 tt_status tt_metadata_read(const uint8_t *json, size_t n_bytes, tt_metadata *metadata, tt_error *error) {
   cJSON *root = NULL;
   tt_metadata read = {.tags = NULL};
-  tt_status status = n_bytes == 0 ? TT_OK : parse(json, n_bytes, &root, error);
+  tt_status status = n_bytes == 0 ? TT_OK : tt_json_parse(json, n_bytes, &root, error);
   if (status == TT_OK && root != NULL) status = read_metadata(root, &read, error);
   cJSON_Delete(root);
   if (status != TT_OK) {
@@ -568,7 +501,7 @@ tt_status tt_metadata_read(const uint8_t *json, size_t n_bytes, tt_metadata *met
 tt_status tt_control_read(const uint8_t *json, size_t n_bytes, tt_control *control, tt_error *error) {
   cJSON *root = NULL;
   tt_control read = {.terms = NULL};
-  tt_status status = parse(json, n_bytes, &root, error);
+  tt_status status = tt_json_parse(json, n_bytes, &root, error);
   if (status == TT_OK) status = read_control(root, &read, error);
   cJSON_Delete(root);
   if (status != TT_OK) {

@@ -1,5 +1,5 @@
 /*
- * control: the JSON of the protocol: HELLO, queries, answers, failures, metadata. The only file that knows cJSON.
+ * control: the JSON of the protocol: HELLO, queries, answers, failures, metadata.
  *
  * Everything is read into the plain structs below and written from them. Text is copied into the structs; *_release frees it, and may be called again.
  * Readers: JSON that is deeper than 16 levels, longer than its object or not of the expected form is TT_ERR_PROTOCOL; TT_ERR_MEMORY.

@@ -9,6 +9,7 @@
 #include "ops/op.h"
 #include "wire/control.h"
 #include "wire/control_rows.h"
+#include "wire/json.h"
 #include "wire/prelude.h"
 
 typedef struct json_writer {
@@ -16,34 +17,7 @@ typedef struct json_writer {
   bool needs_comma;
 } json_writer;
 
-/* Text from inside may quote a peer's bytes: what is no UTF-8 becomes U+FFFD, so that a message always arrives. */
-static void put_text(json_writer *writer, const char *text, size_t n_bytes) {
-  tt_buffer *out = writer->text;
-  tt_buffer_u8(out, '"');
-  for (size_t i = 0; i < n_bytes;) {
-    uint32_t point;
-    const size_t length = tt_utf8_next(text + i, n_bytes - i, &point);
-    if (length == 0) {
-      tt_buffer_append(out, "\xef\xbf\xbd", 3);
-      i++;
-      continue;
-    }
-    const char *escapes = "\"\"\\\\\bb\ff\nn\rr\tt";
-    const char *escape = point < 0x80 && point != 0 ? strchr(escapes, (int)point) : NULL;
-    /* A letter behind an escaped character is not one itself. */
-    if (escape != NULL && (escape - escapes) % 2 != 0) escape = NULL;
-    if (escape != NULL) {
-      tt_buffer_u8(out, '\\');
-      tt_buffer_u8(out, (uint8_t)escape[1]);
-    } else if (point < 0x20) {
-      tt_buffer_printf(out, "\\u%04" PRIx32, point);
-    } else {
-      tt_buffer_append(out, text + i, length);
-    }
-    i += length;
-  }
-  tt_buffer_u8(out, '"');
-}
+static void put_text(json_writer *writer, const char *text, size_t n_bytes) { tt_json_write_text(writer->text, text, n_bytes); }
 
 static void begin_item(json_writer *writer) {
   if (writer->needs_comma) tt_buffer_u8(writer->text, ',');
