@@ -82,7 +82,7 @@ ${table.filter((op) => !op.flags.includes('inplace')).map((op) => member(op, op.
 const cell = (text) => text.replaceAll('|', '\\|');
 const document = `# Ops
 
-${table.length} ops, generated from src/ops/ops.def. A method may be called on a tensor or a pointer to one; "gradient" says that the row has a gradient rule, which is tested; calling\nbackward() comes with a later version.
+${table.length} ops, generated from src/ops/ops.def. A method may be called on a tensor or a pointer to one; "gradient" says that the row has a gradient rule,\nwhich is compared with PyTorch's own gradients.
 
 | op | signature | in PyTorch | agrees to | gradient | remote |
 |---|---|---|---|---|---|

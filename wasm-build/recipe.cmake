@@ -43,6 +43,7 @@ target_link_options(tabtensor_core PRIVATE ${core_link_options} -sEXPORTED_FUNCT
 
 # The ops alone, as tests/oracle/driver.js serves them to the comparison with PyTorch.
 add_executable(oracle_driver ${CMAKE_SOURCE_DIR}/tests/oracle/driver.c)
+target_include_directories(oracle_driver PRIVATE ${CMAKE_SOURCE_DIR}/tests/c)
 target_link_libraries(oracle_driver PRIVATE tt_ops tt_cjson)
 target_link_options(oracle_driver PRIVATE ${core_link_options}
   -sEXPORTED_FUNCTIONS=_malloc,_free,_oracle_begin,_oracle_table,_oracle_line)

@@ -115,7 +115,9 @@ static tt_status power_of_number(tt_call_context *context, const tt_grad_call *c
 GRAD(pow) {
   if (call->args[1].type != TT_VALUE_OPERAND) return power_of_number(context, call, operand_grads, error);
   tt_rule rule = tt_rule_begin(context, error);
-  tt_operand *g = call->grads[0], *base = call->args[0].as.operand, *exponent = call->args[1].as.operand;
+  tt_operand *g = call->grads[0], *base = call->args[0].as.operand;
+  /* In the result's dtype: an integer less 1.0 would be a float32. */
+  tt_operand *exponent = tt_rule_cast(&rule, call->args[1].as.operand, call->results[0]->meta.dtype);
   if (tt_grad_is_needed(call, 0)) {
     tt_operand *power = tt_rule_binary(&rule, TT_OP_pow, base, plus(&rule, exponent, -1.0));
     tt_operand *slope = mul(&rule, g, mul(&rule, exponent, power));

@@ -195,8 +195,10 @@ tt_status tt_kernel_scatter_add(const tt_op *op, tt_kernel_context *context, con
 static tt_operand *source_gradient(tt_rule *rule, const tt_grad_call *call) {
   const tt_operand *index = call->args[GATHER_INDEX].as.operand, *source = call->args[GATHER_SOURCE].as.operand;
   if (!tt_rule_need_shape(rule, call->op, index) || !tt_rule_need_shape(rule, call->op, source)) return NULL;
-  tt_operand *grad = TT_RULE(rule, gather, tt_operand_value(call->grads[0]), call->args[GATHER_DIM], call->args[GATHER_INDEX]);
   tt_shape shape = index->meta.shape;
+  /* An index of nothing may be larger than the source along other dimensions. */
+  if (tt_shape_n_elements(&shape) == 0) return NULL;
+  tt_operand *grad = TT_RULE(rule, gather, tt_operand_value(call->grads[0]), call->args[GATHER_DIM], call->args[GATHER_INDEX]);
   if (shape.n_dims != source->meta.shape.n_dims) {
     return tt_rule_binary(rule, TT_OP_reshape_as, grad, call->args[GATHER_SOURCE].as.operand);
   }

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 """Compares every row of the op table with PyTorch, from the row alone.
 
-    tests/oracle/compare.py [--cases N] [--seed N] [--driver "COMMAND"] [--starve] [ROW...]
+    tests/oracle/compare.py [--cases N] [--gradients N] [--seed N] [--driver "COMMAND"] [--starve] [ROW...]
 
 Arguments are drawn by domains.py from the row's schema and domain words, the same ones for the same seed. A call must answer PyTorch's values (within the
-row's tolerance class), dtype, shape and sharing of memory, and leave in memory what PyTorch leaves; where PyTorch fails, it must fail. What differs on
-purpose is in deviations.py. The driver is build/release/oracle_driver unless another is named; it checks further promises itself (driver.c).
+row's tolerance class), dtype, shape and sharing of memory, and leave in memory what PyTorch leaves; where PyTorch fails, it must fail. The row's gradient
+rule must answer PyTorch's gradients (gradients.py). What differs on purpose is in deviations.py. The driver is build/release/oracle_driver unless another is named; it checks further promises itself (driver.c).
 """
 
 import argparse
@@ -25,8 +25,9 @@ import numpy
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from deviations import DEVIATIONS, find_deviation, is_hazard  # noqa: E402
+from deviations import DEVIATIONS, GRADIENT_DEVIATIONS, find_deviation, is_hazard  # noqa: E402
 from domains import DTYPE_NAMES, Drawer  # noqa: E402
+from gradients import compare_gradients, has_gradients  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 MIN_COMPARED = 8  # answers a row needs before it may pass
@@ -71,6 +72,13 @@ def request_of(case, seed, starve):
     })
 
 
+def gradient_request_of(gradient_case, seed, starve):
+    request = json.loads(request_of(gradient_case.case, seed, starve))
+    request["grads"] = [None if weight is None else tensor_json(gradient_case.case, weight) for weight in gradient_case.weights]
+    request["needs"] = gradient_case.needs
+    return json.dumps(request)
+
+
 def ask(driver, requests):
     """The answers, as far as they came: a driver that died leaves fewer than there were requests."""
     done = subprocess.run(driver, input="\n".join(requests) + "\n", capture_output=True, text=True, cwd=ROOT)
@@ -103,12 +111,12 @@ def is_signature_error(error):
             isinstance(error, RuntimeError) and ("look up dimensions by name" in str(error) or "You passed a dimname" in str(error)))
 
 
-def call_forms(case):
+def call_forms(case, values):
     """PyTorch's ways to leave something out differ from op to op: without what is None or a default, then with everything."""
     def form(keeps):
         args, kwargs, by_name = [], {}, False
         for param in case.row["params"]:
-            value = case.values[param["name"]]
+            value = values[param["name"]]
             if not keeps(param, value):
                 by_name = True
             elif by_name or param["keyword_only"]:
@@ -121,12 +129,12 @@ def call_forms(case):
     yield form(lambda param, value: True)
 
 
-def ask_torch(case):
-    """The list of result tensors, or the exception."""
+def ask_torch(case, values=None):
+    """The list of result tensors, or the exception. `values` stand in the place of the drawn ones."""
     function = function_named(case.row["torch_name"])
     torch.manual_seed(1)
     error = None
-    for args, kwargs in call_forms(case):
+    for args, kwargs in call_forms(case, case.values if values is None else values):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -251,6 +259,7 @@ class Report:
         self.n_same = self.n_errors = self.n_no_overload = 0
         self.no_overload = ""
         self.deviations = []  # the place in DEVIATIONS of each that was seen
+        self.gradients = None  # the GradientReport of a row that can have any
         self.wrong = []
 
     @property
@@ -319,13 +328,36 @@ def run_row(row, options):
     return report
 
 
+def run_gradients(row, report, options):
+    drawer = Drawer(row)
+    if not has_gradients(row, drawer) or options.gradients == 0:
+        return
+
+    def rng_of(index):
+        return numpy.random.default_rng([options.seed, zlib.crc32(row["name"].encode()), index, 1])
+
+    def ask_driver(gradient_cases, gradient_report):
+        requests = [gradient_request_of(gradient_case, index, options.starve) for index, gradient_case in enumerate(gradient_cases)]
+        answers, code, complaint = ask(options.driver, requests) if requests else ([], 0, "")
+        if len(answers) < len(requests) or code != 0:
+            at = gradient_cases[min(len(answers), len(requests) - 1)].describe()
+            gradient_report.wrong.append(f"the driver ended with {code} at {at}\n{complaint[-2500:]}")
+        return answers
+
+    report.gradients = compare_gradients(row, drawer, options, rng_of, ask_torch, ask_driver, tensor_of)
+    report.wrong += [f"gradient: {text}" for text in report.gradients.wrong]
+
+
 def run_rows(rows, options):
     """The reports in order, each row in a process of its own, because some of the calls that PyTorch should refuse corrupt its memory."""
     context = multiprocessing.get_context("fork")
 
     def run(row, sender):
         try:
-            sender.send(run_row(row, options))
+            report = run_row(row, options)
+            if not report.wrong:
+                run_gradients(row, report, options)
+            sender.send(report)
         except Exception:  # noqa: BLE001: a mistake of the oracle's own
             report = Report()
             report.wrong.append(traceback.format_exc())
@@ -365,6 +397,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", help="names of rows; every row when there are none")
     parser.add_argument("--cases", type=int, default=150, help="calls drawn for each row")
+    parser.add_argument("--gradients", type=int, default=60, help="calls drawn for each row whose gradients are compared")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--driver", type=shlex.split, default=["build/release/oracle_driver"], help="the command that runs our ops")
     parser.add_argument("--table", type=shlex.split, default=None, help="the command that prints the table; the driver with --table when it is not given")
@@ -378,8 +411,9 @@ def main():
     if unknown:
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
     rows = [row for row in table if not options.rows or row["name"] in options.rows]
-    n_failed = n_calls = 0
+    n_failed = n_calls = n_gradients = 0
     seen = [0] * len(DEVIATIONS)
+    seen_gradients = [0] * len(GRADIENT_DEVIATIONS)
     for row, report in zip(rows, run_rows(rows, options)):
         for place in report.deviations:
             seen[place] += 1
@@ -389,18 +423,28 @@ def main():
             notes.append(f"{len(report.deviations)} deviate as documented")
         if report.n_no_overload:
             notes.append(f"{report.n_no_overload} without an overload in PyTorch")
+        if report.gradients and row["differentiable"]:
+            n_gradients += report.gradients.n_same + len(report.gradients.deviations)
+            notes.append(f"{report.gradients.n_same} gradients alike")
+        if report.gradients and report.gradients.deviations:
+            notes.append(f"{len(report.gradients.deviations)} gradients deviate as documented")
+            for place in report.gradients.deviations:
+                seen_gradients[place] += 1
         if report.wrong:
             n_failed += 1
             notes.append(f"{len(report.wrong)} WRONG")
         print(f"{'FAILED' if report.wrong else 'ok':7}{row['name']:22}{', '.join(notes)}", flush=True)
         for text in report.wrong[:options.examples]:
             print(f"    {text}", flush=True)
-    if any(seen):
+    if any(seen) or any(seen_gradients):
         print("\nDocumented deviations from PyTorch " + torch.__version__ + ":")
     for deviation, count in zip(DEVIATIONS, seen):
         if count or not options.rows:
             print(f"  {count:5} calls  {deviation.rows}: {deviation.reason}")
-    print(f"\n{n_calls} calls compared")
+    for deviation, count in zip(GRADIENT_DEVIATIONS, seen_gradients):
+        if count or not options.rows:
+            print(f"  {count:5} gradients  {deviation.rows}: {deviation.reason}")
+    print(f"\n{n_calls} calls compared, {n_gradients} calls' gradients")
     print(f"{len(rows) - n_failed} rows passed, {n_failed} rows failed")
     return 1 if n_failed or not rows else 0
 

@@ -116,6 +116,64 @@ def find_deviation(case, ours, theirs):
     return next((deviation for deviation in DEVIATIONS if deviation.covers(case, ours, theirs)), None)
 
 
+@dataclass
+class GradientDeviation:
+    rows: str
+    reason: str
+    matches: Callable  # (gradients.GradientCase, number of the operand, our gradient or None for zeros, PyTorch's)
+
+
+def is_near(ours, theirs):
+    return ours is not None and bool(torch.isclose(ours, theirs, rtol=1e-3, atol=1e-4 * max(1.0, theirs.abs().max().item())).all())
+
+
+def spread(gradient_case):
+    """The standard deviations that a case asks for."""
+    dim = gradient_case.case.values["dim"]
+    x = gradient_case.operands[0].detach().double()
+    return x.std(list(range(x.dim())) if dim is None else dim, unbiased=False)
+
+
+def read_half(gradient_case, theirs):
+    half = torch.triu if gradient_case.case.values["upper"] else torch.tril
+    return half(theirs)
+
+
+GRADIENT_DEVIATIONS = [
+    GradientDeviation("logical_.*_",
+                      "a truth value has no gradient; PyTorch 1.13 forgets that these in-place ops make one and lets what flows back pass",
+                      lambda g, i, ours, theirs: i == 0 and ours is None),
+    GradientDeviation("masked_select",
+                      "PyTorch 1.13 lays the gradient of permuted memory out in memory's order",
+                      lambda g, i, ours, theirs: i == 0 and not g.operands[0].is_contiguous() and is_near(ours.sum(), theirs.sum())),
+    GradientDeviation("atan2_?",
+                      "at the origin the gradient is zero; PyTorch 1.13 says NaN",
+                      lambda g, i, ours, theirs: bool((theirs.isnan() | torch.isclose(ours, theirs)).all())
+                      and bool((torch.hypot(g.operands[0].double(), g.operands[1].double()) == 0).any())),
+    GradientDeviation("std",
+                      "where all values are equal the gradient is zero, or rounding divided by rounding",
+                      lambda g, i, ours, theirs: float(spread(g).min()) < 1e-5),
+    GradientDeviation("var|std",
+                      "an empty list of dimensions means all of them, as in the value; PyTorch 1.13's gradient counts one element then",
+                      lambda g, i, ours, theirs: g.case.values["dim"] == []),
+    GradientDeviation("var|std",
+                      "the gradient of the variance of one value is NaN as the variance is; PyTorch 1.13 says infinite for a scalar",
+                      lambda g, i, ours, theirs: ours.numel() == 1 and bool(ours.isnan().all())),
+    GradientDeviation("cholesky_solve",
+                      "the half of the factor that is not read has no gradient; PyTorch gives it that of the other half's mirror",
+                      lambda g, i, ours, theirs: i == 1 and is_near(ours, read_half(g, theirs))),
+    GradientDeviation("det",
+                      "a determinant that overflows has no gradient to compare",
+                      lambda g, i, ours, theirs: g.weights[0].dtype == torch.float32 and not bool(ours.isfinite().all()) and not bool(theirs.isfinite().all())),
+]
+
+
+def has_other_gradient(gradient_case, i, ours, theirs):
+    """The place in GRADIENT_DEVIATIONS of what covers this difference; None when nothing does."""
+    return next((place for place, deviation in enumerate(GRADIENT_DEVIATIONS)
+                 if re.fullmatch(deviation.rows, gradient_case.case.row["name"]) and deviation.matches(gradient_case, i, ours, theirs)), None)
+
+
 def is_hazard(case):
     """Calls that PyTorch 1.13 does not survive or does not define: they are drawn anew."""
     if re.search(r"(div|remainder|fmod)", case.row["name"]):

@@ -207,22 +207,25 @@ class Drawer:
     def words(self, param):
         return self.domain.get(param["name"], [])
 
-    def draw(self, rng, index):
-        """The case of a number: dtypes take turns, and one in eight leaves the domain."""
+    def draw(self, rng, index, for_gradient=False):
+        """The case of a number: dtypes take turns, and one in eight leaves the domain. For a gradient the dtypes are floating, the values finite,
+        and none leaves the domain."""
         for _ in range(200):
             try:
-                return self.try_draw(rng, index)
+                return self.try_draw(rng, index, for_gradient)
             except NotDrawn:
                 continue
         raise ValueError(f"row {self.row['name']}: no arguments can be drawn from {self.row['domain']!r}")
 
-    def try_draw(self, rng, index):
+    def try_draw(self, rng, index, for_gradient):
         self.rng = rng
         self.case = Case(self.row)
-        self.dtype = self.dtypes[index % len(self.dtypes)]
-        self.with_specials = rng.random() < 0.5
+        dtypes = [name for name in self.dtypes if name.startswith("float")] if for_gradient else self.dtypes
+        self.dtype = dtypes[index % len(dtypes)]
+        self.for_gradient = for_gradient
+        self.with_specials = rng.random() < (0.2 if for_gradient else 0.5)
         self.probe = None
-        if rng.random() < 0.125 and not self.is_statistic:
+        if rng.random() < 0.125 and not self.is_statistic and not for_gradient:
             self.probe = rng.choice(["dtype", "shape", "dim", "rank"])
             self.case.is_probe = True
         drawn = {}
@@ -356,6 +359,8 @@ class Drawer:
             values = draw_values(self.rng, ["finite"], dtype, length, False)
             torch.as_strided(values, shape, strides, offset).copy_(draw_matrices(self.rng, kind, dtype, shape).reshape(shape))
         else:
+            if self.for_gradient:
+                words = ["finite" if word == "any" else word for word in words] if set(words) & VALUE_WORDS else words + ["finite"]
             values = draw_values(self.rng, words, dtype, length, self.with_specials, self.row["tolerance"] not in ("reduce", "solve"))
         self.case.storages.append(Storage(values))
         tensor = torch.as_strided(values, shape, strides, offset)

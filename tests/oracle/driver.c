@@ -11,6 +11,8 @@
  *
  * Before each call the shape rule is asked alone, with what a caller of a remote op knows; its answer must be what the kernel then makes. It is asked again with
  * each operand's shape unknown in turn. A request with "starve":true repeats the call with the first allocation failing, then the second, and so on.
+ * A request with "grads":[TENSOR or null,...], one for each result, and "needs":[true,...], one for each operand, is answered by the gradient rule:
+ *   {"gradients":[{"dtype":...,"shape":[...],"data":BASE64} or null,...]}   null stands for zeros; for an operand that needs none it is always null
  * `driver --table` prints the op table instead. As WebAssembly the same program is served by driver.js.
  */
 #define _POSIX_C_SOURCE 200809L
@@ -24,8 +26,9 @@
 
 #include "base/alloc.h"
 #include "ops/op.h"
+#include "plain_context.h"
 
-enum { MAX_STORAGES = 72, MAX_OPERANDS = 72 };
+enum { MAX_STORAGES = 144, MAX_OPERANDS = 144 };
 
 typedef struct request {
   const tt_op *op;
@@ -40,6 +43,11 @@ typedef struct request {
   tt_value args[TT_MAX_PARAMS];
   size_t n_args;
   int64_t ints[TT_MAX_PARAMS][TT_MAX_LIST_ITEMS / 16];
+  size_t n_operands; /* of the call; behind them stand what flows back */
+  bool asks_gradient;
+  tt_operand *grads[TT_MAX_RESULTS];
+  size_t n_grads;
+  bool is_needed[MAX_OPERANDS];
 } request;
 
 /* A request that is not as the head of this file says is a mistake of compare.py's: nothing to recover. */
@@ -176,6 +184,16 @@ static void read_request(request *r, const cJSON *json) {
     r->args[r->n_args] = read_arg(r, item);
     r->n_args++;
   }
+  r->n_operands = r->n_tensors;
+  r->asks_gradient = cJSON_HasObjectItem(json, "grads");
+  if (!r->asks_gradient) return;
+  cJSON_ArrayForEach(item, need(json, "grads")) {
+    if (r->n_grads == TT_MAX_RESULTS) give_up("too many gradients", name);
+    r->grads[r->n_grads++] = cJSON_IsNull(item) ? NULL : &read_tensor(r, item)->operand;
+  }
+  size_t n_needs = 0;
+  cJSON_ArrayForEach(item, need(json, "needs")) r->is_needed[n_needs++] = cJSON_IsTrue(item);
+  if (n_needs != r->n_operands) give_up("not a need for each operand", name);
 }
 
 static bool is_changed(const request *r, size_t i) {
@@ -297,20 +315,27 @@ static int shared_storage(const request *r, const tt_tensor *tensor) {
   return -1;
 }
 
+static void print_tensor(const tt_tensor *tensor, const char *more) {
+  const tt_shape *shape = tt_tensor_shape(tensor);
+  printf("{\"dtype\":\"%s\",\"shape\":[", tt_dtype_name(tt_tensor_dtype(tensor)));
+  for (int d = 0; d < shape->n_dims; d++) printf("%s%" PRId64, d == 0 ? "" : ",", shape->dims[d]);
+  tt_error error = {0};
+  tt_tensor *plain = tt_tensor_contiguous((tt_tensor *)(uintptr_t)tensor, &error);
+  if (plain == NULL) give_up("no copy", error.message);
+  printf("]%s,\"data\":\"", more);
+  size_t n_bytes = (size_t)tt_tensor_n_elements(plain) * tt_dtype_bytes(tt_tensor_dtype(plain));
+  if (n_bytes > 0) print_base64(tt_tensor_data(plain), n_bytes);
+  printf("\"}");
+  tt_tensor_unref(plain);
+}
+
 static void print_results(const request *r, const answer *a) {
   printf("{\"results\":[");
   for (size_t i = 0; i < a->n_results; i++) {
-    const tt_shape *shape = tt_tensor_shape(a->results[i]);
-    printf("%s{\"dtype\":\"%s\",\"shape\":[", i == 0 ? "" : ",", tt_dtype_name(tt_tensor_dtype(a->results[i])));
-    for (int d = 0; d < shape->n_dims; d++) printf("%s%" PRId64, d == 0 ? "" : ",", shape->dims[d]);
-    tt_error error = {0};
-    tt_tensor *plain = tt_tensor_contiguous(a->results[i], &error);
-    if (plain == NULL) give_up("no copy", error.message);
-    printf("],\"shares\":%d,\"data\":\"", shared_storage(r, a->results[i]));
-    size_t n_bytes = (size_t)tt_tensor_n_elements(plain) * tt_dtype_bytes(tt_tensor_dtype(plain));
-    if (n_bytes > 0) print_base64(tt_tensor_data(plain), n_bytes);
-    printf("\"}");
-    tt_tensor_unref(plain);
+    char shares[32];
+    snprintf(shares, sizeof shares, ",\"shares\":%d", shared_storage(r, a->results[i]));
+    if (i > 0) putchar(',');
+    print_tensor(a->results[i], shares);
   }
   printf("],\"storages\":{");
   const char *between = "";
@@ -355,6 +380,99 @@ static void answer_request(request *r, bool starve) {
   release_answer(&a);
 }
 
+/* ---- gradients ---- */
+
+/* The call before its rule: what it would write to is copied, so that the rule sees the arguments as they were. */
+static void evaluate_on_copies(const request *r, const tt_value *bound, plain_context *context, answer *a) {
+  tt_value args[TT_MAX_PARAMS];
+  for (size_t i = 0; i < r->op->n_params; i++) {
+    args[i] = bound[i];
+    if (!r->op->params[i].is_written || bound[i].type != TT_VALUE_OPERAND) continue;
+    const tt_tensor *operand = (const tt_tensor *)(const void *)bound[i].as.operand;
+    tt_tensor *copy = tt_tensor_cast(operand, tt_tensor_dtype(operand), &a->error);
+    if (copy == NULL) give_up("no copy", a->error.message);
+    plain_context_keep(context, copy);
+    args[i] = tt_operand_value(&copy->operand);
+  }
+  tt_generator generator;
+  tt_generator_init(&generator, r->seed);
+  a->status = tt_op_eval(r->op->number, &generator, args, r->op->n_params, a->results, &a->n_results, &a->error);
+  if (a->status != TT_OK) return;
+  for (size_t i = 0; i < a->n_results; i++) plain_context_keep(context, a->results[i]);
+}
+
+static tt_status run_rule(const request *r, const tt_value *bound, const answer *a, plain_context *context,
+                          tt_operand **gradients, tt_error *error) {
+  tt_operand *results[TT_MAX_RESULTS];
+  for (size_t i = 0; i < a->n_results; i++) results[i] = &a->results[i]->operand;
+  tt_grad_call call = {.op = r->op,
+                       .args = bound,
+                       .results = results,
+                       .n_results = a->n_results,
+                       .grads = r->grads,
+                       .is_needed = r->is_needed};
+  for (size_t i = 0; i < r->n_operands; i++) gradients[i] = NULL;
+  return r->op->grad(&context->base, &call, gradients, error);
+}
+
+/* Whatever allocation of a rule fails, the rule says so. */
+static bool check_starving_rule(const request *r, const tt_value *bound, const answer *a) {
+  for (long n = 0; n < 4000; n++) {
+    plain_context context;
+    plain_context_begin(&context);
+    tt_operand *gradients[MAX_OPERANDS];
+    tt_error error = {0};
+    tt_alloc_fail_after(n);
+    tt_status status = run_rule(r, bound, a, &context, gradients, &error);
+    tt_alloc_fail_after(-1);
+    plain_context_end(&context);
+    if (status == TT_OK) return false;
+    if (status != TT_ERR_MEMORY) return broken("the rule does not say TT_ERR_MEMORY when memory is short", error.message);
+  }
+  return broken("four thousand allocations in one small rule", "");
+}
+
+static void print_gradients(const request *r, tt_operand *const *gradients) {
+  printf("{\"gradients\":[");
+  for (size_t i = 0; i < r->n_operands; i++) {
+    if (i > 0) putchar(',');
+    if (gradients[i] == NULL || !r->is_needed[i]) {
+      printf("null");
+    } else {
+      print_tensor((const tt_tensor *)(const void *)gradients[i], "");
+    }
+  }
+  printf("]}\n");
+}
+
+static void answer_gradient(request *r, bool starve) {
+  answer a = {0};
+  tt_value bound[TT_MAX_PARAMS];
+  int64_t scratch[TT_MAX_PARAMS];
+  tt_operand *gradients[MAX_OPERANDS];
+  plain_context context;
+  plain_context_begin(&context);
+  a.status = tt_op_bind(r->op, r->args, r->n_args, bound, scratch, &a.error);
+  if (a.status == TT_OK) evaluate_on_copies(r, bound, &context, &a);
+  bool is_over = r->op->grad == NULL && broken("the row has no gradient rule", "");
+  if (!is_over && a.status == TT_OK) {
+    is_over = (a.n_results != r->n_grads && broken("a gradient was drawn for another number of results", "")) ||
+              (starve && check_starving_rule(r, bound, &a));
+    if (!is_over) a.status = run_rule(r, bound, &a, &context, gradients, &a.error);
+    for (size_t i = 0; !is_over && i < r->n_storages; i++) {
+      if (is_changed(r, i)) is_over = broken("a gradient rule changed an operand", "");
+    }
+  }
+  if (!is_over && a.status != TT_OK) {
+    printf("{\"error\":\"%s\",\"message\":", tt_status_name(a.status));
+    print_text(a.error.message);
+    printf("}\n");
+  } else if (!is_over) {
+    print_gradients(r, gradients);
+  }
+  plain_context_end(&context);
+}
+
 static void print_table(void) {
   tt_buffer text;
   tt_buffer_init(&text);
@@ -368,7 +486,12 @@ static void answer_line(const char *line) {
   if (json == NULL) give_up("not JSON", line);
   request r = {0};
   read_request(&r, json);
-  answer_request(&r, cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "starve")));
+  bool starve = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "starve"));
+  if (r.asks_gradient) {
+    answer_gradient(&r, starve);
+  } else {
+    answer_request(&r, starve);
+  }
   fflush(stdout);
   release_request(&r);
   cJSON_Delete(json);
