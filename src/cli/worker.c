@@ -83,7 +83,7 @@ typedef struct native_worker {
   const worker_options *options;
   tt_loop *loop;
   tt_worker *worker;
-  tt_websocket_native *door;
+  tt_native_door *door;
   tt_timer *retry;
   int64_t retry_ms;      /* how long the next try waits */
   const void *transport; /* the connection to the relay, as events name it; NULL between two */
@@ -274,10 +274,9 @@ static tt_status listen_on_port(native_worker *native, tt_error *error) {
                                     .allowed_origins = options->origins,
                                     .n_allowed_origins = options->n_origins,
                                     .mounts = &mount,
-                                    .n_mounts = options->pages != NULL ? 1 : 0,
-                                    .max_connections = options->max_connections};
-  TT_TRY(tt_websocket_native_listen(native->door, &listen, error));
-  const tt_server *server = tt_websocket_native_server(native->door);
+                                    .n_mounts = options->pages != NULL ? 1 : 0};
+  const tt_server *server;
+  TT_TRY(tt_websocket_native_listen(native->door, &listen, &server, error));
   const char *host = tt_server_host(server);
   bool is_v6 = strchr(host, ':') != NULL;
   char url[256];
@@ -290,14 +289,14 @@ static tt_status listen_on_port(native_worker *native, tt_error *error) {
 
 /* Says goodbye and lets what waits leave. */
 static void leave(native_worker *native) {
-  if (native->door != NULL) tt_websocket_native_stop(native->door);
+  if (native->door != NULL) tt_native_door_stop(native->door);
   tt_timer_free(native->retry);
   tt_worker_free(native->worker);
   int64_t deadline_ms = tt_clock_ms() + GOODBYE_MS;
-  while (native->door != NULL && tt_websocket_native_n_connections(native->door) > 0 && tt_clock_ms() < deadline_ms) {
+  while (native->door != NULL && tt_native_door_n_connections(native->door) > 0 && tt_clock_ms() < deadline_ms) {
     tt_loop_pass(native->loop, 100);
   }
-  tt_websocket_native_free(native->door);
+  tt_native_door_free(native->door);
 }
 
 static tt_status start(native_worker *native, tt_error *error) {
@@ -308,7 +307,8 @@ static tt_status start(native_worker *native, tt_error *error) {
   if (native->worker == NULL) return error->status;
   say(native, NORMAL, "Hooking into Tensors... Overloading complete.", "");
   say(native, NORMAL, "Starting a WebSocket Worker....", "");
-  native->door = tt_websocket_native_new(native->loop, native->worker, error);
+  const tt_native_door_options door = {.max_connections = options->max_connections};
+  native->door = tt_native_door_new(native->loop, native->worker, &door, error);
   if (native->door == NULL) return error->status;
   if (options->listens) TT_TRY(listen_on_port(native, error));
   if (options->relay == NULL) return TT_OK;

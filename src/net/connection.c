@@ -32,6 +32,11 @@ static void sign_of_life(tt_connection *connection) {
   connection->pinged = false;
 }
 
+/* Over a byte stream there is no ping. Whether the peer is there at all the system finds out (keepalive); whether it takes what it is sent shows here. */
+static bool is_waited_for(const tt_connection *connection) {
+  return connection->carrier->has_pings || tt_connection_queued_bytes(connection) > 0;
+}
+
 static void judge_silence(tt_connection *connection) {
   int64_t now_ms = tt_clock_ms();
   if (connection->paused) {
@@ -43,15 +48,19 @@ static void judge_silence(tt_connection *connection) {
     tt_connection_start_timer(connection, LATE_MS);
     return;
   }
+  if (!is_waited_for(connection)) sign_of_life(connection);
   int64_t silent_ms = now_ms - connection->alive_ms;
   if (silent_ms < connection->ping_every_ms) {
     tt_connection_start_timer(connection, connection->ping_every_ms - silent_ms);
   } else if (!connection->pinged) {
     connection->pinged = true;
-    if (tt_send_queue_frame(&connection->queue, TT_FRAME_PING, PING_PAYLOAD, sizeof PING_PAYLOAD)) {
-      tt_library_want_write(connection);
+    if (connection->carrier->has_pings &&
+        tt_send_queue_frame(&connection->queue, TT_FRAME_PING, PING_PAYLOAD, sizeof PING_PAYLOAD)) {
+      connection->carrier->want_write(connection);
     }
     tt_connection_start_timer(connection, connection->ping_every_ms);
+  } else if (!connection->carrier->has_pings) {
+    tt_connection_drop(connection, "it takes nothing");
   } else if (tt_connection_queued_bytes(connection) > sizeof PING_PAYLOAD + TT_FRAME_HEADER_ROOM) {
     tt_connection_drop(connection, "it takes nothing and answers no ping");
   } else {
@@ -72,7 +81,7 @@ static void on_timer(struct ev_loop *ev, ev_timer *timer, int events) {
     break;
   case TT_STATE_CLOSING:
   case TT_STATE_ENDING:
-    tt_library_kill(connection);
+    connection->carrier->kill(connection);
     break;
   }
 }
@@ -80,16 +89,17 @@ static void on_timer(struct ev_loop *ev, ev_timer *timer, int events) {
 /* Its life. */
 
 tt_connection *tt_connection_new(tt_loop *loop, const tt_connection_events *events, void *user, size_t max_message_bytes,
-                                 int64_t ping_every_ms, bool masks) {
+                                 int64_t ping_every_ms, const tt_carrier *carrier, tt_framing_kind framing) {
   tt_connection *connection = tt_alloc(1, sizeof *connection);
   if (connection == NULL) return NULL;
   connection->owner.kind = TT_OWNER_CONNECTION;
   connection->loop = loop;
+  connection->carrier = carrier;
   connection->events = events;
   connection->user = user;
   connection->max_message_bytes = max_message_bytes;
   connection->ping_every_ms = ping_every_ms > 0 ? ping_every_ms : TT_PING_EVERY_MS;
-  tt_send_queue_init(&connection->queue, masks);
+  tt_send_queue_init(&connection->queue, framing);
   ev_timer_init(&connection->timer, on_timer, 0.0, 0.0);
   connection->timer.data = connection;
   connection->next = loop->connections;
@@ -134,7 +144,7 @@ static void end_abnormally(tt_connection *connection, const char *reason) {
   if (connection->state == TT_STATE_ENDING) return;
   connection->state = TT_STATE_ENDING;
   set_reason(connection, TT_CLOSE_ABNORMAL, reason, strlen(reason));
-  tt_library_kill(connection);
+  connection->carrier->kill(connection);
 }
 
 void tt_connection_on_peer_close(tt_connection *connection, unsigned code, const char *reason, size_t n_bytes) {
@@ -155,7 +165,7 @@ void tt_connection_on_closed(tt_connection *connection, const char *reason) {
   if (connection->events->closed != NULL) {
     connection->events->closed(connection, connection->close_code, connection->close_reason);
   }
-  if (connection->socket != NULL) tt_library_abandon(connection);
+  if (connection->socket != NULL || connection->stream != NULL) connection->carrier->abandon(connection);
   tt_connection_discard(connection);
 }
 
@@ -169,7 +179,7 @@ void tt_connection_close(tt_connection *connection, unsigned code, const char *r
   set_reason(connection, code, reason, reason != NULL ? strlen(reason) : 0);
   tt_connection_resume(connection); /* or the answer would not be read */
   tt_connection_start_timer(connection, TT_CLOSE_DEADLINE_MS);
-  tt_library_want_write(connection);
+  connection->carrier->want_write(connection);
 }
 
 void tt_connection_drop(tt_connection *connection, const char *reason) { end_abnormally(connection, reason); }
@@ -227,19 +237,19 @@ void tt_connection_on_piece(tt_connection *connection, const uint8_t *bytes, siz
   tt_free(message.block); /* NULL when it was forwarded */
 }
 
-void tt_connection_on_pong(tt_connection *connection) { sign_of_life(connection); }
+void tt_connection_on_sign_of_life(tt_connection *connection) { sign_of_life(connection); }
 
 void tt_connection_pause(tt_connection *connection) {
   if (connection->paused || connection->state != TT_STATE_OPEN) return;
   connection->paused = true;
-  tt_library_read(connection, false);
+  connection->carrier->read(connection, false);
 }
 
 void tt_connection_resume(tt_connection *connection) {
   if (!connection->paused) return;
   connection->paused = false;
   sign_of_life(connection);
-  if (connection->state != TT_STATE_ENDING) tt_library_read(connection, true);
+  if (connection->state != TT_STATE_ENDING) connection->carrier->read(connection, true);
 }
 
 /* Sending. */
@@ -257,7 +267,7 @@ static tt_status queue_frame(tt_connection *connection, uint8_t opcode, const vo
 
 static void queued(tt_connection *connection) {
   if (tt_connection_queued_bytes(connection) > connection->low_water_bytes) connection->above_low_water = true;
-  tt_library_want_write(connection);
+  connection->carrier->want_write(connection);
 }
 
 tt_status tt_connection_send(tt_connection *connection, const void *bytes, size_t n_bytes, tt_error *error) {
@@ -274,7 +284,8 @@ tt_status tt_connection_send_text(tt_connection *connection, const char *text, s
 
 tt_status tt_connection_forward(tt_connection *connection, tt_message *message, tt_error *error) {
   uint8_t opcode = message->is_text ? TT_FRAME_TEXT : TT_FRAME_BINARY;
-  bool take = message->block != NULL && !connection->queue.masks && message->n_bytes >= SMALLEST_TAKEN_BLOCK;
+  bool take =
+      message->block != NULL && connection->queue.framing != TT_FRAMING_MASKED && message->n_bytes >= SMALLEST_TAKEN_BLOCK;
   if (take && connection->state == TT_STATE_OPEN) {
     tt_send_queue_take_block(&connection->queue, opcode, message->block);
     message->block = NULL;
@@ -299,9 +310,7 @@ static bool write_blocks(tt_connection *connection) {
     if (block == NULL) return true;
     size_t n_bytes = block->end - block->begin;
     bool all_left = true;
-    bool works = tt_library_write(connection, block->bytes + block->begin, n_bytes, &all_left);
-    tt_free(block);
-    if (!works) return false;
+    if (!connection->carrier->write(connection, block, &all_left)) return false;
     if (!all_left) {
       connection->handed_bytes = n_bytes;
       connection->stuck = true;
@@ -330,10 +339,10 @@ bool tt_connection_on_writable(tt_connection *connection) {
   }
   if (connection->state == TT_STATE_CLOSING && tt_connection_queued_bytes(connection) == 0) {
     connection->state = TT_STATE_ENDING;
-    tt_library_set_close_frame(connection, connection->close_code, connection->close_reason);
+    connection->carrier->finish(connection, connection->close_code, connection->close_reason);
     return false;
   }
-  if (connection->queue.n_bytes > 0) tt_library_want_write(connection);
+  if (connection->queue.n_bytes > 0) connection->carrier->want_write(connection);
   return true;
 }
 

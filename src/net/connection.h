@@ -1,5 +1,6 @@
 /*
- * connection: one WebSocket, whichever side opened it: whole messages in, whole messages out. Knows nothing of what they mean.
+ * connection: one WebSocket (net/server.h, net/client.h) or one byte stream (net/byte_stream.h), whichever side opened it: whole messages in, whole messages
+ * out. Knows nothing of what they mean. What is said here of pings, close codes and text is WebSockets'; byte_stream.h says what streams do instead.
  *
  * The loop owns every connection. It exists until its `closed` has returned, which is called exactly once for each connection
  * that a caller has seen (by `opened` or from tt_client_connect); no callback comes after it and the pointer is dead then.

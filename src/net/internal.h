@@ -7,12 +7,31 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "net/byte_stream.h"
 #include "net/connection.h"
+#include "net/listener.h"
 #include "net/loop.h"
 #include "net/send_queue.h"
 #include "net/server.h"
 
 struct lws;
+typedef struct tt_byte_stream tt_byte_stream;
+
+/*
+ * What carries a connection's bytes: a WebSocket of the library (library.c) or a byte stream of our own (byte_stream.c). It reports what happens by the
+ * tt_connection_on_* calls below, from the loop, never from within these.
+ */
+typedef struct tt_carrier {
+  /* Takes the block. False: it is broken. Not all left: it keeps the rest, and on_writable comes when that has gone too. */
+  bool (*write)(tt_connection *connection, tt_block *take_block, bool *all_left);
+  void (*want_write)(tt_connection *connection);
+  void (*read)(tt_connection *connection, bool enabled);
+  /* All that was queued has left: what is said last, before on_writable answers false. */
+  void (*finish)(tt_connection *connection, unsigned code, const char *reason);
+  void (*kill)(tt_connection *connection);    /* its end is reported from the loop */
+  void (*abandon)(tt_connection *connection); /* the same, and nothing of it is reported any more */
+  bool has_pings;
+} tt_carrier;
 
 /* What the library's sockets carry: a server until they have become WebSockets, a connection from then on. */
 typedef enum tt_owner_kind { TT_OWNER_SERVER, TT_OWNER_CONNECTION } tt_owner_kind;
@@ -23,7 +42,7 @@ typedef struct tt_owner {
 
 enum {
   TT_MAX_CLOSE_REASON_BYTES = 123, /* RFC 6455: a control frame has 125 bytes, two are the code */
-  TT_MAX_ADDRESS_BYTES = 128,
+  TT_MAX_ADDRESS_BYTES = TT_MAX_URL_BYTES,
   TT_CLOSE_DEADLINE_MS = 5000,
 };
 
@@ -37,8 +56,10 @@ typedef enum tt_connection_state {
 struct tt_connection {
   tt_owner owner;
   tt_loop *loop;
-  tt_server *server; /* NULL: we connected */
-  struct lws *socket;
+  tt_server *server; /* NULL: we connected, or it is no WebSocket */
+  const tt_carrier *carrier;
+  struct lws *socket; /* these two are their carriers'; NULL once it has gone */
+  tt_byte_stream *stream;
   tt_connection *next, **link; /* the loop's list */
   const tt_connection_events *events;
   void *user;
@@ -76,11 +97,7 @@ struct tt_server {
   tt_loop *loop;
   tt_server *next;
   bool freed; /* kept until the loop goes, since the library's sockets may still point here */
-  int listener;
-  ev_io acceptable;
-  ev_timer accept_again;
-  char host[TT_MAX_ADDRESS_BYTES];
-  uint16_t port;
+  tt_listener listener;
   tt_own_endpoint *endpoints;
   size_t n_endpoints;
   tt_own_mount *mounts;
@@ -91,12 +108,26 @@ struct tt_server {
   size_t n_connections;
 };
 
+struct tt_byte_stream_server {
+  tt_loop *loop;
+  tt_byte_stream_server *next, **link; /* the loop's list */
+  tt_byte_stream_options options;      /* without `url` */
+  char url[TT_MAX_URL_BYTES];
+  tt_listener listener;
+  tt_byte_stream *in_handshake;
+  size_t n_in_handshake;
+};
+
+enum { TT_RECEIVE_BYTES = 64 * 1024 };
+
 struct tt_loop {
   struct ev_loop *ev;
   struct lws_context *library;
   struct lws_vhost *library_host;
   tt_connection *connections;
   tt_server *servers;
+  tt_byte_stream_server *stream_servers;
+  uint8_t *received; /* TT_RECEIVE_BYTES that all streams read into */
   bool stopping;
   tt_log_sink log;
   void *log_user;
@@ -104,14 +135,15 @@ struct tt_loop {
 
 /* connection.c: what the library's file reports. */
 tt_connection *tt_connection_new(tt_loop *loop, const tt_connection_events *events, void *user, size_t max_message_bytes,
-                                 int64_t ping_every_ms, bool masks); /* NULL: no memory */
-void tt_connection_discard(tt_connection *connection);               /* without a word to anybody: it was never seen */
+                                 int64_t ping_every_ms, const tt_carrier *carrier,
+                                 tt_framing_kind framing); /* NULL: no memory */
+void tt_connection_discard(tt_connection *connection);     /* without a word to anybody: it was never seen */
 void tt_connection_start_timer(tt_connection *connection, int64_t after_ms);
 void tt_connection_on_opened(tt_connection *connection);
 void tt_connection_on_piece(tt_connection *connection, const uint8_t *bytes, size_t n_bytes, size_t n_left_in_frame,
                             bool is_final, bool is_text);
-void tt_connection_on_pong(tt_connection *connection);
-bool tt_connection_on_writable(tt_connection *connection); /* false: the library is to end it now */
+void tt_connection_on_sign_of_life(tt_connection *connection); /* a pong; some of what was stuck has left */
+bool tt_connection_on_writable(tt_connection *connection);     /* false: the library is to end it now */
 void tt_connection_on_peer_close(tt_connection *connection, unsigned code, const char *reason, size_t n_bytes);
 void tt_connection_on_closed(tt_connection *connection, const char *reason); /* the last word; `reason` may be NULL */
 
@@ -147,11 +179,12 @@ tt_status tt_library_open(tt_loop *loop, tt_error *error);
 void tt_library_close(tt_loop *loop);
 void tt_library_adopt(tt_server *server, int accepted_socket); /* takes the socket */
 tt_status tt_library_connect(tt_connection *connection, const char *host, uint16_t port, const char *path, tt_error *error);
-bool tt_library_write(tt_connection *connection, uint8_t *bytes, size_t n_bytes, bool *all_left); /* false: it is broken */
-void tt_library_want_write(tt_connection *connection);
-void tt_library_read(tt_connection *connection, bool enabled);
-void tt_library_set_close_frame(tt_connection *connection, unsigned code, const char *reason);
-void tt_library_kill(tt_connection *connection);    /* its end is reported from the loop */
-void tt_library_abandon(tt_connection *connection); /* the same, and nothing of it is reported any more */
+extern const tt_carrier tt_library_carrier;
+
+/* byte_stream.c, byte_stream_server.c */
+extern const tt_carrier tt_byte_stream_carrier;
+void tt_byte_stream_accept(tt_byte_stream_server *server, int socket); /* takes the socket */
+void tt_byte_stream_hang_up(tt_byte_stream *stream);                   /* one in a handshake, without a word to anybody */
+void tt_byte_stream_servers_free(tt_loop *loop);                       /* what the loop asks at its end */
 
 #endif

@@ -8,9 +8,7 @@
  *   takes frames of a client that are not masked, which nobody but a faulty client sends. Both are left as they are.
  * - Upgrades: see on_upgrade.
  */
-#include <arpa/inet.h>
 #include <libwebsockets.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -184,19 +182,6 @@ static int on_upgrade(struct lws *socket) {
 
 /* WebSockets. */
 
-static void read_address(struct lws *socket, char address[TT_MAX_ADDRESS_BYTES]) {
-  struct sockaddr_storage peer;
-  socklen_t n_bytes = sizeof peer;
-  char host[64], port[8];
-  if (getpeername(lws_get_socket_fd(socket), (struct sockaddr *)&peer, &n_bytes) != 0 ||
-      getnameinfo((struct sockaddr *)&peer, n_bytes, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) !=
-          0) {
-    snprintf(address, TT_MAX_ADDRESS_BYTES, "(unknown)");
-    return;
-  }
-  snprintf(address, TT_MAX_ADDRESS_BYTES, strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s", host, port);
-}
-
 static int on_established(struct lws *socket) {
   tt_server *server = server_of(socket);
   if (server == NULL) return -1;
@@ -205,12 +190,12 @@ static int on_established(struct lws *socket) {
   const tt_own_endpoint *endpoint = tt_server_endpoint(server, path);
   if (endpoint == NULL) return -1;
   tt_connection *connection = tt_connection_new(server->loop, endpoint->events, endpoint->user, endpoint->max_message_bytes,
-                                                server->ping_every_ms, false);
+                                                server->ping_every_ms, &tt_library_carrier, TT_FRAMING_SERVER);
   if (connection == NULL) return -1;
   connection->server = server;
   server->n_connections++;
   connection->socket = socket;
-  read_address(socket, connection->address);
+  tt_listener_peer_address(lws_get_socket_fd(socket), connection->address, sizeof connection->address);
   lws_set_opaque_user_data(socket, &connection->owner);
   tt_connection_on_opened(connection);
   return 0;
@@ -265,7 +250,7 @@ static int on_event(struct lws *socket, enum lws_callback_reasons reason, void *
     return 0;
   case LWS_CALLBACK_RECEIVE_PONG:
   case LWS_CALLBACK_CLIENT_RECEIVE_PONG:
-    if (connection != NULL) tt_connection_on_pong(connection);
+    if (connection != NULL) tt_connection_on_sign_of_life(connection);
     return 0;
 
   case LWS_CALLBACK_SERVER_WRITEABLE:
@@ -324,25 +309,30 @@ tt_status tt_library_connect(tt_connection *connection, const char *host, uint16
   return TT_OK;
 }
 
-bool tt_library_write(tt_connection *connection, uint8_t *bytes, size_t n_bytes, bool *all_left) {
+static bool write_block(tt_connection *connection, tt_block *take_block, bool *all_left) {
   /* For the library these are bytes as they are, whatever they are called. */
-  if (lws_write(connection->socket, bytes, n_bytes, LWS_WRITE_HTTP) < 0) return false;
+  int n_written =
+      lws_write(connection->socket, take_block->bytes + take_block->begin, take_block->end - take_block->begin, LWS_WRITE_HTTP);
+  tt_free(take_block);
+  if (n_written < 0) return false;
   *all_left = !lws_partial_buffered(connection->socket);
   return true;
 }
 
-void tt_library_want_write(tt_connection *connection) { lws_callback_on_writable(connection->socket); }
+static void want_write(tt_connection *connection) { lws_callback_on_writable(connection->socket); }
 
-void tt_library_read(tt_connection *connection, bool enabled) { lws_rx_flow_control(connection->socket, enabled ? 1 : 0); }
+static void enable_reading(tt_connection *connection, bool enabled) {
+  lws_rx_flow_control(connection->socket, enabled ? 1 : 0);
+}
 
-void tt_library_set_close_frame(tt_connection *connection, unsigned code, const char *reason) {
+static void set_close_frame(tt_connection *connection, unsigned code, const char *reason) {
   unsigned char text[TT_MAX_CLOSE_REASON_BYTES + 1];
   size_t n_bytes = strlen(reason);
   memcpy(text, reason, n_bytes);
   lws_close_reason(connection->socket, (enum lws_close_status)code, text, n_bytes);
 }
 
-void tt_library_kill(tt_connection *connection) {
+static void kill_socket(tt_connection *connection) {
   int socket = lws_get_socket_fd(connection->socket);
   /* An open socket that is shut down becomes writable and fails, and the library closes it from its own event. */
   if (socket >= 0 && shutdown(socket, SHUT_RDWR) == 0) {
@@ -353,8 +343,16 @@ void tt_library_kill(tt_connection *connection) {
   lws_cancel_service(connection->loop->library); /* so that it looks at its timeouts */
 }
 
-void tt_library_abandon(tt_connection *connection) {
+static void abandon(tt_connection *connection) {
   lws_set_opaque_user_data(connection->socket, NULL);
-  tt_library_kill(connection);
+  kill_socket(connection);
   connection->socket = NULL;
 }
+
+const tt_carrier tt_library_carrier = {.write = write_block,
+                                       .want_write = want_write,
+                                       .read = enable_reading,
+                                       .finish = set_close_frame,
+                                       .kill = kill_socket,
+                                       .abandon = abandon,
+                                       .has_pings = true};

@@ -21,15 +21,23 @@ static void set_open_files_limit(void) {
 tt_status tt_loop_new(tt_loop **out, tt_error *error) {
   tt_loop *loop = tt_alloc(1, sizeof *loop);
   if (loop == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory for an event loop");
+  loop->received = tt_alloc(1, TT_RECEIVE_BYTES);
+  if (loop->received == NULL) {
+    tt_free(loop);
+    return tt_fail(error, TT_ERR_MEMORY, "no memory for an event loop");
+  }
   set_open_files_limit();
+  signal(SIGPIPE, SIG_IGN); /* a peer that is gone is an error of that write, not the end of the process */
   loop->ev = ev_loop_new(EVFLAG_AUTO);
   if (loop->ev == NULL) {
+    tt_free(loop->received);
     tt_free(loop);
     return tt_fail(error, TT_ERR_SYSTEM, "the system gave no event loop (epoll or poll); is the limit of open files reached?");
   }
   tt_status status = tt_library_open(loop, error);
   if (status != TT_OK) {
     ev_loop_destroy(loop->ev);
+    tt_free(loop->received);
     tt_free(loop);
     return status;
   }
@@ -40,6 +48,7 @@ tt_status tt_loop_new(tt_loop **out, tt_error *error) {
 void tt_loop_free(tt_loop *loop) {
   if (loop == NULL) return;
   for (tt_server *server = loop->servers; server != NULL; server = server->next) tt_server_free(server);
+  tt_byte_stream_servers_free(loop);
   while (loop->connections != NULL) tt_connection_on_closed(loop->connections, "the event loop has ended");
   tt_library_close(loop);
   while (loop->servers != NULL) {
@@ -48,6 +57,7 @@ void tt_loop_free(tt_loop *loop) {
     tt_server_release(server);
   }
   ev_loop_destroy(loop->ev);
+  tt_free(loop->received);
   tt_free(loop);
 }
 

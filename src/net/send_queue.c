@@ -27,17 +27,20 @@ tt_block *tt_block_new(size_t payload_bytes) {
   return block;
 }
 
-void tt_send_queue_init(tt_send_queue *queue, bool masks) {
-  *queue = (tt_send_queue){.block_bytes = FIRST_BLOCK_BYTES, .masks = masks};
+void tt_send_queue_init(tt_send_queue *queue, tt_framing_kind framing) {
+  *queue = (tt_send_queue){.block_bytes = FIRST_BLOCK_BYTES, .framing = framing};
 }
 
 void tt_send_queue_release(tt_send_queue *queue) {
   for (tt_block *block = tt_send_queue_next(queue); block != NULL; block = tt_send_queue_next(queue)) tt_free(block);
 }
 
-static size_t write_header(uint8_t at[MAX_HEADER_BYTES], uint8_t opcode, size_t n_bytes, const uint8_t *mask) {
+/* `mask` is 4 bytes, looked at where the framing masks. */
+static size_t write_header(tt_framing_kind framing, uint8_t at[MAX_HEADER_BYTES], uint8_t opcode, size_t n_bytes,
+                           const uint8_t *mask) {
+  if (framing == TT_FRAMING_NONE) return 0;
   size_t n = 0;
-  uint8_t mask_bit = mask != NULL ? MASKED : 0;
+  uint8_t mask_bit = framing == TT_FRAMING_MASKED ? MASKED : 0;
   at[n++] = FINAL_FRAME | opcode;
   if (n_bytes < 126) {
     at[n++] = mask_bit | (uint8_t)n_bytes;
@@ -49,7 +52,7 @@ static size_t write_header(uint8_t at[MAX_HEADER_BYTES], uint8_t opcode, size_t 
     at[n++] = mask_bit | 127;
     for (int shift = 56; shift >= 0; shift -= 8) at[n++] = (uint8_t)((uint64_t)n_bytes >> shift);
   }
-  if (mask != NULL) {
+  if (framing == TT_FRAMING_MASKED) {
     memcpy(at + n, mask, 4);
     n += 4;
   }
@@ -105,12 +108,13 @@ bool tt_send_queue_frame(tt_send_queue *queue, uint8_t opcode, const void *paylo
   if (n_bytes > SIZE_MAX / 2) return false;
   tt_block *block = room_for(queue, MAX_HEADER_BYTES + n_bytes);
   if (block == NULL) return false;
-  uint8_t mask[8];
-  if (queue->masks) tt_store_u64(mask, tt_random_id());
-  size_t header_bytes = write_header(block->bytes + block->end, opcode, n_bytes, queue->masks ? mask : NULL);
+  bool masks = queue->framing == TT_FRAMING_MASKED;
+  uint8_t mask[8] = {0};
+  if (masks) tt_store_u64(mask, tt_random_id());
+  size_t header_bytes = write_header(queue->framing, block->bytes + block->end, opcode, n_bytes, mask);
   uint8_t *to = block->bytes + block->end + header_bytes;
   if (n_bytes > 0) memcpy(to, payload, n_bytes);
-  if (queue->masks) {
+  if (masks) {
     for (size_t i = 0; i < n_bytes; i++) to[i] ^= mask[i & 3];
   }
   block->end += header_bytes + n_bytes;
@@ -121,7 +125,7 @@ bool tt_send_queue_frame(tt_send_queue *queue, uint8_t opcode, const void *paylo
 void tt_send_queue_take_block(tt_send_queue *queue, uint8_t opcode, tt_block *block) {
   uint8_t header[MAX_HEADER_BYTES];
   size_t n_bytes = block->end - block->begin;
-  size_t header_bytes = write_header(header, opcode, n_bytes, NULL);
+  size_t header_bytes = write_header(queue->framing, header, opcode, n_bytes, NULL);
   block->begin -= header_bytes;
   memcpy(block->bytes + block->begin, header, header_bytes);
   push(queue, block);

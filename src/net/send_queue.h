@@ -1,5 +1,5 @@
 /*
- * send_queue: WebSocket frames (RFC 6455, section 5.2) that wait to leave, gathered so that many leave in one write.
+ * send_queue: WebSocket frames (RFC 6455, section 5.2), or messages as they are, that wait to leave, gathered so that many leave in one write.
  *
  * A small frame is appended to the last block: one copy. A block that a whole message was received into is taken as it is: no copy.
  * Every block holds whole frames, so that a control frame of the library may go between two blocks. Knows no socket.
@@ -29,14 +29,21 @@ typedef struct tt_block {
 /* Owner: the caller, tt_free. NULL: no memory. begin and end are at TT_FRAME_HEADER_ROOM. */
 tt_block *tt_block_new(size_t payload_bytes);
 
+/* What is put around a message. */
+typedef enum tt_framing_kind {
+  TT_FRAMING_SERVER, /* the header of a WebSocket frame */
+  TT_FRAMING_MASKED, /* as a client sends it */
+  TT_FRAMING_NONE,   /* nothing: over a byte stream messages tell their length themselves */
+} tt_framing_kind;
+
 typedef struct tt_send_queue {
   tt_block *head, *tail; /* owned */
   size_t n_bytes;        /* headers included */
   size_t block_bytes;    /* the size the next block starts with: learned from how much gathered lately */
-  bool masks;            /* frames of a client are masked */
+  tt_framing_kind framing;
 } tt_send_queue;
 
-void tt_send_queue_init(tt_send_queue *queue, bool masks);
+void tt_send_queue_init(tt_send_queue *queue, tt_framing_kind framing);
 void tt_send_queue_release(tt_send_queue *queue);
 
 /* Copies a frame in. False: no memory, nothing changed. `opcode` is TT_FRAME_*. */

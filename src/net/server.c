@@ -1,116 +1,15 @@
 #include "net/server.h"
 
 #include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "net/internal.h"
 #include "net/origin.h"
 
-enum { BACKLOG = 511, ACCEPTS_A_PASS = 64 };
-
-static const double ACCEPT_AGAIN_SECONDS = 0.25; /* after a failure such as too many open files, which would repeat at once */
-
-/* Accepting. The library adopts what is accepted here: binding ourselves gives exact addresses and exact errors. */
-
-static void on_accept_again(struct ev_loop *ev, ev_timer *timer, int events) {
-  (void)events;
-  tt_server *server = timer->data;
-  ev_io_start(ev, &server->acceptable);
-}
-
-static void on_acceptable(struct ev_loop *ev, ev_io *watcher, int events) {
-  (void)events;
-  tt_server *server = watcher->data;
-  for (int i = 0; i < ACCEPTS_A_PASS; i++) {
-    int accepted = accept4(server->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (accepted >= 0) {
-      setsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-      tt_library_adopt(server, accepted);
-      continue;
-    }
-    if (errno == EINTR || errno == ECONNABORTED) continue;
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return;
-    tt_loop_log(server->loop, TT_LOG_ERROR, "cannot accept a connection: %s; trying again", strerror(errno));
-    ev_io_stop(ev, watcher);
-    ev_timer_set(&server->accept_again, ACCEPT_AGAIN_SECONDS, 0.0);
-    ev_timer_start(ev, &server->accept_again);
-    return;
-  }
-}
-
-static tt_status explain(int number, const char *host, uint16_t port, tt_error *error) {
-  switch (number) {
-  case EADDRINUSE:
-    return tt_fail(error, TT_ERR_SYSTEM,
-                   "port %u on %s is taken by another program: stop that one, or choose another port (0 takes any free one)",
-                   port, host);
-  case EACCES:
-    return tt_fail(error, TT_ERR_SYSTEM, "the system does not let this user listen on port %u: choose one above 1023", port);
-  case EADDRNOTAVAIL:
-    return tt_fail(error, TT_ERR_ARGUMENT,
-                   "%s is no address of this machine: use one that `ip address` shows, 127.0.0.1 or 0.0.0.0 (all of them)",
-                   host);
-  default:
-    return tt_fail(error, TT_ERR_SYSTEM, "cannot listen on %s port %u: %s", host, port, strerror(number));
-  }
-}
-
-static tt_status listen_on(tt_server *server, const char *host, uint16_t port, tt_error *error) {
-  char service[8];
-  snprintf(service, sizeof service, "%u", port);
-  struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found = NULL;
-  int trouble = getaddrinfo(host, service, &hints, &found);
-  if (trouble != 0)
-    return tt_fail(error, TT_ERR_ARGUMENT, "'%.200s' is no address to listen on: %s", host, gai_strerror(trouble));
-  /* "localhost" answers ::1 as well; browsers try both, tools do not, so the older family goes first. */
-  const struct addrinfo *chosen = found;
-  for (const struct addrinfo *each = found; each != NULL; each = each->ai_next) {
-    if (each->ai_family == AF_INET) {
-      chosen = each;
-      break;
-    }
-  }
-  tt_status status = TT_OK;
-  struct sockaddr_storage bound;
-  socklen_t bound_bytes = sizeof bound;
-  server->listener = socket(chosen->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (server->listener < 0) {
-    status = explain(errno, host, port, error);
-    goto no_socket;
-  }
-  setsockopt(server->listener, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
-  if (bind(server->listener, chosen->ai_addr, chosen->ai_addrlen) != 0 || listen(server->listener, BACKLOG) != 0 ||
-      getsockname(server->listener, (struct sockaddr *)&bound, &bound_bytes) != 0) {
-    status = explain(errno, host, port, error);
-    goto cannot_listen;
-  }
-  char digits[8];
-  if (getnameinfo((struct sockaddr *)&bound, bound_bytes, server->host, sizeof server->host, digits, sizeof digits,
-                  NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
-    status = tt_fail(error, TT_ERR_SYSTEM, "cannot tell which address was bound for '%.200s'", host);
-    goto cannot_listen;
-  }
-  unsigned number = 0;
-  sscanf(digits, "%u", &number);
-  server->port = (uint16_t)number;
-  freeaddrinfo(found);
-  return TT_OK;
-
-cannot_listen:
-  close(server->listener);
-  server->listener = -1;
-no_socket:
-  freeaddrinfo(found);
-  return status;
-}
+/* The library adopts what is accepted here: binding ourselves gives exact addresses and exact errors. */
+static void on_accepted(void *user, int socket) { tt_library_adopt(user, socket); }
 
 /* Options. */
 
@@ -179,35 +78,27 @@ tt_status tt_server_new(tt_loop *loop, const tt_server_options *options, tt_serv
   if (server == NULL) return no_memory(error);
   server->owner.kind = TT_OWNER_SERVER;
   server->loop = loop;
-  server->listener = -1;
+  server->listener.socket = -1;
   tt_status status = copy_options(server, options, error);
-  if (status == TT_OK) status = listen_on(server, options->host != NULL ? options->host : "127.0.0.1", options->port, error);
+  if (status == TT_OK) {
+    const char *host = options->host != NULL ? options->host : "127.0.0.1";
+    status = tt_listener_open_port(&server->listener, loop, host, options->port, on_accepted, server, error);
+  }
   if (status != TT_OK) {
     tt_server_release(server);
     return status;
   }
-  ev_io_init(&server->acceptable, on_acceptable, server->listener, EV_READ);
-  server->acceptable.data = server;
-  ev_timer_init(&server->accept_again, on_accept_again, 0.0, 0.0);
-  server->accept_again.data = server;
-  ev_io_start(loop->ev, &server->acceptable);
   server->next = loop->servers;
   loop->servers = server;
   *out = server;
   return TT_OK;
 }
 
-uint16_t tt_server_port(const tt_server *server) { return server->port; }
-const char *tt_server_host(const tt_server *server) { return server->host; }
+uint16_t tt_server_port(const tt_server *server) { return server->listener.port; }
+const char *tt_server_host(const tt_server *server) { return server->listener.host; }
 size_t tt_server_n_connections(const tt_server *server) { return server->n_connections; }
 
-void tt_server_stop_listening(tt_server *server) {
-  if (server->listener < 0) return;
-  ev_io_stop(server->loop->ev, &server->acceptable);
-  ev_timer_stop(server->loop->ev, &server->accept_again);
-  close(server->listener);
-  server->listener = -1;
-}
+void tt_server_stop_listening(tt_server *server) { tt_listener_close(&server->listener); }
 
 void tt_server_close_all(tt_server *server, unsigned code, const char *reason) {
   for (tt_connection *connection = server->loop->connections; connection != NULL; connection = connection->next) {

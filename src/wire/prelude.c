@@ -20,7 +20,6 @@ enum {
   AT_CREDIT = 32,
   AT_IDS = 40,
   MAGIC = 0x5454,
-  PEEK_BYTES = 12,
 };
 
 /* What the prelude of a frame of each type may say. A name of NULL: there is no such type. */
@@ -165,7 +164,7 @@ static tt_status check_beginning(const uint8_t *bytes, tt_error *error) {
   return TT_OK;
 }
 
-/* The length field against the limit and against the ids that it must hold. PEEK_BYTES must be there. */
+/* The length field against the limit and against the ids that it must hold. TT_PRELUDE_PEEK_BYTES must be there. */
 static tt_status check_length(const uint8_t *bytes, uint32_t *length, tt_error *error) {
   const uint32_t announced = tt_load_u32(bytes + AT_LENGTH);
   const size_t least = tt_prelude_bytes(bytes[AT_SOURCE_BYTES], bytes[AT_DESTINATION_BYTES]);
@@ -182,7 +181,7 @@ static tt_status check_length(const uint8_t *bytes, uint32_t *length, tt_error *
 }
 
 tt_status tt_prelude_peek_length(const uint8_t *bytes, size_t n_bytes, size_t *frame_bytes, tt_error *error) {
-  if (n_bytes < PEEK_BYTES) {
+  if (n_bytes < TT_PRELUDE_PEEK_BYTES) {
     *frame_bytes = 0;
     return TT_OK;
   }

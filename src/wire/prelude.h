@@ -19,6 +19,7 @@ enum {
   TT_PROTOCOL_VERSION = 1,
   TT_MAX_FRAME_BYTES = 262144,
   TT_PRELUDE_FIXED_BYTES = 40,
+  TT_PRELUDE_PEEK_BYTES = 12, /* so many tell a frame's length */
   TT_MAX_WORKER_ID_BYTES = 64,
   TT_MAX_PRELUDE_BYTES = TT_PRELUDE_FIXED_BYTES + 2 * TT_MAX_WORKER_ID_BYTES,
 };
@@ -87,7 +88,7 @@ void tt_prelude_patch(uint8_t *frame, uint32_t length, uint32_t stream, uint64_t
 tt_status tt_prelude_read(const uint8_t *frame, size_t n_bytes, tt_prelude *prelude, const uint8_t **payload,
                           size_t *n_payload_bytes, tt_error *error);
 
-/* How many bytes the frame that begins with these bytes has; 0 when fewer than 12 are there. For byte streams. Errors as above. */
+/* How many bytes the frame that begins with these bytes has; 0 when fewer than TT_PRELUDE_PEEK_BYTES are there. For byte streams. Errors as above. */
 tt_status tt_prelude_peek_length(const uint8_t *bytes, size_t n_bytes, size_t *frame_bytes, tt_error *error);
 
 /*

@@ -115,7 +115,7 @@ static void frames_gather_in_whole_blocks(void **state) {
   for (size_t i = 0; i < LARGEST; i++) bytes[i] = (uint8_t)(i * 31);
   for (int masks = 0; masks < 2; masks++) {
     tt_send_queue queue;
-    tt_send_queue_init(&queue, masks == 1);
+    tt_send_queue_init(&queue, masks == 1 ? TT_FRAMING_MASKED : TT_FRAMING_SERVER);
     for (size_t i = 0; i < N_ROUNDS * N_SIZES; i++) {
       size_t n_bytes = SIZES[i % N_SIZES];
       if (masks == 0 && i % 5 == 0) {
@@ -150,7 +150,7 @@ static void frames_gather_in_whole_blocks(void **state) {
 static void a_pass_of_small_frames_is_one_block(void **state) {
   (void)state;
   tt_send_queue queue;
-  tt_send_queue_init(&queue, false);
+  tt_send_queue_init(&queue, TT_FRAMING_SERVER);
   for (int i = 0; i < 400; i++) assert_true(tt_send_queue_frame(&queue, TT_FRAME_BINARY, "0123456789", 10));
   assert_int_equal(queue.n_bytes, 400 * 12);
   tt_block *only = tt_send_queue_next(&queue);
@@ -162,7 +162,7 @@ static void a_pass_of_small_frames_is_one_block(void **state) {
 static void a_queue_without_memory_keeps_what_it_has(void **state) {
   (void)state;
   tt_send_queue queue;
-  tt_send_queue_init(&queue, false);
+  tt_send_queue_init(&queue, TT_FRAMING_SERVER);
   assert_true(tt_send_queue_frame(&queue, TT_FRAME_TEXT, "first", 5));
   static const uint8_t LARGE[100000];
   tt_alloc_fail_after(0);

@@ -1,55 +1,25 @@
 #define _POSIX_C_SOURCE 200809L
-/* Native workers over real sockets of this machine: parity S5, S18, and what happens when the other end is slow, odd or gone. */
+/* Native workers over real WebSockets of this machine: parity S5, S18, and what happens when the other end is slow, odd or gone. */
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/clock.h"
+#include "native_fixture.h"
 #include "net/client.h"
 #include "net/connection.h"
-#include "net/loop.h"
 #include "net/server.h"
 #include "relay/relay.h"
 #include "transport/websocket_native.h"
 #include "wire/prelude.h"
-#include "worker_fixture.h"
 
-enum { DEADLINE_MS = 60000 };
-
-/* One worker with its door. */
-typedef struct native {
-  tt_worker *worker;
-  tt_websocket_native *door;
-  event_log log;
-  int n_ended;
-  char why[256]; /* what `ended` said last */
-} native;
-
-static tt_loop *loop;
-
-static native *new_native(const char *id) {
-  native *made = tt_alloc(1, sizeof *made);
-  assert_non_null(made);
-  made->worker = new_worker_with((tt_worker_options){.id = id, .kind = "native"}, &made->log);
-  made->door = tt_websocket_native_new(loop, made->worker, NULL);
-  assert_non_null(made->door);
-  return made;
-}
-
-static void listen_at(native *at, size_t max_connections, char url[64]) {
+static const tt_server *listen_at(native *at, char url[64]) {
   tt_error error;
-  const tt_listen_options options = {.max_connections = max_connections};
-  if (tt_websocket_native_listen(at->door, &options, &error) != TT_OK) fail_msg("%s", error.message);
-  snprintf(url, 64, "ws://127.0.0.1:%u", (unsigned)tt_server_port(tt_websocket_native_server(at->door)));
-}
-
-static void take_end(void *context, const char *reason) {
-  native *ended = context;
-  ended->n_ended++;
-  snprintf(ended->why, sizeof ended->why, "%s", reason);
+  const tt_server *server;
+  if (tt_websocket_native_listen(at->door, &(tt_listen_options){0}, &server, &error) != TT_OK) fail_msg("%s", error.message);
+  snprintf(url, 64, "ws://127.0.0.1:%u", (unsigned)tt_server_port(server));
+  return server;
 }
 
 static void connect_to(native *from, const char *url) {
@@ -57,73 +27,12 @@ static void connect_to(native *from, const char *url) {
   if (tt_websocket_native_connect(from->door, url, take_end, from, NULL, &error) != TT_OK) fail_msg("%s", error.message);
 }
 
-/* Takes turns until `is_so` says yes. */
-#define UNTIL(is_so)                                                        \
-  do {                                                                      \
-    int64_t deadline_ms = tt_clock_ms() + DEADLINE_MS;                      \
-    while (!(is_so)) {                                                      \
-      if (tt_clock_ms() > deadline_ms) fail_msg("not in time: %s", #is_so); \
-      tt_loop_pass(loop, 20);                                               \
-    }                                                                       \
-  } while (false)
-
-static bool knows(native *who, const char *id) { return tt_worker_get_worker(who->worker, id, NULL) != NULL; }
-
-static void end(native *what) {
-  tt_websocket_native_stop(what->door);
-  tt_worker_free(what->worker);
-  UNTIL(tt_websocket_native_n_connections(what->door) == 0);
-  tt_websocket_native_free(what->door);
-  tt_free(what);
-}
-
-static int set_up(void **state) {
-  (void)state;
-  return tt_loop_new(&loop, NULL) == TT_OK ? 0 : -1;
-}
-
-static int tear_down(void **state) {
-  (void)state;
-  tt_loop_free(loop);
-  return 0;
-}
-
-/* The seed's example: `from` commands `to`. */
-static void seed_example(native *from, native *to) {
-  const char *id = tt_worker_id(to->worker);
-  tt_node *x = floats((float[]){1, 2, 3, 4, 5}, 5), *x2 = floats((float[]){1, 2, 3, 4, 4}, 5);
-  send_to(from->worker, x, id);
-  send_to(from->worker, x2, id);
-  tt_node *sum = add(from->worker, x, x2);
-  tt_node *y = add(from->worker, sum, x);
-  tt_buffer text;
-  tt_buffer_init(&text);
-  tt_chain_print(y, &text);
-  char expected[128];
-  snprintf(expected, sizeof expected, "FloatTensor > _PointerTensor(%s, ", id);
-  assert_says(tt_buffer_string(&text), expected);
-  tt_buffer_release(&text);
-
-  reply got = {0};
-  assert_int_equal(tt_worker_get(from->worker, y, take_reply, &got, NULL, NULL), TT_OK);
-  UNTIL(got.n_calls > 0);
-  if (got.status != TT_OK) fail_msg("%s", got.error.error.message);
-  tt_tensor_unref(got.tensor);
-  assert_printed(y, "tensor([ 3.,  6.,  9., 12., 14.])");
-  UNTIL(tt_worker_n_objects(to->worker) == 3); /* the result has gone from there */
-  tt_node_unref(x);
-  tt_node_unref(x2);
-  tt_node_unref(sum);
-  tt_node_unref(y);
-  UNTIL(tt_worker_n_objects(to->worker) == 0);
-}
-
 /* S5, S18: who listens is a matter of transport; once attached, either side may command the other. */
 static void s18_the_seeds_example_both_ways(void **state) {
   (void)state;
   char url[64];
   native *server = new_native("2"), *client = new_native("0");
-  listen_at(server, 0, url);
+  listen_at(server, url);
   connect_to(client, url);
   UNTIL(knows(client, "2") && knows(server, "0"));
   seed_example(client, server);
@@ -137,56 +46,16 @@ static void s18_the_seeds_example_both_ways(void **state) {
   end(server);
 }
 
-static tt_node *numbers(int64_t n) {
-  tt_shape shape = {.n_dims = 1, .dims = {n}};
-  tt_tensor *tensor = tt_tensor_new(TT_DTYPE_I32, &shape, NULL);
-  assert_non_null(tensor);
-  int32_t *elements = tt_tensor_data(tensor);
-  for (int64_t i = 0; i < n; i++) elements[i] = (int32_t)(i * 2654435761);
-  return tt_head_new(tt_local_new(tensor, NULL), NULL);
-}
-
-static void assert_numbers(const tt_node *head, int64_t n) {
-  tt_tensor *tensor = tt_local_tensor(head->child);
-  assert_non_null(tensor);
-  assert_int_equal(tt_tensor_n_elements(tensor), n);
-  const int32_t *elements = tt_tensor_data(tensor);
-  for (int64_t i = 0; i < n; i++) {
-    if (elements[i] != (int32_t)(i * 2654435761)) fail_msg("element %lld is wrong", (long long)i);
-  }
-}
-
 /* 64 MB each way at the same time: 16 windows of credit, 32 times what a socket queues. */
 static void large_tensors_cross(void **state) {
   (void)state;
   enum { N = 16 << 20 };
   char url[64];
   native *server = new_native("server"), *client = new_native("client");
-  listen_at(server, 0, url);
+  listen_at(server, url);
   connect_to(client, url);
   UNTIL(knows(client, "server") && knows(server, "client"));
-  tt_node *there = numbers(N), *here = numbers(N);
-  reply sent = {0}, sent_back = {0}, got = {0}, got_back = {0};
-  assert_int_equal(
-      tt_worker_send(client->worker, there, known(client->worker, "server"), 0, NULL, take_reply, &sent, NULL, NULL), TT_OK);
-  assert_int_equal(
-      tt_worker_send(server->worker, here, known(server->worker, "client"), 0, NULL, take_reply, &sent_back, NULL, NULL),
-      TT_OK);
-  UNTIL(sent.n_calls > 0 && sent_back.n_calls > 0);
-  assert_int_equal(sent.status, TT_OK);
-  assert_int_equal(sent_back.status, TT_OK);
-  assert_int_equal(tt_worker_n_bytes(server->worker), N * sizeof(int32_t));
-  assert_int_equal(tt_worker_n_bytes(client->worker), N * sizeof(int32_t));
-  assert_int_equal(tt_worker_get(client->worker, there, take_reply, &got, NULL, NULL), TT_OK);
-  assert_int_equal(tt_worker_get(server->worker, here, take_reply, &got_back, NULL, NULL), TT_OK);
-  UNTIL(got.n_calls > 0 && got_back.n_calls > 0);
-  tt_tensor_unref(got.tensor);
-  tt_tensor_unref(got_back.tensor);
-  assert_numbers(there, N);
-  assert_numbers(here, N);
-  UNTIL(tt_worker_n_objects(server->worker) == 0 && tt_worker_n_objects(client->worker) == 0);
-  tt_node_unref(there);
-  tt_node_unref(here);
+  large_tensors_there_and_back(client, server, N);
   end(client);
   end(server);
 }
@@ -200,7 +69,7 @@ static pid_t fork_worker(const char *id, char url[64]) {
   if (child == 0) {
     if (tt_loop_new(&loop, NULL) != TT_OK) _exit(1);
     native *server = new_native(id);
-    listen_at(server, 0, url);
+    listen_at(server, url);
     if (write(ends[1], url, 64) != 64) _exit(1);
     tt_loop_run(loop);
     _exit(0);
@@ -264,8 +133,9 @@ static void a_peer_vanishes_with_calls_open(void **state) {
 static void a_ceiling_on_connections(void **state) {
   (void)state;
   char url[64];
-  native *server = new_native("server"), *first = new_native("first"), *second = new_native("second");
-  listen_at(server, 1, url);
+  native *server = new_native_with("server", &(tt_native_door_options){.max_connections = 1}), *first = new_native("first"),
+         *second = new_native("second");
+  const tt_server *listener = listen_at(server, url);
   connect_to(first, url);
   UNTIL(knows(first, "server"));
   connect_to(second, url);
@@ -275,7 +145,7 @@ static void a_ceiling_on_connections(void **state) {
   assert_false(knows(server, "second"));
   seed_example(first, server);
   end(first);
-  UNTIL(tt_server_n_connections(tt_websocket_native_server(server->door)) == 0);
+  UNTIL(tt_server_n_connections(listener) == 0);
   connect_to(second, url);
   UNTIL(knows(second, "server"));
   end(second);
@@ -287,7 +157,7 @@ static void a_second_worker_of_the_same_id_is_refused(void **state) {
   char url[64];
   native *server = new_native("server"), *first = new_native("bob"), *second = new_native("bob"),
          *itself = new_native("server");
-  listen_at(server, 0, url);
+  listen_at(server, url);
   connect_to(first, url);
   UNTIL(knows(server, "bob"));
   connect_to(second, url);
@@ -318,10 +188,9 @@ static void mute_closed(tt_connection *connection, unsigned code, const char *re
 static void who_says_nothing_is_closed(void **state) {
   (void)state;
   static const tt_connection_events events = {.message = mute_message, .closed = mute_closed};
-  native *server = new_native("server"), *client = new_native("client");
-  assert_int_equal(tt_websocket_native_listen(server->door, &(tt_listen_options){.hello_ms = 1}, NULL), TT_OK);
+  native *server = new_native_with("server", &(tt_native_door_options){.hello_ms = 1}), *client = new_native("client");
   char url[64];
-  snprintf(url, sizeof url, "ws://127.0.0.1:%u", (unsigned)tt_server_port(tt_websocket_native_server(server->door)));
+  listen_at(server, url);
   tt_connection *mute;
   mute_code = 0;
   assert_int_equal(
@@ -340,11 +209,10 @@ static void nobody_answers(void **state) {
   tt_error error;
   char url[64];
   native *server = new_native("server"), *client = new_native("client");
-  listen_at(server, 0, url);
-  assert_int_equal(tt_websocket_native_listen(server->door, &(tt_listen_options){0}, &error), TT_ERR_STATE);
+  listen_at(server, url);
   assert_int_equal(tt_websocket_native_connect(client->door, "http://127.0.0.1:1", take_end, client, NULL, &error),
                    TT_ERR_ARGUMENT);
-  assert_int_equal(tt_websocket_native_n_connections(client->door), 0);
+  assert_int_equal(tt_native_door_n_connections(client->door), 0);
   assert_int_equal(client->n_ended, 0);
   end(server);
   connect_to(client, url);
@@ -353,7 +221,7 @@ static void nobody_answers(void **state) {
   assert_int_equal(client->log.n, 0);
   /* Given up while it is still connecting. */
   native *other = new_native("other");
-  listen_at(other, 0, url);
+  listen_at(other, url);
   connect_to(client, url);
   end(client);
   end(other);

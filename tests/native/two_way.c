@@ -25,7 +25,7 @@ enum { MAX_WAITING = 64, GOODBYE_MS = 6000 };
 typedef struct program {
   tt_loop *loop;
   tt_worker *worker;
-  tt_websocket_native *door;
+  tt_native_door *door;
   char waiting[MAX_WAITING][65]; /* who has joined and has not been commanded yet */
   size_t n_waiting;
 } program;
@@ -131,10 +131,11 @@ static void on_signal(void *user, int number) {
 static tt_status start(program *self, const char *id, uint16_t port, tt_error *error) {
   self->worker = tt_worker_new(&(tt_worker_options){.id = id, .kind = "native", .host = self, .on_event = on_event}, error);
   if (self->worker == NULL) return error->status;
-  self->door = tt_websocket_native_new(self->loop, self->worker, error);
+  self->door = tt_native_door_new(self->loop, self->worker, NULL, error);
   if (self->door == NULL) return error->status;
-  TT_TRY(tt_websocket_native_listen(self->door, &(tt_listen_options){.port = port}, error));
-  printf("two_way ready at ws://127.0.0.1:%u/ (id %s)\n", (unsigned)tt_server_port(tt_websocket_native_server(self->door)), id);
+  const tt_server *server;
+  TT_TRY(tt_websocket_native_listen(self->door, &(tt_listen_options){.port = port}, &server, error));
+  printf("two_way ready at ws://127.0.0.1:%u/ (id %s)\n", (unsigned)tt_server_port(server), id);
   fflush(stdout);
   return TT_OK;
 }
@@ -158,13 +159,13 @@ int main(int argc, char **argv) {
     fprintf(stderr, "two_way: %s\n", error.message);
   tt_turn_free(turn);
   tt_signal_free(terminate);
-  if (self.door != NULL) tt_websocket_native_stop(self.door);
+  if (self.door != NULL) tt_native_door_stop(self.door);
   tt_worker_free(self.worker);
   int64_t deadline_ms = tt_clock_ms() + GOODBYE_MS;
-  while (self.door != NULL && tt_websocket_native_n_connections(self.door) > 0 && tt_clock_ms() < deadline_ms) {
+  while (self.door != NULL && tt_native_door_n_connections(self.door) > 0 && tt_clock_ms() < deadline_ms) {
     tt_loop_pass(self.loop, 100);
   }
-  tt_websocket_native_free(self.door);
+  tt_native_door_free(self.door);
   tt_loop_free(self.loop);
   return status == TT_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }
