@@ -186,7 +186,7 @@ static void free_stream(tt_byte_stream *stream) {
 static void end_stream(tt_byte_stream *stream, const char *reason) {
   tt_connection *connection = stream->connection;
   char text[256];
-  if (reason != NULL) snprintf(text, sizeof text, "%s", reason);
+  if (reason != NULL) snprintf(text, sizeof text, "%.255s", reason);
   free_stream(stream);
   if (connection != NULL) tt_connection_on_closed(connection, reason != NULL ? text : NULL);
 }
