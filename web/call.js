@@ -5,7 +5,22 @@
  * keepdim: true })`. A list of ints that stands last may be written without brackets: `x.view(2, 3)`. An integral number is an
  * int (as in Python `1` is), any other a float; a BigInt is an int.
  */
-import { at, check, checkViews, constants, core, f64, i32, readText, u32, writeInt, writeInput } from './core.js';
+import {
+  at,
+  check,
+  checkViews,
+  constants,
+  core,
+  dtypeNames,
+  f64,
+  i32,
+  readText,
+  takeThrown,
+  u32,
+  u8,
+  writeInt,
+  writeInput,
+} from './core.js';
 import { TensorError } from './errors.js';
 import { describe, isPlain, noDtype, notOffered } from './options.js';
 
@@ -209,6 +224,7 @@ export function call(worker, op, self, args) {
   }
   if (options !== undefined) nArgs = writeNamed(op, nArgs, options);
   if (texts.length > 0) writeTexts();
+  takeThrown();
   const status = core._tt_wasm_call(worker, op.number, nArgs);
   if (status !== 0) throwFailure(op, status);
   checkViews();
@@ -216,7 +232,42 @@ export function call(worker, op, self, args) {
 }
 
 function throwFailure(op, status) {
-  check(status, { op: op.name });
+  check(status, { op: op.name, cause: takeThrown() });
 }
 
 export const resultAt = (i) => u32[(at.results >> 2) + i];
+
+// ---- the other way: what the core gives a function of ours ----
+
+function readBigInt(word) {
+  const value = BigInt.asIntN(64, (BigInt(u32[word + 1]) << 32n) | BigInt(u32[word]));
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : value;
+}
+
+function readValue(slot, tensorOf) {
+  checkViews();
+  const type = i32[slot];
+  const n = u32[slot + 1];
+  const word = u32[slot + 2];
+  if (type === types.OPERAND) return tensorOf(word);
+  if (type === types.OPERANDS) return Array.from({ length: n }, (_, i) => tensorOf(u32[(word >> 2) + i]));
+  if (type === types.BOOL) return u8[(slot + 2) << 2] !== 0;
+  if (type === types.INT) return readBigInt(slot + 2);
+  if (type === types.FLOAT) return f64[(slot + 2) >> 1];
+  if (type === types.INTS) return Array.from({ length: n }, (_, i) => readBigInt((word >> 2) + 2 * i));
+  if (type === types.DTYPE) return dtypeNames[i32[slot + 2]];
+  if (type === types.STRING) return new TextDecoder().decode(u8.slice(word, word + n));
+  return null;
+}
+
+/**
+ * The arguments that the core has put into the scratch, as a function would be called with: those that are positional, and
+ * behind them an object of those that are given by name, when `op` has such. `tensorOf(handle)` makes the tensors.
+ */
+export function readArguments(op, nArgs, tensorOf) {
+  const values = Array.from({ length: nArgs }, (_, i) => readValue((at.args >> 2) + 4 * i, tensorOf));
+  if (op === undefined || op.nPositional === op.params.length) return values;
+  const named = op.params.slice(op.nPositional).map(({ name }, i) => [name, values[op.nPositional + i]]);
+  return [...values.slice(0, op.nPositional), Object.fromEntries(named)];
+}

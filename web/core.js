@@ -3,7 +3,8 @@
  *
  * Arguments and results go through the scratch (src/wasm/scratch.h), whose layout the core tells once. What the core reports
  * comes through `host` and is only noted there; it is worked off in a microtask, so that nothing calls into the core from
- * within the core.
+ * within the core. The one exception are the functions that the core calls from within an op (callback.js): those may call
+ * ops, and nothing that concerns workers.
  */
 import createCore from './core/tabtensor_core.js';
 import { TensorError, abortError } from './errors.js';
@@ -40,7 +41,7 @@ if (isNode && globalThis.WebSocket === undefined) {
   if (ws !== undefined) globalThis.WebSocket = ws.WebSocket;
 }
 
-const host = { random, wantFlush, wake: schedulePump, answer, events, portPost, portClosed };
+const host = { random, wantFlush, wake: schedulePump, answer, events, portPost, portClosed, callback };
 
 /** The exported functions, as core._tt_wasm_... */
 export const core = await new Promise((resolve, reject) => {
@@ -56,6 +57,69 @@ export const core = await new Promise((resolve, reject) => {
     },
   }).then(resolve, reject);
 });
+
+// ---- functions that the core calls from within an op ----
+
+let runCallback;
+/** callback.js tells what runs them: `run(number, worker, op, nArgs)` answers { status, error } and throws nothing. */
+export function setCallback(run) {
+  runCallback = run;
+}
+
+let callbackDepth = 0;
+let thrown;
+
+function callback(number, worker, op, nArgs) {
+  callbackDepth++;
+  const { status, error } = runCallback(number, worker, op, nArgs);
+  callbackDepth--;
+  thrown = error;
+  return status;
+}
+
+/** What a function threw last, since an op was called from outside of all of them; it is asked for once. */
+export function takeThrown() {
+  const error = thrown;
+  thrown = undefined;
+  return error;
+}
+
+/** For what must not happen while an op is running: closing workers, sending, taking things out of a store. */
+export function refuseWithinOps(what) {
+  if (callbackDepth === 0) return;
+  throw new TensorError(`${what}: an op is running that has called this function; in there only ops may be called`, {
+    code: 'state',
+  });
+}
+
+for (const name of [
+  'worker_free',
+  'worker_flush',
+  'worker_tick',
+  'virtual_connect',
+  'virtual_poll',
+  'add_via',
+  'remove_via',
+  'set_object',
+  'remove_object',
+  'send',
+  'get',
+  'fetch',
+  'query',
+  'sync',
+  'cancel',
+  'websocket_open',
+  'websocket_close',
+  'port_open',
+  'port_receive',
+  'port_lost',
+]) {
+  const plain = core[`_tt_wasm_${name}`];
+  core[`_tt_wasm_${name}`] = (...args) => {
+    refuseWithinOps(name);
+    return plain(...args);
+  };
+}
 
 function random(begins, nBytes) {
   checkViews();

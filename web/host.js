@@ -27,7 +27,7 @@ import {
   writeMeta,
 } from './core.js';
 import { TensorError } from './errors.js';
-import { liveHandle, makeTensor, metadataOf } from './tensor.js';
+import { addHome, liveHandle, makeTensor, metadataOf, removeHome } from './tensor.js';
 
 // Bits of tt_worker_listen: what costs something is told only when somebody listens.
 const BIT = {
@@ -141,6 +141,7 @@ export class ThreadHost {
     this.id = id;
     this.handle = newWorker(id, kind, limits);
     this.known = new KnownWorkers(makeKnown);
+    addHome(this);
     core._tt_wasm_worker_listen(this.handle, this.#mask);
     onEvents(this.handle, (events, skipped) => this.#take(events, skipped));
     tick(this.handle);
@@ -273,6 +274,7 @@ export class ThreadHost {
     takeEvents(this.handle);
     core._tt_wasm_worker_free(this.handle);
     core._tt_wasm_virtual_poll();
+    removeHome(this);
     forgetWorker(this.handle);
     stopTicking(this.handle);
     for (const { reject } of this.#connections.values())

@@ -127,6 +127,12 @@ export class Tensor {
   toString(): string;
   /** "FloatTensor > _PointerTensor(bob, 17)" */
   chainPrint(): string;
+  /** Puts a kind (its class, or its name) into this tensor's chain, where its rank says; answers this tensor. */
+  wrap(kind: KindClass | string): this;
+  /** Takes a kind out of this tensor's chain, the highest when none is named; answers this tensor. */
+  unwrap(kind?: KindClass | string): this;
+  /** A new tensor: this one as it is below its highest kind; null when it has none. */
+  readonly child: Tensor | null;
 
   /** Gives the data to a worker; this tensor is a pointer to it from now on. */
   send(worker: BaseWorker | string, options?: SendOptions): this;
@@ -313,11 +319,41 @@ export class WebSocketWorker extends BaseWorker {
   readonly url: string | undefined;
 }
 
+/** A class that extends TensorKind. */
+export type KindClass = { new (): TensorKind; readonly name: string; readonly rank: number | undefined };
+
+/**
+ * A kind of tensors: what ops mean on tensors that have it in their chain. A method with the name of an op overrides that op;
+ * it gets the op's arguments, tensors as they are one level below, and what is given by name in an object behind them. A
+ * method that is no op begins with `_` or `#`. `handleCall(op, args)` stands for every op that has no method of its own.
+ */
+export class TensorKind {
+  /** From 300 to 999; the higher stands nearer to the head. */
+  static readonly rank: number | undefined;
+  static wrap<T extends Tensor>(x: T): T;
+  static unwrap<T extends Tensor>(x: T): T;
+  /** Lets a tensor that a method has made outlive the call. */
+  keep<T extends Tensor>(x: T): T;
+}
+
+/** On it add means subtract, and sub means add. */
+export class PlusIsMinusTensor extends TensorKind {}
+
+/** Records the commands that pass. */
+export class LogTensor extends TensorKind {
+  /** As text, the oldest first; the last 256 are kept. */
+  static commands(x: Tensor): string[];
+}
+
 /** Connects tensors and workers. There is one; a second answers the first and says so in `warning`. */
 export class TorchHook {
   constructor(options?: { localWorker?: BaseWorker });
   readonly localWorker: BaseWorker;
   warning: string | null;
+  /** Makes a kind known by its name and rank; answers the class. */
+  registerKind<T extends KindClass>(kind: T): T;
+  /** The kinds that are known, by name. */
+  readonly kinds: Map<string, KindClass>;
 }
 
 /** "tabtensor 0.1.0" */

@@ -25,7 +25,7 @@ import {
 } from './core.js';
 import { TensorError, abortError } from './errors.js';
 import { KnownWorkers, newPointer, newWorker, readCounters } from './host.js';
-import { homeOf, idAtOwner } from './tensor.js';
+import { addHome, homeOf, idAtOwner, removeHome } from './tensor.js';
 
 const randomName = () =>
   `page.${[...crypto.getRandomValues(new Uint8Array(6))].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;
@@ -61,6 +61,7 @@ export class PageHost {
       core._tt_wasm_worker_free(this.handle);
       throw error;
     }
+    addHome(this);
     onEvents(this.handle, (events) => this.#hear(events));
     tick(this.handle);
     this.#thread = new Worker(new URL('./tabtensor_worker.js', import.meta.url), { type: 'module', name: `tabtensor ${id}` });
@@ -237,6 +238,7 @@ export class PageHost {
     const closing = this.#isClosed ? undefined : this.#call('thread', 'close', []);
     this.#isClosed = true;
     core._tt_wasm_worker_free(this.handle);
+    removeHome(this);
     forgetWorker(this.handle);
     stopTicking(this.handle);
     await closing;

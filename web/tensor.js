@@ -66,12 +66,23 @@ let isTensor;
 let moveTo;
 let invoke;
 let placeTensor;
+let nameOfKind;
+/** kinds.js tells how a kind is named: by its class, or by its name already. */
+export function setKindNames(name) {
+  nameOfKind = name;
+}
 
 let defaultHome;
 /** workers.js tells where tensors go that are made from nothing. */
 export function setDefaultHome(find) {
   defaultHome = find;
 }
+
+const homes = new Map();
+/** Homes, by the handles of their workers in the core: where the tensors live that the core gives to functions of ours. */
+export const addHome = (home) => homes.set(home.handle, home);
+export const removeHome = (home) => homes.delete(home.handle);
+export const homeAt = (handle) => homes.get(handle);
 
 /** What few tensors have: made when it is first asked for. */
 class Extras {
@@ -162,7 +173,7 @@ export class Tensor {
       }
       if (op.isInPlace) {
         nChanges++;
-        return self;
+        return source;
       }
       const scope = scopeFor(source?.#scope);
       // max(), unlike max(dim), is one tensor.
@@ -277,6 +288,32 @@ export class Tensor {
 
   get isDisposed() {
     return this.#handle === 0;
+  }
+
+  // ---- the chain ----
+
+  /** Puts a kind (its class, or its name) into this tensor's chain, where its rank says. Answers this tensor. */
+  wrap(kind) {
+    const handle = liveHandle(this, 'wrap');
+    writeInput(nameOfKind('wrap', kind));
+    check(core._tt_wasm_kind_wrap(handle), { op: 'wrap' });
+    return this;
+  }
+
+  /** Takes a kind out of this tensor's chain; without one the highest that is there. Answers this tensor. */
+  unwrap(kind) {
+    const handle = liveHandle(this, 'unwrap');
+    writeInput(kind === undefined ? '' : nameOfKind('unwrap', kind));
+    check(core._tt_wasm_kind_unwrap(handle), { op: 'unwrap' });
+    return this;
+  }
+
+  /** A new tensor that is this one as it is below its highest kind; null when it has none. */
+  get child() {
+    check(core._tt_wasm_kind_child(liveHandle(this, 'child')), { op: 'child' });
+    checkViews();
+    if (u32[at.n_results >> 2] === 0) return null;
+    return new Tensor(MADE_HERE, resultAt(0), this.#home, scopeFor(this.#scope));
   }
 
   // ---- text ----
@@ -557,7 +594,7 @@ export class Tensor {
 setHandleOf(liveHandle);
 setTensorRules({ test: isTensor, moveTo });
 
-export { homeOf, idAtOwner, isTensor, liveHandle, makeTensor };
+export { homeOf, idAtOwner, invoke, isTensor, liveHandle, makeTensor, moveTo };
 
 /** The first tensor among arguments: where a function runs. */
 function firstTensor(args) {

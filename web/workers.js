@@ -4,9 +4,10 @@
  * A worker that is *here* has a host (host.js, page.js); a worker that is known has the one who knows it. The methods are the
  * same; what a worker has not got it says.
  */
-import { isNode, isPage } from './core.js';
+import { isNode, isPage, refuseWithinOps } from './core.js';
 import { TensorError, abortError } from './errors.js';
 import { ThreadHost } from './host.js';
+import { knownKinds, registerKind } from './kinds.js';
 import { PageHost } from './page.js';
 import { checkOptions, checkPolicy, checkWaiting, describe } from './options.js';
 import { isTensor, setDefaultHome } from './tensor.js';
@@ -291,6 +292,7 @@ export class BaseWorker extends EventTarget {
    */
   async close() {
     if (this.#isClosed) return;
+    refuseWithinOps('close');
     if (this.#host === null) {
       await this.#asker.disconnect(this.#id);
       return;
@@ -467,5 +469,15 @@ export class TorchHook {
 
   get localWorker() {
     return this.#localWorker;
+  }
+
+  /** Makes a kind of tensors known to this thread's core, by its name and rank. Answers the class; again is harmless. */
+  registerKind(kind) {
+    return registerKind(kind);
+  }
+
+  /** The kinds that are known, by name: their classes. */
+  get kinds() {
+    return knownKinds();
   }
 }

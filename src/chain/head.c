@@ -36,15 +36,20 @@ static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, 
   tt_call inner = *call;
   inner.n_results = 0;
   tt_call_lists lists;
+  /* A kind below may run code of others, who may let go of what is changed here. */
+  tt_node *changed = NULL;
+  if (call->op->flags & TT_OP_INPLACE) changed = tt_node_ref((tt_node *)(void *)call->args[0].as.operand);
   tt_status status = tt_call_exchange(&inner, &lists, take_child_part, NULL, error);
   if (status == TT_OK) status = tt_hook_pass_down(hook, &inner, error);
   tt_call_release_lists(&lists);
-  if (status != TT_OK) return status;
+  if (status != TT_OK) {
+    tt_node_unref(changed);
+    return status;
+  }
 
-  if (call->op->flags & TT_OP_INPLACE) {
-    tt_node *head = (tt_node *)(void *)call->args[0].as.operand;
-    tt_head_set_child(head, inner.results[0]);
-    call->results[0] = tt_node_ref(head);
+  if (changed != NULL) {
+    tt_head_set_child(changed, inner.results[0]);
+    call->results[0] = changed;
     call->n_results = 1;
     return TT_OK;
   }

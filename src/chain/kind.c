@@ -116,7 +116,7 @@ tt_status tt_kind_unwrap(const tt_kind *kind, tt_node *head, tt_error *error) {
 
 typedef struct own_nodes {
   const tt_kind *kind;
-  const tt_node *first;
+  tt_node *first;
 } own_nodes;
 
 static tt_status take_child(void *context, const tt_op *op, tt_node **slot, tt_error *error) {
@@ -135,7 +135,7 @@ tt_status tt_kind_begin(const tt_kind *kind, const tt_call *call, tt_kind_call *
   below->inner.n_results = 0;
   below->target = NULL;
   tt_status status = tt_call_exchange(&below->inner, &below->lists, take_child, &own, error);
-  below->like = own.first;
+  below->like = own.first == NULL ? NULL : tt_node_ref(own.first);
   if (status != TT_OK || !(call->op->flags & TT_OP_INPLACE)) return status;
   /* The node is made beforehand: once the op has written, nothing may fail. */
   tt_node *target = (tt_node *)(void *)call->args[0].as.operand;
@@ -160,12 +160,13 @@ tt_status tt_kind_end(const tt_kind *kind, tt_call *call, tt_kind_call *below, t
   tt_call_release_lists(&below->lists);
   if (status == TT_OK && below->target != NULL) {
     set_child(below->target, below->inner.results[0]);
-    call->results[0] = below->target;
+    call->results[0] = tt_node_ref(below->target);
     call->n_results = 1;
-    return TT_OK;
+  } else if (status == TT_OK) {
+    status = wrap_results(kind, call, below, error);
   }
-  if (status == TT_OK) status = wrap_results(kind, call, below, error);
   tt_node_unref(below->target);
+  tt_node_unref(below->like);
   return status;
 }
 

@@ -61,8 +61,8 @@ tt_status tt_kind_pass_down(tt_hook *hook, const tt_kind *kind, tt_call *call, t
 typedef struct tt_kind_call {
   tt_call inner;
   tt_call_lists lists;
-  const tt_node *like; /* the first operand of the kind; borrowed */
-  tt_node *target;     /* what an in-place op changes, as a node of the kind; one reference */
+  tt_node *like;   /* the first operand of the kind, NULL when there is none */
+  tt_node *target; /* what an in-place op changes, as a node of the kind; else NULL */
 } tt_kind_call;
 tt_status tt_kind_begin(const tt_kind *kind, const tt_call *call, tt_kind_call *below, tt_error *error);
 /* Takes over inner's results when `status` is TT_OK and answers the call with them, wrapped. Answers the status, or TT_ERR_MEMORY. */

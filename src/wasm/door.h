@@ -17,6 +17,8 @@ typedef struct tt_door {
 
 /* NULL: TT_ERR_STATE. */
 tt_door *tt_door_get(tt_handle worker, tt_error *error);
+/* The door of the worker whose hook it is. */
+tt_door *tt_door_of_hook(const tt_hook *hook);
 /* NULL: TT_ERR_STATE. */
 tt_node *tt_door_head(tt_handle tensor, tt_error *error);
 /* A handle for a head, whose reference it takes over; a NULL head is a failure that `error` tells already. Errors: TT_ERR_FULL. */

@@ -40,6 +40,23 @@ int tt_wasm_tensor_chain(tt_handle tensor); /* text: "FloatTensor > _LocalTensor
 void tt_wasm_tensor_dispose(tt_handle tensor);
 uint32_t tt_wasm_n_tensors(void); /* how many handles to tensors there are */
 
+/* ---- kinds ---- */
+
+/* A kind whose methods are JavaScript's `function`: input: its name; ints: the numbers of the n_ops ops that it overrides. */
+int tt_wasm_kind_new(int rank, uint32_t function, uint32_t n_ops);
+int tt_wasm_kinds(void); /* text: a line per kind, its rank and its name */
+/* Input: the kind's name; for unwrap "" stands for the highest there is. */
+int tt_wasm_kind_wrap(tt_handle tensor);
+int tt_wasm_kind_unwrap(tt_handle tensor);
+/* results[0]: the tensor as it is below its highest kind; n_results 0 when it has none. */
+int tt_wasm_kind_child(tt_handle tensor);
+int tt_wasm_kind_log(tt_handle tensor); /* text: a line per command that its _LogTensor has kept, the oldest first */
+
+/* ---- within tt_host_callback ---- */
+
+int tt_wasm_callback_result(tt_handle tensor); /* one more tensor that the function answers; it stays the caller's */
+void tt_wasm_callback_fail(uint32_t status);   /* input: why */
+
 /* ---- workers ---- */
 
 /* Input: id at 0, kind behind it. results[0]. */

@@ -15,6 +15,9 @@ EM_JS(void, js_port_post, (uint32_t port, const uint8_t *frame, size_t n_bytes),
   Module["host"].portPost(port >>> 0, frame >>> 0, n_bytes >>> 0);
 })
 EM_JS(void, js_port_closed, (uint32_t port), { Module["host"].portClosed(port >>> 0); })
+EM_JS(int, js_callback, (uint32_t number, uint32_t worker, uint32_t op, uint32_t n_args), {
+  return Module["host"].callback(number >>> 0, worker >>> 0, op >>> 0, n_args >>> 0);
+})
 /* clang-format on */
 
 void tt_host_want_flush(tt_handle worker) { js_want_flush(worker); }
@@ -32,3 +35,7 @@ void tt_host_events(tt_handle worker, int is_urgent) { js_events(worker, is_urge
 void tt_host_port_post(uint32_t port, const uint8_t *frame, size_t n_bytes) { js_port_post(port, frame, n_bytes); }
 
 void tt_host_port_closed(uint32_t port) { js_port_closed(port); }
+
+int tt_host_callback(uint32_t function, tt_handle worker, uint32_t op, uint32_t n_args) {
+  return js_callback(function, worker, op, n_args);
+}

@@ -1,6 +1,6 @@
 /*
  * host: what the core asks of JavaScript. Each call here ends in the function of the same name of the object that JavaScript gave as `host` when it
- * loaded the core (web/core.js). None of them may call back into the core; they note what there is to do.
+ * loaded the core (web/core.js). None of them but tt_host_callback may call back into the core; they note what there is to do.
  */
 #ifndef TT_WASM_HOST_H
 #define TT_WASM_HOST_H
@@ -26,5 +26,7 @@ void tt_host_events(tt_handle worker, int is_urgent);
 /* A frame for the message port that JavaScript called `port`; the bytes are valid during the call. */
 void tt_host_port_post(uint32_t port, const uint8_t *frame, size_t n_bytes);
 void tt_host_port_closed(uint32_t port);
+/* Runs a function with the arguments in the scratch, as wasm/callback.h says. Answers a status; throws nothing. */
+int tt_host_callback(uint32_t function, tt_handle worker, uint32_t op, uint32_t n_args);
 
 #endif

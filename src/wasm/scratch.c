@@ -10,16 +10,13 @@
 #include "worker/worker.h"
 
 _Static_assert(sizeof(tt_value) == 16 && offsetof(tt_value, as) == 8, "JavaScript writes arguments as four 32-bit words");
-_Static_assert(sizeof(void *) == 4, "JavaScript reads pointers as 32-bit words");
+_Static_assert(sizeof(void *) == 4 && sizeof(tt_handle) == 4, "JavaScript reads pointers as 32-bit words");
 
 tt_scratch tt_wasm_area;
 
 static tt_buffer text;
 static tt_error last_error;
-static struct {
-  uint8_t *bytes; /* owned */
-  size_t capacity;
-} input;
+static tt_input input;
 
 tt_buffer *tt_scratch_text(void) {
   tt_buffer_clear(&text);
@@ -62,6 +59,18 @@ uint8_t *tt_wasm_input(uint32_t n_bytes) {
     input.capacity = n_bytes;
   }
   return input.bytes;
+}
+
+void tt_scratch_exchange(tt_scratch *area, tt_input *with) {
+  uint8_t *a = (uint8_t *)&tt_wasm_area, *b = (uint8_t *)area;
+  for (size_t i = 0; i < sizeof *area; i++) {
+    uint8_t byte = a[i];
+    a[i] = b[i];
+    b[i] = byte;
+  }
+  tt_input before = input;
+  input = *with;
+  *with = before;
 }
 
 tt_scratch *tt_wasm_scratch(void) { return &tt_wasm_area; }

@@ -20,18 +20,22 @@ enum { TT_META_POINTER = 1, TT_META_OWNS = 2, TT_META_BUSY = 4 };
 typedef struct tt_scratch {
   /* In: the arguments of a call. An operand is a tt_handle in the first four bytes of `as`; lists point into ints or operands, strings into the input. */
   tt_value args[TT_MAX_PARAMS];
-  uint64_t id;                           /* in and out: an object, a request, a seed */
-  tt_handle results[TT_MAX_RESULTS];     /* out */
-  uint32_t n_results;                    /* out */
-  const uint8_t *text;                   /* out: a message, a name, JSON; tt_wasm_text answers it */
-  uint32_t text_bytes;                   /* out */
-  uint8_t *data;                         /* out: elements, row-major */
-  uint32_t data_bytes;                   /* out */
-  int32_t dtype, n_dims, flags;          /* in and out; n_dims may be TT_DIMS_UNKNOWN, flags are TT_META_* */
-  int64_t dims[TT_MAX_DIMS];             /* in and out */
-  double numbers[16];                    /* out: counters */
-  int64_t ints[TT_MAX_LIST_ITEMS];       /* in: all lists of ints of a call, one behind the other */
-  tt_handle operands[TT_MAX_LIST_ITEMS]; /* in: all lists of operands of a call */
+  uint64_t id;                       /* in and out: an object, a request, a seed */
+  tt_handle results[TT_MAX_RESULTS]; /* out */
+  uint32_t n_results;                /* out */
+  const uint8_t *text;               /* out: a message, a name, JSON; tt_wasm_text answers it */
+  uint32_t text_bytes;               /* out */
+  uint8_t *data;                     /* out: elements, row-major */
+  uint32_t data_bytes;               /* out */
+  int32_t dtype, n_dims, flags;      /* in and out; n_dims may be TT_DIMS_UNKNOWN, flags are TT_META_* */
+  int64_t dims[TT_MAX_DIMS];         /* in and out */
+  double numbers[16];                /* out: counters */
+  int64_t ints[TT_MAX_LIST_ITEMS];   /* in: all lists of ints of a call, one behind the other */
+  /* In: all lists of operands of a call, as handles, which the call exchanges for what they stand for. */
+  union {
+    tt_handle handle;
+    tt_operand *operand;
+  } operands[TT_MAX_LIST_ITEMS];
 } tt_scratch;
 
 extern tt_scratch tt_wasm_area;
@@ -47,6 +51,15 @@ int tt_scratch_fail(const tt_error *error);
 /* What JavaScript wrote to tt_wasm_input: a zero-terminated string at `offset`, and the one behind it. */
 const char *tt_scratch_input_string(size_t offset);
 const uint8_t *tt_scratch_input(void);
+
+/* The input's bytes; owned by whoever has the struct. */
+typedef struct tt_input {
+  uint8_t *bytes;
+  size_t capacity;
+} tt_input;
+
+/* Exchanges what is in the scratch and the input with what is in these: see wasm/callback.h. */
+void tt_scratch_exchange(tt_scratch *area, tt_input *with);
 
 /* Fills dtype, n_dims and dims. */
 void tt_scratch_show_meta(const tt_meta *meta);

@@ -28,9 +28,8 @@ tt_status tt_door_give(tt_node *take_head, tt_handle *handle, tt_error *error) {
                  (int)tt_handle_count(TT_HANDLE_HEAD));
 }
 
-/* Exchanges the handles in the scratch's args for nodes. `lists` has room for every item of every list. */
-static tt_status resolve(uint32_t n_args, tt_operand **lists, tt_error *error) {
-  size_t n_listed = 0;
+/* Exchanges the handles in the scratch's args, and in the lists behind them, for nodes. */
+static tt_status resolve(uint32_t n_args, tt_error *error) {
   for (uint32_t i = 0; i < n_args; i++) {
     tt_value *value = &tt_wasm_area.args[i];
     if (value->type == TT_VALUE_OPERAND) {
@@ -38,15 +37,14 @@ static tt_status resolve(uint32_t n_args, tt_operand **lists, tt_error *error) {
       if (head == NULL) return TT_ERR_STATE;
       value->as.operand = &head->operand;
     } else if (value->type == TT_VALUE_OPERANDS) {
-      const tt_handle *handles = (const tt_handle *)(const void *)value->as.operands;
-      if (value->n > TT_MAX_LIST_ITEMS - n_listed) {
+      size_t first = (size_t)(value->as.operands - &tt_wasm_area.operands[0].operand);
+      if (first > TT_MAX_LIST_ITEMS || value->n > TT_MAX_LIST_ITEMS - first) {
         return tt_fail(error, TT_ERR_ARGUMENT, "the lists of a call hold at most %d tensors", (int)TT_MAX_LIST_ITEMS);
       }
-      value->as.operands = lists + n_listed;
-      for (uint32_t k = 0; k < value->n; k++) {
-        tt_node *head = tt_door_head(handles[k], error);
+      for (size_t k = first; k < first + value->n; k++) {
+        tt_node *head = tt_door_head(tt_wasm_area.operands[k].handle, error);
         if (head == NULL) return TT_ERR_STATE;
-        lists[n_listed++] = &head->operand;
+        tt_wasm_area.operands[k].operand = &head->operand;
       }
     }
   }
@@ -78,7 +76,6 @@ static tt_status call_at_own(tt_door *door, const tt_op *op, uint32_t n_args, tt
 }
 
 int tt_wasm_call(tt_handle worker, uint32_t op_number, uint32_t n_args) {
-  static tt_operand *lists[TT_MAX_LIST_ITEMS];
   tt_error error = {.status = TT_OK};
   tt_door *door = tt_door_get(worker, &error);
   const tt_op *op = tt_op_get(op_number);
@@ -87,7 +84,7 @@ int tt_wasm_call(tt_handle worker, uint32_t op_number, uint32_t n_args) {
     tt_fail(&error, TT_ERR_UNKNOWN_OP, "there is no op number %u with %u arguments", (unsigned)op_number, (unsigned)n_args);
     return tt_scratch_fail(&error);
   }
-  if (resolve(n_args, lists, &error) != TT_OK) return tt_scratch_fail(&error);
+  if (resolve(n_args, &error) != TT_OK) return tt_scratch_fail(&error);
   tt_node *results[TT_MAX_RESULTS];
   size_t n_results = 0;
   tt_status status;

@@ -17,6 +17,8 @@ tt_door *tt_door_get(tt_handle worker, tt_error *error) {
   return door;
 }
 
+tt_door *tt_door_of_hook(const tt_hook *hook) { return tt_worker_host_of_hook(hook); }
+
 static void on_event(void *host, tt_worker *worker, const tt_event *event) {
   (void)worker;
   tt_door *door = host;

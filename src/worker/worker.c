@@ -96,6 +96,8 @@ void tt_worker_free(tt_worker *worker) {
 
 const char *tt_worker_id(const tt_worker *worker) { return worker->id; }
 tt_hook *tt_worker_hook(tt_worker *worker) { return &worker->hook; }
+
+void *tt_worker_host_of_hook(const tt_hook *hook) { return ((const tt_worker *)hook->host)->host; }
 tt_counters tt_worker_counters(const tt_worker *worker) { return worker->counters; }
 
 void tt_worker_flush(tt_worker *worker) {

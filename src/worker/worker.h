@@ -75,6 +75,8 @@ void tt_worker_free(tt_worker *worker);
 
 const char *tt_worker_id(const tt_worker *worker);
 tt_hook *tt_worker_hook(tt_worker *worker);
+/* The options' host of the worker whose hook it is. */
+void *tt_worker_host_of_hook(const tt_hook *hook);
 void tt_worker_flush(tt_worker *worker);
 /* Deadlines and grace periods; call it about once a second. */
 void tt_worker_tick(tt_worker *worker);

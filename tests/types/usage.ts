@@ -1,5 +1,5 @@
 // Never run: TypeScript reads it to see that the types allow what users write, and refuse what they should not.
-import { FloatTensor, TensorError, TorchHook, VirtualWorker, WebSocketWorker, tensor, tidy, torch } from 'tabtensor';
+import { FloatTensor, LogTensor, TensorError, TensorKind, TorchHook, VirtualWorker, WebSocketWorker, tensor, tidy, torch } from 'tabtensor';
 import type { Dtype, ElementArray, Tensor } from 'tabtensor';
 
 export async function seedsExample(): Promise<string> {
@@ -26,6 +26,23 @@ export async function values(controller: AbortController): Promise<void> {
   console.log(dtype, data.length, sums.shape, largest.ndim, where.text(), parts.length, made.numel(), kept.chainPrint());
 }
 
+class Doubling extends TensorKind {
+  static override readonly name = '_DoublingTensor';
+  static override readonly rank = 400;
+
+  add(self: Tensor, other: Tensor | number, options: { alpha: number }): Tensor {
+    return self.add(other, options).mul(2);
+  }
+}
+
+export function kinds(hook: TorchHook): string[] {
+  hook.registerKind(Doubling);
+  const x = LogTensor.wrap(Doubling.wrap(tensor([1, 2])));
+  const below: Tensor | null = x.add(1).child;
+  x.unwrap(Doubling).wrap('_PlusIsMinusTensor');
+  return [...hook.kinds.keys(), ...LogTensor.commands(x), below?.chainPrint() ?? ''];
+}
+
 export async function failures(worker: VirtualWorker): Promise<string> {
   worker.addEventListener('error', (event) => console.log(event.detail.error.code));
   try {
@@ -45,6 +62,8 @@ export function refused(a: Tensor): void {
   tensor([1], { dtype: 'float16' });
   // @ts-expect-error: its shape is not ours to set
   a.shape = [1];
+  // @ts-expect-error: no kind
+  a.wrap(TorchHook);
   // @ts-expect-error: a worker needs an id
   new VirtualWorker({});
 }
