@@ -112,6 +112,17 @@ tt_status tt_kind_unwrap(const tt_kind *kind, tt_node *head, tt_error *error) {
   return TT_OK;
 }
 
+tt_node *tt_kind_below(tt_node *node) {
+  while (is_wrapping(node->kind)) node = node->child;
+  return node;
+}
+
+tt_node *tt_kind_over(tt_node *node, tt_node *take_below, tt_error *error) {
+  if (!is_wrapping(node->kind)) return take_below;
+  tt_node *below = tt_kind_over(node->child, take_below, error);
+  return below == NULL ? NULL : tt_kind_node_new(node->kind, below, node, error);
+}
+
 /* ---- calls ---- */
 
 typedef struct own_nodes {

@@ -46,8 +46,12 @@ tt_node *tt_kind_node_new(const tt_kind *kind, tt_node *take_child, const tt_nod
 tt_status tt_kind_wrap(const tt_kind *kind, tt_node *head, tt_error *error);
 /* Takes the kind out of the head's chain; NULL: the highest that is there. Errors: TT_ERR_STATE (it is not there, the head is busy). */
 tt_status tt_kind_unwrap(const tt_kind *kind, tt_node *head, tt_error *error);
-/* The node of that kind in a chain, borrowed; NULL when there is none. A NULL kind: the highest that is a registered kind's place. */
+/* The node of that kind in a head's chain, borrowed; NULL when there is none. A NULL kind: the highest kind that may be unwrapped. */
 tt_node *tt_kind_find_node(const tt_kind *kind, tt_node *head);
+/* What is below the kinds that stand at the top of a chain, from `node` (below a head) down; `node` itself when it is of none. Borrowed. */
+tt_node *tt_kind_below(tt_node *node);
+/* New links of the kinds that stand at the top of that chain, in the same order, over `take_below`. NULL: TT_ERR_MEMORY (it is released). */
+tt_node *tt_kind_over(tt_node *node, tt_node *take_below, tt_error *error);
 
 /* ---- calls ---- */
 

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/random.h"
+#include "chain/kind.h"
 #include "worker/internal.h"
 
 /* Who asks the store: the worker's own page may do what the worker may, but what it makes is its own to free. */
@@ -249,9 +250,11 @@ static tt_status separate(tt_run *run, const tt_record *record, tt_node *result,
       TT_TRY(tt_store_check_room(&run->worker->store, n_bytes, error));
       tt_tensor *copy = tt_tensor_cast(made, tt_tensor_dtype(made), error);
       if (copy == NULL) return TT_ERR_MEMORY;
+      /* Its kinds stay, as links of its own: those it has may be the other object's as well. */
       tt_node *local = tt_local_new(copy, error);
-      if (local == NULL) return TT_ERR_MEMORY;
-      tt_head_set_child(result, local);
+      tt_node *child = local == NULL ? NULL : tt_kind_over(result->child, local, error);
+      if (child == NULL) return TT_ERR_MEMORY;
+      tt_head_set_child(result, child);
       return TT_OK;
     }
   }

@@ -324,6 +324,34 @@ static void s1_a_kind_over_a_pointer_changes_what_is_commanded(void **state) {
   tt_worker_free(bob);
 }
 
+static void an_object_with_a_kind_answers_the_commands_of_others_with_it(void **state) {
+  (void)state;
+  tt_worker *me = new_worker("me", NULL), *bob = new_worker("bob", NULL);
+  connect_workers(me, bob);
+  tt_node *data = minus();
+  uint64_t id;
+  assert_int_equal(tt_worker_set_object(bob, data, 0, TT_POLICY_OPEN, NULL, &id, NULL), TT_OK);
+  tt_node *x = tt_worker_create_pointer(me, known(me, "bob"), id, tt_node_meta(data), NULL);
+  tt_node *sum = add(me, x, x), *view = call(me, "view", (tt_value[]){of(x), tt_ints((int64_t[]){5, 1}, 2)}, 2);
+  tt_worker_flush(me);
+  tt_virtual_poll();
+  tt_node *view_there = tt_worker_get_object(bob, tt_pointer_id(view->child), NULL);
+  assert_non_null(view_there);
+  assert_chain(view_there, "FloatTensor > _PlusIsMinusTensor > _LocalTensor");
+  /* What is made of somebody else's object shares no memory with it, nor a link of its chain. */
+  assert_ptr_not_equal(tt_local_tensor(tt_node_tail(view_there))->storage, tt_local_tensor(tt_node_tail(data))->storage);
+  assert_ptr_not_equal(view_there->child, data->child);
+  assert_printed(data, "tensor([1., 2., 3., 4., 5.])");
+  get(me, sum);
+  assert_printed(sum, "tensor([0., 0., 0., 0., 0.])");
+  tt_node_unref(data);
+  tt_node_unref(x);
+  tt_node_unref(sum);
+  tt_node_unref(view);
+  tt_worker_free(me);
+  tt_worker_free(bob);
+}
+
 /* ---- the registry ---- */
 
 static void kinds_are_known_by_name(void **state) {
@@ -420,6 +448,7 @@ int main(void) {
       cmocka_unit_test(kinds_are_taken_out_again),
       cmocka_unit_test(a_node_below_may_be_replaced),
       cmocka_unit_test(s1_a_kind_over_a_pointer_changes_what_is_commanded),
+      cmocka_unit_test(an_object_with_a_kind_answers_the_commands_of_others_with_it),
       cmocka_unit_test(kinds_are_known_by_name),
       cmocka_unit_test(lost_memory_leaves_nothing_behind),
       cmocka_unit_test(a_chain_stays_when_there_is_no_memory_for_another_kind),
