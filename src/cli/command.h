@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum { TT_EXIT_USAGE = 2 };
 
@@ -27,6 +28,9 @@ int tt_usage_error(const char *command, const char *format, ...);
 
 /* What getopt_long's '?' or ':' means, said in a sentence; `argv` as getopt_long had it. Answers TT_EXIT_USAGE. */
 int tt_option_error(const char *command, int what, char *const *argv);
+
+/* Prints text that comes from elsewhere: what could steer a terminal comes out as '?'. */
+void tt_print_clean(FILE *stream, const char *text);
 
 /* Whole numbers of the command line within bounds; a size may end in k, m or g. False when text is not one. */
 bool tt_parse_number(const char *text, uint64_t least, uint64_t most, uint64_t *number);

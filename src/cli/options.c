@@ -27,6 +27,15 @@ int tt_option_error(const char *command, int what, char *const *argv) {
   return tt_usage_error(command, "there is no option %s", written);
 }
 
+void tt_print_clean(FILE *stream, const char *text) {
+  for (; *text != '\0'; text++) {
+    unsigned char byte = (unsigned char)*text;
+    bool is_c1 = byte == 0xC2 && (unsigned char)text[1] >= 0x80 && (unsigned char)text[1] <= 0x9F;
+    if (is_c1) text++;
+    putc(byte < 0x20 || byte == 0x7F || is_c1 ? '?' : byte, stream);
+  }
+}
+
 static bool read_digits(const char *text, uint64_t *number, const char **end) {
   if (!isdigit((unsigned char)*text)) return false;
   char *behind;

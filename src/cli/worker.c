@@ -1,4 +1,4 @@
-/* worker: `tabtensor worker`: a native worker that listens, or is attached to a relay, or both. */
+/* worker: `tabtensor worker`: a native worker that listens, and connects to others and to relays, at any number of addresses. */
 #include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -10,51 +10,70 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "cli/command.h"
+#include "cli/endpoint.h"
 #include "net/loop.h"
-#include "net/server.h"
-#include "transport/websocket_native.h"
 #include "worker/worker.h"
 
 static const char HELP[] = "Usage: tabtensor worker [OPTIONS]\n"
                            "\n"
                            "A worker of this machine: it keeps tensors and computes on them when others say so.\n"
-                           "It listens on a port, where others attach to it directly, or it attaches to a relay,\n"
-                           "where all who are there find it, or both. For each it prints one line when it is ready:\n"
+                           "It listens where others attach to it directly, and connects to other workers and to\n"
+                           "relays, behind which all who are there find it: any number of each. For each it prints\n"
+                           "one line when it is ready:\n"
                            "\n"
-                           "  tabtensor worker ready at ws://127.0.0.1:8181/ (id 2)\n"
+                           "  tabtensor worker ready at tcp://127.0.0.1:7000 (id 2)\n"
                            "  tabtensor worker ready behind ws://127.0.0.1:8080/ (id 2)\n"
+                           "\n"
+                           "Addresses\n"
+                           "  tcp://HOST:PORT      a plain byte stream       tls://HOST:PORT   the same, encrypted\n"
+                           "  unix:/PATH           a socket of this machine, for this user alone\n"
+                           "  ws://HOST:PORT       a WebSocket, for pages too\n"
+                           "  wss://HOST:PORT      the same, encrypted: to connect to only\n"
                            "\n"
                            "Who and where\n"
                            "  --id ID              how others call it, 1 to 64 bytes [worker- and a random number]\n"
-                           "  --port N             listen on this port; 0 takes any free one [8181; with --relay\n"
-                           "                       only when it is given]\n"
-                           "  --host ADDRESS       listen on this address [127.0.0.1: this machine only].\n"
-                           "                       0.0.0.0 is every network: there is no password and no TLS here,\n"
-                           "                       so put a proxy that has both in front\n"
-                           "  --relay URL          attach to the relay, or to the worker that listens, at\n"
-                           "                       ws://HOST:PORT, and again when the connection is lost\n"
+                           "  --listen ADDRESS     listen there (may be repeated); port 0 takes any free one\n"
+                           "  --port N             the same as --listen ws://HOST:N [8181; with --listen, --connect or\n"
+                           "                       --relay only when it is given]\n"
+                           "  --host ADDRESS       the HOST of --port [127.0.0.1: this machine only]\n"
+                           "  --connect ADDRESS    connect to the worker that listens there, and again when the\n"
+                           "                       connection is lost (may be repeated)\n"
+                           "  --relay ADDRESS      the same for a relay, where an id that is taken is the end\n"
+                           "\n"
+                           "TLS (files are PEM; `tabtensor` asks for no passphrase)\n"
+                           "  --cert FILE          this worker's certificate, followed by those that lead to its CA;\n"
+                           "                       shown to who connects by tls and, where asked for, when connecting\n"
+                           "  --key FILE           its private key\n"
+                           "  --ca FILE            trust certificates that these have signed [those the system trusts]\n"
+                           "  --require-client-cert  listening: turn away who shows none that --ca has signed.\n"
+                           "                       Without it everybody who reaches the port may attach\n"
+                           "  --server-name NAME   connecting: the name that must be in the certificate [the HOST]\n"
+                           "  --any-server-name    connecting: a certificate of the CA is enough, whatever its name\n"
                            "\n"
                            "What\n"
                            "  --max-store SIZE     what its objects may take together; k, m and g are understood [1g]\n"
                            "  --max-connections N  how many may be attached at a time [1000]\n"
-                           "  --allow-origin URL   let pages of another origin attach, for example\n"
+                           "  --allow-origin URL   ws: let pages of another origin attach, for example\n"
                            "                       http://localhost:8080 (may be repeated). Without it only pages\n"
                            "                       that come from this very port may; programs that are no browsers\n"
                            "                       always may\n"
-                           "  --pages DIR          serve the files of this folder at /\n"
+                           "  --pages DIR          ws: serve the files of this folder at /\n"
                            "\n"
                            "How\n"
                            "  --quiet              tell that it is ready, and errors\n"
                            "  --verbose            tell every object, command and failure as it comes\n"
                            "  --help               print this\n"
                            "\n"
+                           "There is no password: whoever attaches may send tensors and commands. Listen where only\n"
+                           "those come who may, or with tls and --require-client-cert.\n"
                            "SIGINT and SIGTERM end it: it takes leave of its peers, lets what waits for them go, and\n"
-                           "exits with 0. It exits with 1 when the port, or its id at the relay, is taken, with 2\n"
-                           "when an option makes no sense.\n";
+                           "exits with 0. It exits with 1 when a port, or its id at a relay, is taken, with 2 when an\n"
+                           "option makes no sense.\n";
 
 enum {
   DEFAULT_PORT = 8181,
   MAX_ORIGINS = 64,
+  MAX_ENDPOINTS = 64,
   MOST_CONNECTIONS = 50000,
   LEAST_STORE_BYTES = 1024,
   FIRST_RETRY_MS = 1000,
@@ -64,19 +83,43 @@ enum {
 
 typedef enum verbosity { QUIET, NORMAL, VERBOSE } verbosity;
 
+/* Where to connect to. */
+typedef struct destination {
+  const char *url;
+  bool is_relay;
+} destination;
+
 typedef struct worker_options {
   char id[256];
   const char *host;
-  const char *relay;
   const char *pages;
   const char *origins[MAX_ORIGINS];
   size_t n_origins;
+  const char *listens[MAX_ENDPOINTS];
+  size_t n_listens;
+  destination destinations[MAX_ENDPOINTS];
+  size_t n_destinations;
   uint16_t port;
-  bool listens, is_help;
+  bool has_port, is_help;
+  tt_tls_options tls;
   uint64_t max_store_bytes;
   size_t max_connections;
   verbosity verbosity;
 } worker_options;
+
+struct native_worker;
+
+/* One connection that is made, and made again when it is lost. */
+typedef struct dialled {
+  struct native_worker *native;
+  const destination *to;
+  tt_timer *retry;
+  int64_t retry_ms;      /* how long the next try waits */
+  const void *transport; /* as events name it; NULL between two */
+  bool was_attached;     /* the other end has taken us at least once */
+  tt_status refusal;     /* why it has just closed the connection; TT_OK when it has not */
+  char last_reason[256]; /* not said again and again */
+} dialled;
 
 /* One running worker of this process. */
 typedef struct native_worker {
@@ -84,29 +127,17 @@ typedef struct native_worker {
   tt_loop *loop;
   tt_worker *worker;
   tt_native_door *door;
-  tt_timer *retry;
-  int64_t retry_ms;      /* how long the next try waits */
-  const void *transport; /* the connection to the relay, as events name it; NULL between two */
-  bool was_attached;     /* the relay has taken us at least once */
-  tt_status refusal;     /* why the relay has just closed the connection; TT_OK when it has not */
+  tt_tls *tls;
+  dialled dialled[MAX_ENDPOINTS];
+  size_t n_dialled;
   int exit_status;
 } native_worker;
 
 /* ---- what it prints ---- */
 
-/* What comes from elsewhere must not steer the terminal. */
-static void print_clean(FILE *stream, const char *text) {
-  for (; *text != '\0'; text++) {
-    unsigned char byte = (unsigned char)*text;
-    bool is_c1 = byte == 0xC2 && (unsigned char)text[1] >= 0x80 && (unsigned char)text[1] <= 0x9F;
-    if (is_c1) text++;
-    putc(byte < 0x20 || byte == 0x7F || is_c1 ? '?' : byte, stream);
-  }
-}
-
 static void complain(const char *text) {
   fputs("tabtensor worker: ", stderr);
-  print_clean(stderr, text);
+  tt_print_clean(stderr, text);
   putc('\n', stderr);
 }
 
@@ -119,7 +150,7 @@ static void end_line(void) {
 static void say(const native_worker *native, verbosity least, const char *what, const char *detail) {
   if (native->options->verbosity < least) return;
   fputs(what, stdout);
-  print_clean(stdout, detail);
+  tt_print_clean(stdout, detail);
   end_line();
 }
 
@@ -131,18 +162,18 @@ static void print_object(const char *what, const tt_event *event) {
   }
   if (event->peer[0] != '\0') {
     fputs(" of ", stdout);
-    print_clean(stdout, event->peer);
+    tt_print_clean(stdout, event->peer);
   }
   if (event->text[0] != '\0') {
     fputs(": ", stdout);
-    print_clean(stdout, event->text);
+    tt_print_clean(stdout, event->text);
   }
   end_line();
 }
 
 static void print_command(const tt_event *event) {
   fputs("command of ", stdout);
-  print_clean(stdout, event->peer);
+  tt_print_clean(stdout, event->peer);
   printf(": %s", event->text);
   for (size_t i = 0; i < event->n_operands; i++) printf(" %" PRIu64, event->ids[i]);
   if (event->n_results > 0) fputs(" ->", stdout);
@@ -152,36 +183,47 @@ static void print_command(const tt_event *event) {
 
 static void print_error(const char *what, const tt_event *event) {
   fputs(what, stdout);
-  print_clean(stdout, event->peer[0] == '\0' ? "a connection" : event->peer);
+  tt_print_clean(stdout, event->peer[0] == '\0' ? "a connection" : event->peer);
   fputs(": ", stdout);
-  print_clean(stdout, event->error == NULL ? event->text : event->error->error.message);
+  tt_print_clean(stdout, event->error == NULL ? event->text : event->error->error.message);
   if (event->error != NULL && event->error->shapes[0] != '\0') {
     fputs(" (shapes ", stdout);
-    print_clean(stdout, event->error->shapes);
+    tt_print_clean(stdout, event->error->shapes);
     putchar(')');
   }
   end_line();
 }
 
-static void attached(native_worker *native, const tt_event *event) {
-  native->was_attached = true;
-  native->retry_ms = FIRST_RETRY_MS;
-  say(native, NORMAL, event->peer[0] == '\0' ? "Attached to the relay " : "Attached to the worker at ", native->options->relay);
-  printf("tabtensor worker ready behind %s (id %s)\n", native->options->relay, native->options->id);
+static void attached(dialled *connection, const tt_event *event) {
+  const native_worker *native = connection->native;
+  const char *url = connection->to->url;
+  connection->was_attached = true;
+  connection->retry_ms = FIRST_RETRY_MS;
+  connection->last_reason[0] = '\0';
+  say(native, NORMAL, event->peer[0] == '\0' ? "Attached to the relay " : "Attached to the worker at ", url);
+  printf("tabtensor worker ready behind %s (id %s)\n", url, native->options->id);
   fflush(stdout);
+}
+
+/* The connection that an event about a link is of; NULL when others have opened it. */
+static dialled *find_dialled(native_worker *native, const tt_event *event) {
+  for (size_t i = 0; event->transport != NULL && i < native->n_dialled; i++) {
+    if (native->dialled[i].transport == event->transport) return &native->dialled[i];
+  }
+  return NULL;
 }
 
 static void on_event(void *host, tt_worker *worker, const tt_event *event) {
   (void)worker;
   native_worker *native = host;
   bool is_verbose = native->options->verbosity == VERBOSE;
-  bool is_ours = event->transport != NULL && event->transport == native->transport;
+  dialled *connection = find_dialled(native, event);
   switch (event->type) {
   case TT_EVENT_LINK_OPEN:
-    if (is_ours) attached(native, event);
+    if (connection != NULL) attached(connection, event);
     break;
   case TT_EVENT_LINK_CLOSED:
-    if (is_ours && event->error != NULL) native->refusal = event->error->error.status;
+    if (connection != NULL && event->error != NULL) connection->refusal = event->error->error.status;
     break;
   case TT_EVENT_PEER_JOINED:
     say(native, NORMAL, "joined: ", event->peer);
@@ -189,9 +231,9 @@ static void on_event(void *host, tt_worker *worker, const tt_event *event) {
   case TT_EVENT_PEER_LEFT:
     if (native->options->verbosity == QUIET) break;
     fputs("left: ", stdout);
-    print_clean(stdout, event->peer);
+    tt_print_clean(stdout, event->peer);
     fputs(": ", stdout);
-    print_clean(stdout, event->text);
+    tt_print_clean(stdout, event->text);
     end_line();
     break;
   case TT_EVENT_OBJECT_ADDED:
@@ -212,49 +254,62 @@ static void on_event(void *host, tt_worker *worker, const tt_event *event) {
   }
 }
 
-/* ---- the relay ---- */
+/* ---- connections that it makes ---- */
 
-static void connect_relay(void *user);
-
-/* Tries again, or gives up where trying cannot help. */
-static void on_relay_ended(void *context, const char *reason) {
-  native_worker *native = context;
-  const worker_options *options = native->options;
-  tt_status refusal = native->refusal;
-  native->transport = NULL;
-  native->refusal = TT_OK;
-  char text[1024];
-  /* An id that is taken when we come back is most likely our own connection of before, which the relay has not given up yet. */
-  if (refusal == TT_ERR_VERSION || (refusal == TT_ERR_DUPLICATE && !native->was_attached)) {
-    if (refusal == TT_ERR_DUPLICATE) {
-      snprintf(text, sizeof text, "the id %s is taken at %.200s: choose another with --id (%s)", options->id, options->relay,
-               reason);
-    } else {
-      snprintf(text, sizeof text, "%.200s speaks another version of the protocol: %s", options->relay, reason);
-    }
-    complain(text);
-    native->exit_status = EXIT_FAILURE;
-    tt_loop_stop(native->loop);
-    return;
-  }
-  snprintf(text, sizeof text, "no connection to %.200s: %s; trying again in %" PRId64 " s", options->relay, reason,
-           native->retry_ms / 1000);
+static void give_up(native_worker *native, const char *text, int exit_status) {
   complain(text);
-  tt_timer_start(native->retry, native->retry_ms, 0);
-  native->retry_ms = native->retry_ms * 2 < LAST_RETRY_MS ? native->retry_ms * 2 : LAST_RETRY_MS;
+  native->exit_status = exit_status;
+  tt_loop_stop(native->loop);
 }
 
-static void connect_relay(void *user) {
-  native_worker *native = user;
+/* Whether trying again cannot help. */
+static bool is_hopeless(const dialled *connection, tt_status refusal) {
+  if (refusal == TT_ERR_VERSION) return true;
+  /* An id that is taken when we come back is most likely our own connection of before, which the other end has not given up yet; one that a worker has
+   * taken may be our own as well, where that worker has connected to us. */
+  return refusal == TT_ERR_DUPLICATE && !connection->was_attached && connection->to->is_relay;
+}
+
+/* Tries again, or gives up where trying cannot help. */
+static void on_ended(void *context, const char *reason) {
+  dialled *connection = context;
+  native_worker *native = connection->native;
+  const char *id = native->options->id, *url = connection->to->url;
+  tt_status refusal = connection->refusal;
+  connection->transport = NULL;
+  connection->refusal = TT_OK;
+  char text[1024];
+  if (is_hopeless(connection, refusal)) {
+    if (refusal == TT_ERR_DUPLICATE) {
+      snprintf(text, sizeof text, "the id %s is taken at %.200s: choose another with --id (%s)", id, url, reason);
+    } else {
+      snprintf(text, sizeof text, "%.200s speaks another version of the protocol: %s", url, reason);
+    }
+    give_up(native, text, EXIT_FAILURE);
+    return;
+  }
+  char cut[sizeof connection->last_reason];
+  snprintf(cut, sizeof cut, "%.255s", reason);
+  if (strcmp(connection->last_reason, cut) != 0) {
+    snprintf(text, sizeof text, "no connection to %.200s: %s; trying again in %" PRId64 " s", url, reason,
+             connection->retry_ms / 1000);
+    complain(text);
+    snprintf(connection->last_reason, sizeof connection->last_reason, "%s", cut);
+  }
+  tt_timer_start(connection->retry, connection->retry_ms, 0);
+  connection->retry_ms = connection->retry_ms * 2 < LAST_RETRY_MS ? connection->retry_ms * 2 : LAST_RETRY_MS;
+}
+
+static void dial(void *user) {
+  dialled *connection = user;
+  native_worker *native = connection->native;
   tt_error error;
   tt_status status =
-      tt_websocket_native_connect(native->door, native->options->relay, on_relay_ended, native, &native->transport, &error);
+      tt_endpoint_connect(native->door, connection->to->url, native->tls, on_ended, connection, &connection->transport, &error);
   if (status == TT_ERR_ARGUMENT) {
-    complain(error.message);
-    native->exit_status = TT_EXIT_USAGE;
-    tt_loop_stop(native->loop);
+    give_up(native, error.message, TT_EXIT_USAGE);
   } else if (status != TT_OK) {
-    on_relay_ended(native, error.message);
+    on_ended(connection, error.message);
   }
 }
 
@@ -266,31 +321,32 @@ static void on_signal(void *user, int number) {
   tt_loop_stop(native->loop);
 }
 
-static tt_status listen_on_port(native_worker *native, tt_error *error) {
+static tt_status listen_at(native_worker *native, const char *url, tt_error *error) {
   const worker_options *options = native->options;
   const tt_mount mount = {.prefix = "/", .folder = options->pages};
-  const tt_listen_options listen = {.host = options->host,
-                                    .port = options->port,
-                                    .allowed_origins = options->origins,
-                                    .n_allowed_origins = options->n_origins,
-                                    .mounts = &mount,
-                                    .n_mounts = options->pages != NULL ? 1 : 0};
-  const tt_server *server;
-  TT_TRY(tt_websocket_native_listen(native->door, &listen, &server, error));
-  const char *host = tt_server_host(server);
-  bool is_v6 = strchr(host, ':') != NULL;
-  char url[256];
-  snprintf(url, sizeof url, "ws://%s%s%s:%u/", is_v6 ? "[" : "", host, is_v6 ? "]" : "", (unsigned)tt_server_port(server));
-  if (options->verbosity >= NORMAL) printf("Ready to receive commands....  (id %s, %s)\n", options->id, url);
-  printf("tabtensor worker ready at %s (id %s)\n", url, options->id);
+  const tt_listen_options websocket = {.allowed_origins = options->origins,
+                                       .n_allowed_origins = options->n_origins,
+                                       .mounts = &mount,
+                                       .n_mounts = options->pages != NULL ? 1 : 0};
+  char bound[TT_MAX_URL_BYTES];
+  TT_TRY(tt_endpoint_listen(native->door, url, native->tls, &websocket, bound, error));
+  if (options->verbosity >= NORMAL) printf("Ready to receive commands....  (id %s, %s)\n", options->id, bound);
+  printf("tabtensor worker ready at %s (id %s)\n", bound, options->id);
   fflush(stdout);
   return TT_OK;
+}
+
+static tt_status listen_on_port(native_worker *native, tt_error *error) {
+  const char *host = native->options->host != NULL ? native->options->host : "127.0.0.1";
+  char url[TT_MAX_URL_BYTES];
+  snprintf(url, sizeof url, strchr(host, ':') != NULL ? "ws://[%.255s]:%u" : "ws://%.255s:%u", host, native->options->port);
+  return listen_at(native, url, error);
 }
 
 /* Says goodbye and lets what waits leave. */
 static void leave(native_worker *native) {
   if (native->door != NULL) tt_native_door_stop(native->door);
-  tt_timer_free(native->retry);
+  for (size_t i = 0; i < native->n_dialled; i++) tt_timer_free(native->dialled[i].retry);
   tt_worker_free(native->worker);
   int64_t deadline_ms = tt_clock_ms() + GOODBYE_MS;
   while (native->door != NULL && tt_native_door_n_connections(native->door) > 0 && tt_clock_ms() < deadline_ms) {
@@ -306,24 +362,39 @@ static tt_status start(native_worker *native, tt_error *error) {
   native->worker = tt_worker_new(&worker, error);
   if (native->worker == NULL) return error->status;
   say(native, NORMAL, "Hooking into Tensors... Overloading complete.", "");
-  say(native, NORMAL, "Starting a WebSocket Worker....", "");
+  say(native, NORMAL, options->n_listens > 0 ? "Starting a Socket Worker...." : "Starting a WebSocket Worker....", "");
+  TT_TRY(tt_endpoint_tls(&options->tls, &native->tls, error));
   const tt_native_door_options door = {.max_connections = options->max_connections};
   native->door = tt_native_door_new(native->loop, native->worker, &door, error);
   if (native->door == NULL) return error->status;
-  if (options->listens) TT_TRY(listen_on_port(native, error));
-  if (options->relay == NULL) return TT_OK;
-  native->retry = tt_timer_new(native->loop, connect_relay, native);
-  if (native->retry == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory for a timer");
-  say(native, NORMAL, "Attaching to ", options->relay);
-  connect_relay(native);
+  if (options->has_port) TT_TRY(listen_on_port(native, error));
+  for (size_t i = 0; i < options->n_listens; i++) TT_TRY(listen_at(native, options->listens[i], error));
+  for (size_t i = 0; i < options->n_destinations; i++) {
+    dialled *connection = &native->dialled[i];
+    *connection = (dialled){.native = native, .to = &options->destinations[i], .retry_ms = FIRST_RETRY_MS};
+    connection->retry = tt_timer_new(native->loop, dial, connection);
+    if (connection->retry == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory for a timer");
+    native->n_dialled++;
+    say(native, NORMAL, "Attaching to ", connection->to->url);
+    dial(connection);
+  }
   return TT_OK;
 }
 
 /* ---- its command line ---- */
 
+static int add_destination(worker_options *options, const char *url, bool is_relay) {
+  if (options->n_destinations == MAX_ENDPOINTS) {
+    return tt_usage_error("worker", "at most %d --connect and --relay are possible", MAX_ENDPOINTS);
+  }
+  options->destinations[options->n_destinations++] = (destination){.url = url, .is_relay = is_relay};
+  return 0;
+}
+
 static int read_option(worker_options *options, int option, const char *value) {
   uint64_t number;
   tt_error error;
+  if (tt_read_tls_option(&options->tls, option, value)) return 0;
   switch (option) {
   case 'i':
     if (tt_worker_id_check(tt_name_of(value), &error) != TT_OK) return tt_usage_error("worker", "--id: %s", error.message);
@@ -334,14 +405,21 @@ static int read_option(worker_options *options, int option, const char *value) {
       return tt_usage_error("worker", "--port %s is no port: a number from 0 (any free one) to 65535 is", value);
     }
     options->port = (uint16_t)number;
-    options->listens = true;
+    options->has_port = true;
     return 0;
   case 'H':
     options->host = value;
     return 0;
-  case 'r':
-    options->relay = value;
+  case 'l':
+    if (options->n_listens == MAX_ENDPOINTS) {
+      return tt_usage_error("worker", "at most %d --listen are possible", MAX_ENDPOINTS);
+    }
+    options->listens[options->n_listens++] = value;
     return 0;
+  case 'C':
+    return add_destination(options, value, false);
+  case 'r':
+    return add_destination(options, value, true);
   case 'm':
     if (!tt_parse_size(value, LEAST_STORE_BYTES, INT64_MAX, &options->max_store_bytes)) {
       return tt_usage_error("worker", "--max-store %s does not work: a number of bytes from 1k on does, such as 256m or 4g",
@@ -373,12 +451,37 @@ static int read_option(worker_options *options, int option, const char *value) {
   }
 }
 
+static bool listens_for_websockets(const worker_options *options) {
+  tt_address address;
+  for (size_t i = 0; i < options->n_listens; i++) {
+    if (tt_address_parse(options->listens[i], &address, NULL) == TT_OK && address.scheme == TT_SCHEME_WS) return true;
+  }
+  return options->has_port;
+}
+
+/* Options that say nothing without another one. */
+static int check_options(const worker_options *options) {
+  const char *for_pages = options->pages != NULL ? "--pages" : options->n_origins > 0 ? "--allow-origin" : NULL;
+  if (!options->has_port && options->host != NULL) {
+    return tt_usage_error("worker", "--host is for a worker that listens: say --port as well");
+  }
+  if (for_pages != NULL && !listens_for_websockets(options)) {
+    return tt_usage_error("worker", "%s is for a worker that listens for WebSockets: say --port or --listen ws:// as well",
+                          for_pages);
+  }
+  return 0;
+}
+
 static int read_options(int argc, char **argv, worker_options *options) {
   static const struct option LONG[] = {
       {"id", required_argument, NULL, 'i'},
       {"port", required_argument, NULL, 'p'},
       {"host", required_argument, NULL, 'H'},
+      {"listen", required_argument, NULL, 'l'},
+      {"connect", required_argument, NULL, 'C'},
       {"relay", required_argument, NULL, 'r'},
+      TT_TLS_CONNECTING_OPTIONS,
+      TT_TLS_LISTENING_OPTIONS,
       {"max-store", required_argument, NULL, 'm'},
       {"max-connections", required_argument, NULL, 'c'},
       {"allow-origin", required_argument, NULL, 'o'},
@@ -400,19 +503,12 @@ static int read_options(int argc, char **argv, worker_options *options) {
     if (trouble != 0) return trouble;
   }
   if (optind < argc) return tt_usage_error("worker", "'%s' is not expected here", argv[optind]);
-  const char *for_listening = options->host != NULL    ? "--host"
-                              : options->pages != NULL ? "--pages"
-                              : options->n_origins > 0 ? "--allow-origin"
-                                                       : NULL;
-  if (options->relay == NULL) options->listens = true;
-  if (!options->listens && for_listening != NULL) {
-    return tt_usage_error("worker", "%s is for a worker that listens: say --port as well", for_listening);
-  }
-  return 0;
+  if (options->n_destinations == 0 && options->n_listens == 0) options->has_port = true;
+  return check_options(options);
 }
 
 static int run(const worker_options *options) {
-  native_worker native = {.options = options, .retry_ms = FIRST_RETRY_MS, .exit_status = EXIT_SUCCESS};
+  native_worker native = {.options = options, .exit_status = EXIT_SUCCESS};
   tt_error error;
   tt_status status = tt_loop_new(&native.loop, &error);
   if (status != TT_OK) {
@@ -433,6 +529,7 @@ static int run(const worker_options *options) {
   tt_signal_free(term);
   tt_signal_free(interrupt);
   tt_loop_free(native.loop);
+  tt_tls_free(native.tls);
   return native.exit_status;
 }
 

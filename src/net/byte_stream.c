@@ -368,6 +368,23 @@ const tt_carrier tt_byte_stream_carrier = {.write = write_block,
                                            .abandon = abandon,
                                            .has_pings = false};
 
+/*
+ * A write has failed. Over TLS the other end may have said why before it hung up: it refuses a client's certificate only when the client takes the
+ * handshake for done.
+ */
+static void end_unwritable(tt_byte_stream *stream, int number) {
+  size_t n_read;
+  if (stream->session == NULL) {
+    end_stream(stream, strerror(number));
+    return;
+  }
+  tt_io io = TT_IO_DONE;
+  for (size_t n = 0; io == TT_IO_DONE && n < MAX_READ_A_PASS; n += n_read) {
+    io = socket_read(stream, stream->loop->received, TT_RECEIVE_BYTES, &n_read);
+  }
+  end_stream(stream, tt_tls_session_why(stream->session));
+}
+
 /* Writes what waits; false: the stream is gone. */
 static bool give_out(tt_byte_stream *stream) {
   tt_block *block = stream->unwritten;
@@ -376,7 +393,7 @@ static bool give_out(tt_byte_stream *stream) {
     size_t before = block->begin;
     bool all_left = true;
     if (!write_block(stream->connection, block, &all_left)) {
-      end_stream(stream, "the connection broke");
+      end_unwritable(stream, errno);
       return false;
     }
     if (!all_left) {
@@ -386,7 +403,7 @@ static bool give_out(tt_byte_stream *stream) {
   }
   stream->wants_write = false;
   if (!tt_connection_on_writable(stream->connection) && stream->phase == PHASE_OPEN) {
-    end_stream(stream, NULL);
+    end_unwritable(stream, errno);
     return false;
   }
   if (stream->unwritten != NULL) stream->wants_write = true;
@@ -425,7 +442,12 @@ static bool open_stream(tt_byte_stream *stream) {
 
 static void on_handshake_failed(tt_byte_stream *stream) {
   const char *why = tt_tls_session_why(stream->session);
-  if (stream->connection == NULL) tt_loop_log(stream->loop, TT_LOG_INFO, "a TLS handshake failed: %s", why);
+  if (stream->connection == NULL) {
+    tt_loop_log(stream->loop, TT_LOG_INFO, "a TLS handshake failed: %s", why);
+    /* What is left unread when a socket is closed resets the connection, and the alert that says why may not arrive. */
+    shutdown(stream->socket, SHUT_WR);
+    for (int i = 0; i < 16 && recv(stream->socket, stream->loop->received, TT_RECEIVE_BYTES, 0) > 0;) i++;
+  }
   end_stream(stream, why);
 }
 

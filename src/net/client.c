@@ -17,17 +17,11 @@ tt_status tt_client_connect(tt_loop *loop, const tt_client_options *options, tt_
     return tt_fail(error, TT_ERR_ARGUMENT, "'%.200s' has the port 0, which nobody listens on: write ws://host:port/path",
                    options->url);
   }
-  if (tt_scheme_is_encrypted(address.scheme)) {
-    return tt_fail(error, TT_ERR_ARGUMENT,
-                   "'%.200s' wants TLS, which this program does not speak: connect to a local ws:// "
-                   "address, by way of a tunnel if the server is elsewhere",
-                   options->url);
-  }
   tt_connection *connection = tt_connection_new(loop, options->events, options->user, options->max_message_bytes,
                                                 options->ping_every_ms, &tt_library_carrier, TT_FRAMING_MASKED);
   if (connection == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory for a connection to %.200s", options->url);
   snprintf(connection->address, sizeof connection->address, "%s", options->url);
-  tt_status status = tt_library_connect(connection, address.host, address.port, address.path, error);
+  tt_status status = tt_library_connect(connection, &address, options->tls, error);
   if (status != TT_OK) {
     tt_connection_discard(connection);
     return status;

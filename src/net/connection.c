@@ -329,8 +329,7 @@ bool tt_connection_on_writable(tt_connection *connection) {
   }
   if (connection->state == TT_STATE_ENDING) return connection->close_code != TT_CLOSE_ABNORMAL;
   if (!write_blocks(connection)) {
-    if (connection->state == TT_STATE_OPEN) set_reason(connection, TT_CLOSE_ABNORMAL, "the connection broke", 20);
-    connection->state = TT_STATE_ENDING;
+    connection->state = TT_STATE_ENDING; /* why, tt_connection_on_closed is told */
     return false;
   }
   if (connection->above_low_water && tt_connection_queued_bytes(connection) <= connection->low_water_bytes) {

@@ -124,6 +124,7 @@ struct tt_loop {
   struct ev_loop *ev;
   struct lws_context *library;
   struct lws_vhost *library_host;
+  struct tt_tls_host *tls_hosts; /* library.c's: one for each server and certificate that wss was spoken with */
   tt_connection *connections;
   tt_server *servers;
   tt_byte_stream_server *stream_servers;
@@ -178,7 +179,7 @@ extern const char TT_HTTP_COMMON_HEADERS[];
 tt_status tt_library_open(tt_loop *loop, tt_error *error);
 void tt_library_close(tt_loop *loop);
 void tt_library_adopt(tt_server *server, int accepted_socket); /* takes the socket */
-tt_status tt_library_connect(tt_connection *connection, const char *host, uint16_t port, const char *path, tt_error *error);
+tt_status tt_library_connect(tt_connection *connection, const tt_address *address, tt_tls *tls, tt_error *error);
 extern const tt_carrier tt_library_carrier;
 
 /* byte_stream.c, byte_stream_server.c */

@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "net/internal.h"
+#include "net/tls_session.h"
 
 enum {
   RECEIVE_BYTES = 32 * 1024, /* read at once from a socket; allocated for each connection, touched when used */
@@ -32,6 +33,14 @@ static const struct lws_protocols PROTOCOLS[] = {
     {.name = "tabtensor", .callback = on_event, .rx_buffer_size = RECEIVE_BYTES, .tx_packet_size = WRITE_BYTES},
     {.name = NULL},
 };
+
+typedef struct tt_tls_host {
+  struct tt_tls_host *next;
+  tt_tls *tls;
+  char name[TT_MAX_HOST_BYTES + 1];
+  struct ssl_ctx_st *context;
+  struct lws_vhost *library_host;
+} tls_host;
 
 /* We ping and judge by ourselves. */
 static const lws_retry_bo_t NO_PINGS = {.secs_since_valid_ping = 0, .secs_since_valid_hangup = 0};
@@ -60,7 +69,8 @@ tt_status tt_library_open(tt_loop *loop, tt_error *error) {
   void *ev = loop->ev;
   struct lws_context_creation_info info = {
       .port = CONTEXT_PORT_NO_LISTEN_SERVER,
-      .options = LWS_SERVER_OPTION_LIBEV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_VALIDATE_UTF8,
+      .options = LWS_SERVER_OPTION_LIBEV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_VALIDATE_UTF8 |
+                 LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
       .foreign_loops = &ev,
       .pt_serv_buf_size = SERVICE_BYTES,
       .max_http_header_data = MAX_REQUEST_HEADER_BYTES,
@@ -74,6 +84,7 @@ tt_status tt_library_open(tt_loop *loop, tt_error *error) {
     return tt_fail(error, TT_ERR_SYSTEM,
                    "libwebsockets could not start on libev: is its plugin installed (Debian: libwebsockets-evlib-ev)?");
   }
+  info.options &= ~(uint64_t)LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT; /* no TLS here: see tls_host */
   info.vhost_name = "tabtensor";
   info.protocols = PROTOCOLS;
   info.keepalive_timeout = HTTP_IDLE_SECONDS;
@@ -85,7 +96,54 @@ tt_status tt_library_open(tt_loop *loop, tt_error *error) {
   return TT_OK;
 }
 
-void tt_library_close(tt_loop *loop) { lws_context_destroy(loop->library); }
+void tt_library_close(tt_loop *loop) {
+  lws_context_destroy(loop->library);
+  for (tls_host *host; (host = loop->tls_hosts) != NULL;) {
+    loop->tls_hosts = host->next;
+    tt_tls_context_free(host->context);
+    tt_free(host);
+  }
+}
+
+/*
+ * The library keeps TLS's settings at its virtual hosts, and does not check addresses in digits: so each server that is spoken with has a virtual host
+ * whose context checks its name or address itself. It stays until the loop ends, for the next try.
+ */
+static struct lws_vhost *find_tls_host(tt_loop *loop, tt_tls *tls, const char *name, tt_error *error) {
+  for (tls_host *host = loop->tls_hosts; host != NULL; host = host->next) {
+    if (host->tls == tls && strcmp(host->name, name) == 0) return host->library_host;
+  }
+  tls_host *host = tt_alloc(1, sizeof *host);
+  if (host == NULL) {
+    tt_fail(error, TT_ERR_MEMORY, "no memory for TLS with %.200s", name);
+    return NULL;
+  }
+  host->context = tt_tls_client_context(tls, name, error);
+  if (host->context == NULL) {
+    tt_free(host);
+    return NULL;
+  }
+  host->tls = tls;
+  snprintf(host->name, sizeof host->name, "%s", name);
+  const struct lws_context_creation_info info = {
+      .port = CONTEXT_PORT_NO_LISTEN_SERVER,
+      .options = LWS_SERVER_OPTION_LIBEV | LWS_SERVER_OPTION_VALIDATE_UTF8 | LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
+      .vhost_name = host->name,
+      .protocols = PROTOCOLS,
+      .retry_and_idle_policy = &NO_PINGS,
+      .provided_client_ssl_ctx = host->context,
+  };
+  host->library_host = lws_create_vhost(loop->library, &info);
+  if (host->library_host == NULL) {
+    tt_tls_context_free(host->context);
+    tt_free(host);
+    tt_fail(error, TT_ERR_MEMORY, "no memory for TLS with %.200s", name);
+    return NULL;
+  }
+  host->next = loop->tls_hosts;
+  loop->tls_hosts = host;
+  return host->library_host;
+}
 
 /* HTTP. */
 
@@ -285,16 +343,25 @@ void tt_library_adopt(tt_server *server, int accepted_socket) {
   }
 }
 
-tt_status tt_library_connect(tt_connection *connection, const char *host, uint16_t port, const char *path, tt_error *error) {
-  char host_header[TT_MAX_ADDRESS_BYTES + 8];
-  snprintf(host_header, sizeof host_header, strchr(host, ':') != NULL ? "[%s]:%u" : "%s:%u", host, port);
+tt_status tt_library_connect(tt_connection *connection, const tt_address *address, tt_tls *tls, tt_error *error) {
+  tt_loop *loop = connection->loop;
+  struct lws_vhost *library_host = loop->library_host;
+  if (tt_scheme_is_encrypted(address->scheme)) {
+    library_host = find_tls_host(loop, tls, address->host, error);
+    if (library_host == NULL) return error != NULL ? error->status : TT_ERR_ARGUMENT;
+  }
+  char host_header[TT_MAX_HOST_BYTES + 16];
+  snprintf(host_header, sizeof host_header, strchr(address->host, ':') != NULL ? "[%s]:%u" : "%s:%u", address->host,
+           address->port);
   struct lws_client_connect_info info = {
-      .context = connection->loop->library,
-      .vhost = connection->loop->library_host,
-      .address = host,
+      .context = loop->library,
+      .vhost = library_host,
+      .address = address->host,
       .host = host_header,
-      .port = port,
-      .path = path,
+      .port = address->port,
+      .path = address->path,
+      /* Who the server is has been settled by the context; the library's own check knows names only. */
+      .ssl_connection = tt_scheme_is_encrypted(address->scheme) ? LCCSCF_USE_SSL | LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK : 0,
       .local_protocol_name = PROTOCOLS[0].name,
       .retry_and_idle_policy = &NO_PINGS,
       .opaque_user_data = &connection->owner,
@@ -305,7 +372,7 @@ tt_status tt_library_connect(tt_connection *connection, const char *host, uint16
     return tt_fail(error, TT_ERR_CONNECTION, "cannot connect to %s: no such host, or nobody listens there",
                    connection->address);
   }
-  lws_cancel_service(connection->loop->library);
+  lws_cancel_service(loop->library);
   return TT_OK;
 }
 

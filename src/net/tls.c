@@ -15,7 +15,8 @@
 struct tt_tls {
   SSL_CTX *context;
   bool has_certificate, takes_any_server_name, requires_client_certificate;
-  char *server_name; /* NULL: the host */
+  char *server_name;                           /* NULL: the host */
+  char *certificate_file, *key_file, *ca_file; /* read again for the library's contexts */
 };
 
 struct tt_tls_session {
@@ -77,6 +78,11 @@ static SSL_CTX *new_context(void) {
   return context;
 }
 
+static bool copy(char **to, const char *from) {
+  if (from != NULL) *to = tt_strdup(from);
+  return from == NULL || *to != NULL;
+}
+
 tt_status tt_tls_new(const tt_tls_options *options, tt_tls **out, tt_error *error) {
   if ((options->certificate_file == NULL) != (options->key_file == NULL)) {
     return tt_fail(error, TT_ERR_ARGUMENT, "a certificate and its private key go together: only the %s is given",
@@ -91,9 +97,10 @@ tt_status tt_tls_new(const tt_tls_options *options, tt_tls **out, tt_error *erro
   tls->takes_any_server_name = options->takes_any_server_name;
   tls->requires_client_certificate = options->requires_client_certificate;
   tt_status status = TT_OK;
-  if (options->server_name != NULL) tls->server_name = tt_strdup(options->server_name);
   tls->context = new_context();
-  if (tls->context == NULL || (options->server_name != NULL && tls->server_name == NULL)) {
+  bool is_copied = copy(&tls->server_name, options->server_name) && copy(&tls->certificate_file, options->certificate_file) &&
+                   copy(&tls->key_file, options->key_file) && copy(&tls->ca_file, options->ca_file);
+  if (tls->context == NULL || !is_copied) {
     status = tt_fail(error, TT_ERR_MEMORY, "no memory for TLS");
   } else {
     status = read_files(tls->context, options, error);
@@ -112,6 +119,9 @@ void tt_tls_free(tt_tls *tls) {
   if (tls == NULL) return;
   SSL_CTX_free(tls->context);
   tt_free(tls->server_name);
+  tt_free(tls->certificate_file);
+  tt_free(tls->key_file);
+  tt_free(tls->ca_file);
   tt_free(tls);
 }
 
@@ -143,12 +153,16 @@ static bool is_digits(const char *host) {
   return inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1;
 }
 
-/* Names go to the server as well, which may have several certificates; addresses may not (RFC 6066). */
-static bool check_name(SSL *ssl, const char *name, bool is_checked) {
-  X509_VERIFY_PARAM *rules = SSL_get0_param(ssl);
-  if (is_digits(name)) return !is_checked || X509_VERIFY_PARAM_set1_ip_asc(rules, name) == 1;
+static bool require_name(X509_VERIFY_PARAM *rules, const char *name) {
+  if (is_digits(name)) return X509_VERIFY_PARAM_set1_ip_asc(rules, name) == 1;
   X509_VERIFY_PARAM_set_hostflags(rules, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-  return SSL_set_tlsext_host_name(ssl, name) == 1 && (!is_checked || X509_VERIFY_PARAM_set1_host(rules, name, 0) == 1);
+  return X509_VERIFY_PARAM_set1_host(rules, name, 0) == 1;
+}
+
+/* Names go to the server as well, which may have several certificates; addresses may not (RFC 6066). */
+static bool set_name(SSL *ssl, const char *name, bool is_checked) {
+  if (!is_digits(name) && SSL_set_tlsext_host_name(ssl, name) != 1) return false;
+  return !is_checked || require_name(SSL_get0_param(ssl), name);
 }
 
 static tt_tls_session *connect_session(tt_tls *tls, int socket, const char *host) {
@@ -157,7 +171,7 @@ static tt_tls_session *connect_session(tt_tls *tls, int socket, const char *host
   session->is_client = true;
   SSL_set_connect_state(session->ssl);
   SSL_set_verify(session->ssl, SSL_VERIFY_PEER, NULL);
-  if (!check_name(session->ssl, tls->server_name != NULL ? tls->server_name : host, !tls->takes_any_server_name)) {
+  if (!set_name(session->ssl, tls->server_name != NULL ? tls->server_name : host, !tls->takes_any_server_name)) {
     tt_tls_session_free(session);
     ERR_clear_error();
     return NULL;
@@ -176,6 +190,32 @@ tt_tls_session *tt_tls_connect(tt_tls *tls, int socket, const char *host, tt_err
   if (session == NULL) tt_fail(error, TT_ERR_MEMORY, "no memory for TLS with %.200s", host);
   return session;
 }
+
+struct ssl_ctx_st *tt_tls_client_context(tt_tls *tls, const char *host, tt_error *error) {
+  const tt_tls_options options = {.certificate_file = tls != NULL ? tls->certificate_file : NULL,
+                                  .key_file = tls != NULL ? tls->key_file : NULL,
+                                  .ca_file = tls != NULL ? tls->ca_file : NULL};
+  SSL_CTX *context = new_context();
+  if (context == NULL) {
+    tt_fail(error, TT_ERR_MEMORY, "no memory for TLS with %.200s", host);
+    return NULL;
+  }
+  if (read_files(context, &options, error) != TT_OK) {
+    SSL_CTX_free(context);
+    return NULL;
+  }
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+  const char *name = tls != NULL && tls->server_name != NULL ? tls->server_name : host;
+  if ((tls == NULL || !tls->takes_any_server_name) && !require_name(SSL_CTX_get0_param(context), name)) {
+    SSL_CTX_free(context);
+    ERR_clear_error();
+    tt_fail(error, TT_ERR_ARGUMENT, "'%.200s' is no name that a certificate can have", name);
+    return NULL;
+  }
+  return context;
+}
+
+void tt_tls_context_free(struct ssl_ctx_st *context) { SSL_CTX_free(context); }
 
 static void explain_certificate(tt_tls_session *session, long verdict) {
   const char *words = X509_verify_cert_error_string(verdict);

@@ -24,6 +24,14 @@ tt_tls_session *tt_tls_accept(tt_tls *tls, int socket);
 /* For a socket that has connected to `host`; `tls` NULL: no certificate, and whom the system trusts. NULL: as `error` says. */
 tt_tls_session *tt_tls_connect(tt_tls *tls, int socket, const char *host, tt_error *error);
 
+/*
+ * For the library, which makes its sessions itself: an SSL_CTX for connecting to `host` that checks all that tt_tls_connect does. NULL: as `error` says. Owner:
+ * the caller, tt_tls_context_free.
+ */
+struct ssl_ctx_st;
+struct ssl_ctx_st *tt_tls_client_context(tt_tls *tls, const char *host, tt_error *error);
+void tt_tls_context_free(struct ssl_ctx_st *context);
+
 tt_io tt_tls_shake(tt_tls_session *session); /* the handshake, step by step */
 tt_io tt_tls_read(tt_tls_session *session, uint8_t *bytes, size_t n_bytes, size_t *n_read);
 /* A write that could not go on is repeated with the same bytes, which may have moved. */

@@ -43,13 +43,16 @@ tt_status tt_websocket_native_listen(tt_native_door *door, const tt_listen_optio
 
 static tt_status dial(tt_loop *loop, const char *url, const void *options, void *user, tt_connection **connection,
                       tt_error *error) {
-  (void)options;
-  const tt_client_options client = {
-      .url = url, .events = &tt_native_door_websocket_connected, .user = user, .max_message_bytes = TT_MAX_FRAME_BYTES};
+  tt_tls *const *tls = options;
+  const tt_client_options client = {.url = url,
+                                    .events = &tt_native_door_websocket_connected,
+                                    .user = user,
+                                    .max_message_bytes = TT_MAX_FRAME_BYTES,
+                                    .tls = *tls};
   return tt_client_connect(loop, &client, connection, error);
 }
 
-tt_status tt_websocket_native_connect(tt_native_door *door, const char *url, tt_native_ended_fn *ended, void *context,
-                                      const void **transport, tt_error *error) {
-  return tt_native_door_dial(door, url, dial, NULL, ended, context, transport, error);
+tt_status tt_websocket_native_connect(tt_native_door *door, const char *url, tt_tls *tls, tt_native_ended_fn *ended,
+                                      void *context, const void **transport, tt_error *error) {
+  return tt_native_door_dial(door, url, dial, &tls, ended, context, transport, error);
 }

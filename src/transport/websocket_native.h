@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "net/server.h"
+#include "net/tls.h"
 #include "transport/native_door.h"
 
 /* All that is pointed to is copied. */
@@ -24,10 +25,10 @@ tt_status tt_websocket_native_listen(tt_native_door *door, const tt_listen_optio
                                      tt_error *error);
 
 /*
- * Connects; the worker says HELLO as soon as the connection is open. `ended`, `context` and `transport`: see tt_native_door_dial.
+ * Connects; the worker says HELLO as soon as the connection is open. `tls` is for wss: it must outlive the loop, and NULL trusts whom the system trusts. `ended`, `context` and `transport`: see tt_native_door_dial.
  * Errors, without a call of `ended` to come: TT_ERR_ARGUMENT (the URL), TT_ERR_CONNECTION, TT_ERR_MEMORY.
  */
-tt_status tt_websocket_native_connect(tt_native_door *door, const char *url, tt_native_ended_fn *ended, void *context,
-                                      const void **transport, tt_error *error);
+tt_status tt_websocket_native_connect(tt_native_door *door, const char *url, tt_tls *tls, tt_native_ended_fn *ended,
+                                      void *context, const void **transport, tt_error *error);
 
 #endif

@@ -383,7 +383,8 @@ static void addresses_are_checked(void **state) {
                          "ws://localhost:x",
                          "ws://[::1/",
                          "ws://localhost?x",
-                         "wss://localhost/"};
+                         "wss://localhost:0/",
+                         "tcp://localhost:80"};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     tt_client_options options = {.url = wrong[i], .events = &EVENTS, .user = &all->sides[1], .max_message_bytes = MAX_MESSAGE};
     tt_connection *connection = NULL;

@@ -24,7 +24,7 @@ static const tt_server *listen_at(native *at, char url[64]) {
 
 static void connect_to(native *from, const char *url) {
   tt_error error;
-  if (tt_websocket_native_connect(from->door, url, take_end, from, NULL, &error) != TT_OK) fail_msg("%s", error.message);
+  if (tt_websocket_native_connect(from->door, url, NULL, take_end, from, NULL, &error) != TT_OK) fail_msg("%s", error.message);
 }
 
 /* S5, S18: who listens is a matter of transport; once attached, either side may command the other. */
@@ -210,7 +210,7 @@ static void nobody_answers(void **state) {
   char url[64];
   native *server = new_native("server"), *client = new_native("client");
   listen_at(server, url);
-  assert_int_equal(tt_websocket_native_connect(client->door, "http://127.0.0.1:1", take_end, client, NULL, &error),
+  assert_int_equal(tt_websocket_native_connect(client->door, "http://127.0.0.1:1", NULL, take_end, client, NULL, &error),
                    TT_ERR_ARGUMENT);
   assert_int_equal(tt_native_door_n_connections(client->door), 0);
   assert_int_equal(client->n_ended, 0);
