@@ -9,6 +9,7 @@ typedef struct tt_pointer {
   tt_node node;
   tt_location *location; /* one reference */
   uint64_t id;
+  uint64_t id_there;
   bool owns;
 } tt_pointer;
 
@@ -25,7 +26,7 @@ tt_node *tt_pointer_new(tt_location *location, uint64_t id, const tt_meta *meta,
   tt_pointer *pointer = (tt_pointer *)tt_node_new(&tt_kind_pointer, sizeof(tt_pointer), meta, NULL, error);
   if (pointer == NULL) return NULL;
   pointer->location = tt_location_ref(location);
-  pointer->id = id;
+  pointer->id = pointer->id_there = id;
   pointer->owns = owns;
   return &pointer->node;
 }
@@ -33,6 +34,8 @@ tt_node *tt_pointer_new(tt_location *location, uint64_t id, const tt_meta *meta,
 bool tt_node_is_pointer(const tt_node *node) { return node->kind == &tt_kind_pointer; }
 tt_location *tt_pointer_location(const tt_node *node) { return ((const tt_pointer *)node)->location; }
 uint64_t tt_pointer_id(const tt_node *node) { return ((const tt_pointer *)node)->id; }
+uint64_t tt_pointer_id_there(const tt_node *node) { return ((const tt_pointer *)node)->id_there; }
+void tt_pointer_set_id_there(tt_node *node, uint64_t id) { ((tt_pointer *)node)->id_there = id; }
 bool tt_pointer_owns(const tt_node *node) { return ((const tt_pointer *)node)->owns; }
 void tt_pointer_disown(tt_node *node) { ((tt_pointer *)node)->owns = false; }
 void tt_pointer_own(tt_node *node) { ((tt_pointer *)node)->owns = true; }
@@ -46,7 +49,7 @@ static void release(tt_node *node) {
 }
 
 static void describe(const tt_node *node, tt_buffer *text) {
-  tt_buffer_printf(text, "(%s, %" PRIu64 ")", tt_pointer_location(node)->id, tt_pointer_id(node));
+  tt_buffer_printf(text, "(%s, %" PRIu64 ")", tt_pointer_location(node)->id, tt_pointer_id_there(node));
 }
 
 /* What handle_call learns from its operands, and refuses. */

@@ -37,6 +37,9 @@ tt_node *tt_pointer_new(tt_location *location, uint64_t id, const tt_meta *meta,
 bool tt_node_is_pointer(const tt_node *node);
 tt_location *tt_pointer_location(const tt_node *node); /* borrowed */
 uint64_t tt_pointer_id(const tt_node *node);
+/* The id that the object has at the location, where commands call it by another (a page's go through its own worker). As tt_pointer_id until set. */
+uint64_t tt_pointer_id_there(const tt_node *node);
+void tt_pointer_set_id_there(tt_node *node, uint64_t id);
 bool tt_pointer_owns(const tt_node *node);
 void tt_pointer_disown(tt_node *node); /* the object is no longer ours to free: it was taken, or is gone */
 void tt_pointer_own(tt_node *node);

@@ -124,12 +124,18 @@ void tt_run_write_fetch(tt_buffer *run, uint8_t flags, uint64_t request, uint64_
   write_numbers(run, TT_RECORD_FETCH, flags, (const uint64_t[]){request, object}, 2, 0);
 }
 
-void tt_run_write_send(tt_buffer *run, uint64_t request, uint64_t object, uint64_t object_there, tt_name worker) {
-  uint8_t *at =
-      write_numbers(run, TT_RECORD_SEND, 0, (const uint64_t[]){request, object, object_there}, 3, 1 + (size_t)worker.n_bytes);
+/* The same, and a worker's id behind them. */
+static void write_numbers_and_worker(tt_buffer *run, tt_record_kind kind, uint8_t flags, const uint64_t *numbers,
+                                     size_t n_numbers, tt_name worker) {
+  uint8_t *at = write_numbers(run, kind, flags, numbers, n_numbers, 1 + (size_t)worker.n_bytes);
   if (at == NULL) return;
   at[0] = worker.n_bytes;
   if (worker.n_bytes != 0) memcpy(at + 1, worker.bytes, worker.n_bytes);
+}
+
+void tt_run_write_send(tt_buffer *run, uint8_t flags, uint64_t request, uint64_t object, uint64_t object_there,
+                       tt_name worker) {
+  write_numbers_and_worker(run, TT_RECORD_SEND, flags, (const uint64_t[]){request, object, object_there}, 3, worker);
 }
 
 void tt_run_write_pull(tt_buffer *run, uint64_t request, uint64_t object) {
@@ -144,12 +150,21 @@ void tt_run_write_done(tt_buffer *run, uint64_t request) {
   write_numbers(run, TT_RECORD_DONE, 0, (const uint64_t[]){request}, 1, 0);
 }
 
+void tt_run_write_promise(tt_buffer *run, uint64_t object, tt_name from) {
+  write_numbers_and_worker(run, TT_RECORD_PROMISE, 0, (const uint64_t[]){object}, 1, from);
+}
+
+void tt_run_write_assign(tt_buffer *run, uint64_t request, uint64_t object, tt_name to) {
+  write_numbers_and_worker(run, TT_RECORD_ASSIGN, 0, (const uint64_t[]){request, object}, 2, to);
+}
+
 /* Reading. */
 
 static const char *kind_name(uint8_t kind) {
   static const char *const names[] = {
-      [TT_RECORD_CALL] = "CALL", [TT_RECORD_FREE] = "FREE", [TT_RECORD_FETCH] = "FETCH", [TT_RECORD_SEND] = "SEND",
-      [TT_RECORD_PULL] = "PULL", [TT_RECORD_SYNC] = "SYNC", [TT_RECORD_DONE] = "DONE",
+      [TT_RECORD_CALL] = "CALL", [TT_RECORD_FREE] = "FREE",       [TT_RECORD_FETCH] = "FETCH",
+      [TT_RECORD_SEND] = "SEND", [TT_RECORD_PULL] = "PULL",       [TT_RECORD_SYNC] = "SYNC",
+      [TT_RECORD_DONE] = "DONE", [TT_RECORD_PROMISE] = "PROMISE", [TT_RECORD_ASSIGN] = "ASSIGN",
   };
   return kind < sizeof names / sizeof *names && names[kind] != NULL ? names[kind] : "of an unknown kind";
 }
@@ -347,6 +362,10 @@ static tt_status read_send(tt_reader *reader, tt_record *record, tt_error *error
   return tt_name_read(reader, &record->worker, error);
 }
 
+static uint8_t known_flags(uint8_t kind) {
+  return kind == TT_RECORD_FETCH ? TT_FETCH_TAKE : kind == TT_RECORD_SEND ? TT_SEND_MOVE | TT_SEND_POINTER : 0;
+}
+
 static tt_status read_record(tt_run_reader *run, tt_record *record, tt_error *error) {
   tt_reader *reader = &run->reader;
   const uint8_t kind = take_u8(reader);
@@ -354,7 +373,7 @@ static tt_status read_record(tt_run_reader *run, tt_record *record, tt_error *er
   if (reader->failed) return fail_short(error);
   record->kind = (tt_record_kind)kind;
   record->flags = flags;
-  if ((flags & ~(kind == TT_RECORD_FETCH ? TT_FETCH_TAKE : 0)) != 0) {
+  if ((flags & ~known_flags(kind)) != 0 || flags == (TT_SEND_MOVE | TT_SEND_POINTER)) {
     return tt_fail(error, TT_ERR_PROTOCOL, "it has the unknown flags 0x%02x", flags);
   }
   switch (kind) {
@@ -368,6 +387,13 @@ static tt_status read_record(tt_run_reader *run, tt_record *record, tt_error *er
     return read_id(reader, "object", &record->object, error);
   case TT_RECORD_SEND:
     return read_send(reader, record, error);
+  case TT_RECORD_PROMISE:
+    TT_TRY(read_id(reader, "object", &record->object, error));
+    return tt_name_read(reader, &record->worker, error);
+  case TT_RECORD_ASSIGN:
+    TT_TRY(read_id(reader, "request", &record->request, error));
+    TT_TRY(read_id(reader, "object", &record->object, error));
+    return tt_name_read(reader, &record->worker, error);
   case TT_RECORD_SYNC:
   case TT_RECORD_DONE:
     return read_id(reader, "request", &record->request, error);

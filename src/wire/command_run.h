@@ -27,9 +27,12 @@ typedef enum tt_record_kind {
   TT_RECORD_PULL = 5,
   TT_RECORD_SYNC = 6,
   TT_RECORD_DONE = 7,
+  TT_RECORD_PROMISE = 8,
+  TT_RECORD_ASSIGN = 9,
 } tt_record_kind;
 
 enum { TT_FETCH_TAKE = 1 };
+enum { TT_SEND_MOVE = 1, TT_SEND_POINTER = 2 }; /* one of them at most */
 
 /* One argument as it stands on the wire. */
 typedef struct tt_wire_value {
@@ -48,10 +51,10 @@ typedef struct tt_record {
   uint64_t results[TT_MAX_RESULTS];  /* CALL */
   size_t n_ids;                      /* FREE */
   const uint64_t *ids;               /* FREE */
-  uint64_t request;                  /* FETCH SEND PULL SYNC DONE */
-  uint64_t object;                   /* FETCH SEND PULL */
+  uint64_t request;                  /* FETCH SEND PULL SYNC DONE ASSIGN */
+  uint64_t object;                   /* FETCH SEND PULL PROMISE ASSIGN */
   uint64_t object_there;             /* SEND */
-  tt_name worker;                    /* SEND */
+  tt_name worker;                    /* SEND PROMISE ASSIGN */
 } tt_record;
 
 /* Appends a CALL. Ids of operands come from `id_of(operand)`: the chain above knows what its operands are. */
@@ -60,10 +63,12 @@ void tt_run_write_call(tt_buffer *run, uint16_t op, const tt_value *args, size_t
                        const uint64_t *results, size_t n_results);
 void tt_run_write_free(tt_buffer *run, const uint64_t *ids, size_t n_ids); /* a record for every 4,096 */
 void tt_run_write_fetch(tt_buffer *run, uint8_t flags, uint64_t request, uint64_t object);
-void tt_run_write_send(tt_buffer *run, uint64_t request, uint64_t object, uint64_t object_there, tt_name worker);
+void tt_run_write_send(tt_buffer *run, uint8_t flags, uint64_t request, uint64_t object, uint64_t object_there, tt_name worker);
 void tt_run_write_pull(tt_buffer *run, uint64_t request, uint64_t object);
 void tt_run_write_sync(tt_buffer *run, uint64_t request);
 void tt_run_write_done(tt_buffer *run, uint64_t request);
+void tt_run_write_promise(tt_buffer *run, uint64_t object, tt_name from);
+void tt_run_write_assign(tt_buffer *run, uint64_t request, uint64_t object, tt_name to);
 
 typedef struct tt_run_reader {
   tt_reader reader;

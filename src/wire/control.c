@@ -34,6 +34,7 @@ void tt_metadata_release(tt_metadata *metadata) {
   free_texts(metadata->tags, metadata->n_tags);
   tt_free(metadata->description);
   tt_free(metadata->location);
+  tt_free(metadata->promised_by);
   *metadata = (tt_metadata){.tags = NULL};
 }
 
@@ -56,7 +57,7 @@ static bool copy_tags(tt_metadata *to, const tt_metadata *from) {
 tt_status tt_metadata_copy(tt_metadata *to, const tt_metadata *from, tt_error *error) {
   tt_metadata copy = {.has_policy = from->has_policy, .policy = from->policy, .location_id = from->location_id};
   if (!copy_tags(&copy, from) || !copy_text(&copy.description, from->description) ||
-      !copy_text(&copy.location, from->location)) {
+      !copy_text(&copy.location, from->location) || !copy_text(&copy.promised_by, from->promised_by)) {
     tt_metadata_release(&copy);
     return tt_fail(error, TT_ERR_MEMORY, "no memory for the metadata of an object with %zu tags", from->n_tags);
   }
@@ -65,7 +66,8 @@ tt_status tt_metadata_copy(tt_metadata *to, const tt_metadata *from, tt_error *e
 }
 
 bool tt_metadata_is_empty(const tt_metadata *metadata) {
-  return metadata->n_tags == 0 && metadata->description == NULL && !metadata->has_policy && metadata->location == NULL;
+  return metadata->n_tags == 0 && metadata->description == NULL && !metadata->has_policy && metadata->location == NULL &&
+         metadata->promised_by == NULL;
 }
 
 static void release_listed(tt_listed *listed) {
@@ -287,6 +289,7 @@ static tt_status read_metadata(const cJSON *object, tt_metadata *metadata, tt_er
   }
   if (field(object, "description") != NULL) TT_TRY(read_description(object, metadata, error));
   if (field(object, "policy") != NULL) TT_TRY(read_policy(object, metadata, error));
+  if (field(object, "promised_by") != NULL) TT_TRY(read_worker_id(object, "promised_by", &metadata->promised_by, error));
   if (field(object, "location") == NULL) return TT_OK;
   TT_TRY(read_worker_id(object, "location", &metadata->location, error));
   return read_id(object, "location_id", &metadata->location_id, error);
@@ -443,8 +446,15 @@ static tt_status read_failure(const cJSON *root, tt_control *control, tt_error *
 static tt_status read_control(const cJSON *root, tt_control *control, tt_error *error) {
   if (field(root, "query") != NULL) return read_query(root, control, error);
   if (field(root, "failure") != NULL) return read_failure(root, control, error);
+  if (field(root, "broken") != NULL) {
+    control->form = TT_CONTROL_BROKEN;
+    TT_TRY(read_id(root, "broken", &control->object, error));
+    TT_TRY(read_worker_id(root, "promised_by", &control->metadata.promised_by, error));
+    return read_error(root, "error", &control->error, error);
+  }
   if (field(root, "reply") == NULL) {
-    return tt_fail(error, TT_ERR_PROTOCOL, "it is no query, no answer and no failure: it has none of these fields");
+    return tt_fail(error, TT_ERR_PROTOCOL,
+                   "it is no query, no answer, no failure and no broken promise: it has none of these fields");
   }
   if (field(root, "error") == NULL) return read_answer(root, control, error);
   control->form = TT_CONTROL_ERROR;

@@ -68,12 +68,13 @@ typedef struct tt_metadata {
   tt_policy policy;
   char *location; /* owned; DATA of form 1 and listed pointers: the worker that has it, and its id there */
   uint64_t location_id;
+  char *promised_by; /* owned; DATA that fulfils a promise: whose */
 } tt_metadata;
 
 void tt_metadata_release(tt_metadata *metadata);
 /* A deep copy; what `to` held is neither read nor released. Errors: TT_ERR_MEMORY. */
 tt_status tt_metadata_copy(tt_metadata *to, const tt_metadata *from, tt_error *error);
-/* Whether a first DATA frame may leave it out: no tags, no description, no policy, no location. */
+/* Whether a first DATA frame may leave it out: no tags, no description, no policy, no location, no promise. */
 bool tt_metadata_is_empty(const tt_metadata *metadata);
 tt_status tt_metadata_write(tt_buffer *json, const tt_metadata *metadata, tt_error *error);
 /* No bytes at all are empty metadata. */
@@ -96,18 +97,24 @@ typedef enum tt_query {
   TT_QUERY_CONFIGURE,
 } tt_query;
 
-typedef enum tt_control_form { TT_CONTROL_QUERY, TT_CONTROL_ANSWER, TT_CONTROL_ERROR, TT_CONTROL_FAILURE } tt_control_form;
+typedef enum tt_control_form {
+  TT_CONTROL_QUERY,
+  TT_CONTROL_ANSWER,
+  TT_CONTROL_ERROR,
+  TT_CONTROL_FAILURE,
+  TT_CONTROL_BROKEN
+} tt_control_form;
 
 /* One CONTROL message; which fields are used follows from the form and the query. Release whatever the form. */
 typedef struct tt_control {
   tt_control_form form;
-  uint64_t request; /* all but FAILURE */
+  uint64_t request; /* QUERY, ANSWER, ERROR */
   tt_query query;   /* QUERY */
-  uint64_t object;  /* QUERY: shape, print, configure */
+  uint64_t object;  /* QUERY: shape, print, configure; BROKEN */
   char **terms;     /* QUERY: search */
   size_t n_terms;
-  tt_metadata metadata; /* QUERY: configure */
-  tt_wire_error error;  /* ERROR, FAILURE */
+  tt_metadata metadata; /* QUERY: configure; BROKEN: promised_by */
+  tt_wire_error error;  /* ERROR, FAILURE, BROKEN */
   uint64_t *results;    /* FAILURE */
   size_t n_results;
   /* ANSWER: which of these are there depends on the query it answers. */

@@ -83,6 +83,7 @@ static void put_metadata(json_writer *writer, const tt_metadata *metadata) {
   if (metadata->tags != NULL) put_texts_field(writer, "tags", metadata->tags, metadata->n_tags);
   if (metadata->description != NULL) put_text_field(writer, "description", metadata->description);
   if (metadata->has_policy) put_text_field(writer, "policy", tt_policy_name(metadata->policy));
+  if (metadata->promised_by != NULL) put_text_field(writer, "promised_by", metadata->promised_by);
   if (metadata->location == NULL) return;
   put_text_field(writer, "location", metadata->location);
   put_id_field(writer, "location_id", metadata->location_id);
@@ -152,6 +153,7 @@ static tt_status check_metadata(const tt_metadata *metadata, tt_error *error) {
       return tt_fail(error, TT_ERR_ARGUMENT, "the description is not valid UTF-8");
     }
   }
+  if (metadata->promised_by != NULL) TT_TRY(tt_worker_id_check(tt_name_of(metadata->promised_by), error));
   if (metadata->location == NULL) return TT_OK;
   if (metadata->location_id == 0)
     return tt_fail(error, TT_ERR_ARGUMENT, "the id at \"%.64s\" is 0, which is no id", metadata->location);
@@ -229,7 +231,10 @@ static tt_status check_answer(const tt_control *control, tt_error *error) {
 }
 
 static tt_status check_control(const tt_control *control, tt_error *error) {
-  if (control->form != TT_CONTROL_FAILURE && control->request == 0) {
+  if (control->form == TT_CONTROL_BROKEN && control->object == 0)
+    return tt_fail(error, TT_ERR_ARGUMENT, "a promise that is broken needs its object's id");
+  if (control->form == TT_CONTROL_BROKEN) TT_TRY(check_metadata(&control->metadata, error));
+  if (control->form != TT_CONTROL_FAILURE && control->form != TT_CONTROL_BROKEN && control->request == 0) {
     return tt_fail(error, TT_ERR_ARGUMENT, "a query and its answer need a request's id");
   }
   if (control->form == TT_CONTROL_QUERY) return check_query(control, error);
@@ -327,6 +332,11 @@ static tt_status write_part(tt_buffer *json, const tt_control *control, size_t m
     break;
   case TT_CONTROL_FAILURE:
     put_failure(&writer, control);
+    break;
+  case TT_CONTROL_BROKEN:
+    put_id_field(&writer, "broken", control->object);
+    put_metadata(&writer, &control->metadata);
+    put_error_field(&writer, "error", &control->error);
     break;
   }
   close_bracket(&writer, '}');

@@ -41,7 +41,7 @@ static const frame_rule rules[] = {
     [TT_FRAME_REFUSED] = {.name = "REFUSED", .flags = TT_FLAG_CLOSES, .may_lack_source = true},
     [TT_FRAME_GOODBYE] = {.name = "GOODBYE", .is_empty = true},
     [TT_FRAME_RUN] = {.name = "RUN", .is_sequenced = true, .has_stream = true},
-    [TT_FRAME_DATA] = {.name = "DATA", .flags = TT_FLAG_CONTINUES, .is_sequenced = true, .has_stream = true},
+    [TT_FRAME_DATA] = {.name = "DATA", .flags = TT_FLAG_CONTINUES | TT_FLAG_FULFILS, .is_sequenced = true, .has_stream = true},
     [TT_FRAME_CONTROL] = {.name = "CONTROL", .is_sequenced = true, .has_stream = true},
     [TT_FRAME_CREDIT] = {.name = "CREDIT", .has_stream = true, .is_empty = true},
 };

@@ -42,6 +42,7 @@ enum {
   TT_FLAG_IN_ORDER = 1,     /* LEFT: after a GOODBYE */
   TT_FLAG_CLOSES = 1,       /* REFUSED: the connection closes */
   TT_FLAG_CONTINUES = 1,    /* DATA: more of the transfer begun before */
+  TT_FLAG_FULFILS = 2,      /* DATA: its object was promised */
 };
 
 /* A worker id as bytes that somebody else owns; not zero-terminated. */

@@ -6,12 +6,13 @@
 /* Elements are the wire's bytes in the tensor's memory, so that a chunk is one copy. */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are sent from memory as it is: little-endian machines only");
 
-enum { HEADER_FIXED_BYTES = 32, TRANSFER_BYTES = 8 };
+enum { HEADER_FIXED_BYTES = 32, TRANSFER_BYTES = 8, DIMS_NOT_KNOWN = 255 };
 
 static size_t padded(size_t n_bytes) { return (n_bytes + 7) & ~(size_t)7; }
 
 size_t tt_data_header_bytes(const tt_data_header *header) {
-  return HEADER_FIXED_BYTES + 8 * (size_t)header->meta.shape.n_dims + padded(header->metadata_bytes);
+  const size_t n_dims = tt_shape_is_known(&header->meta.shape) ? (size_t)header->meta.shape.n_dims : 0;
+  return HEADER_FIXED_BYTES + 8 * n_dims + padded(header->metadata_bytes);
 }
 
 void tt_data_header_write(tt_buffer *payload, const tt_data_header *header) {
@@ -24,7 +25,7 @@ void tt_data_header_write(tt_buffer *payload, const tt_data_header *header) {
   tt_buffer_u64(payload, header->object);
   tt_buffer_u8(payload, (uint8_t)header->form);
   tt_buffer_u8(payload, (uint8_t)header->meta.dtype);
-  tt_buffer_u8(payload, (uint8_t)shape->n_dims);
+  tt_buffer_u8(payload, tt_shape_is_known(shape) ? (uint8_t)shape->n_dims : DIMS_NOT_KNOWN);
   tt_buffer_u8(payload, 0);
   tt_buffer_u32(payload, (uint32_t)header->metadata_bytes);
   tt_buffer_u64(payload, header->total_bytes);
@@ -68,7 +69,8 @@ tt_status tt_data_header_read(const uint8_t *payload, size_t n_bytes, tt_data_he
   const uint8_t reserved = tt_read_u8(&reader);
   read.metadata_bytes = tt_read_u32(&reader);
   read.total_bytes = tt_read_u64(&reader);
-  const uint8_t *dims = tt_read_bytes(&reader, 8 * (size_t)n_dims);
+  const bool is_open = form == TT_DATA_POINTER && n_dims == DIMS_NOT_KNOWN;
+  const uint8_t *dims = tt_read_bytes(&reader, is_open ? 0 : 8 * (size_t)n_dims);
   read.metadata = tt_read_bytes(&reader, read.metadata_bytes);
   const uint8_t *padding = tt_read_bytes(&reader, padded(read.metadata_bytes) - read.metadata_bytes);
   if (reader.failed) {
@@ -92,7 +94,8 @@ tt_status tt_data_header_read(const uint8_t *payload, size_t n_bytes, tt_data_he
     return tt_fail(error, TT_ERR_PROTOCOL, "%zu bytes of elements came for a tensor that announces %" PRIu64, element_bytes,
                    read.total_bytes);
   }
-  const tt_status status = read_shape(dims, n_dims, &read.meta.shape, error);
+  read.meta.shape.n_dims = TT_DIMS_UNKNOWN;
+  const tt_status status = is_open ? TT_OK : read_shape(dims, n_dims, &read.meta.shape, error);
   if (status == TT_OK) TT_TRY(check_total(&read, error));
   *header = read;
   *elements = payload + reader.position;

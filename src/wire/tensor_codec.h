@@ -22,7 +22,8 @@ typedef struct tt_data_header {
   uint64_t transfer;
   uint64_t object; /* 0: answers a FETCH */
   tt_data_form form;
-  tt_meta meta;
+  bool fulfils; /* a promise; stands in the frame's flags */
+  tt_meta meta; /* the shape of a pointer may be unknown */
   uint64_t total_bytes;
   const uint8_t *metadata; /* JSON, borrowed; tt_metadata_read */
   size_t metadata_bytes;

@@ -7,12 +7,9 @@
 #include "chain/kind.h"
 #include "worker/internal.h"
 
-/* Who asks the store: the worker's own page may do what the worker may, but what it makes is its own to free. */
-static const tt_peer *asker_of(const tt_peer *peer) {
+const tt_peer *tt_asker_of(const tt_peer *peer) {
   return peer->link != NULL && (peer->link->flags & TT_LINK_CONTROLLER) ? NULL : peer;
 }
-
-static bool is_controller(const tt_peer *peer) { return asker_of(peer) == NULL; }
 
 /* ---- answers ---- */
 
@@ -39,7 +36,7 @@ void tt_reply_error(tt_peer *peer, uint64_t request, const tt_wire_error *error)
   give_up_on(peer, tt_stream_send_control(peer, &control, &trouble), &trouble);
 }
 
-static void reply_plain_error(tt_peer *peer, uint64_t request, const tt_error *error) {
+void tt_reply_plain_error(tt_peer *peer, uint64_t request, const tt_error *error) {
   tt_wire_error wire;
   tt_wire_error_fill(peer->worker, &wire, error);
   tt_reply_error(peer, request, &wire);
@@ -188,7 +185,7 @@ static tt_status translate_op(tt_peer *peer, uint16_t number, const tt_op **op, 
 static tt_status look_up(tt_run *run, uint64_t id, tt_access access, tt_operand_set *set, tt_operand **operand,
                          tt_error *error) {
   tt_object *object;
-  const tt_peer *asker = asker_of(run->peer);
+  const tt_peer *asker = tt_asker_of(run->peer);
   TT_TRY(tt_store_read(&run->worker->store, id, asker, access, &object, error));
   if (object->failure != NULL) {
     set->failure = object->failure;
@@ -340,8 +337,10 @@ static void execute_call(tt_run *run, const tt_record *record, size_t position) 
     n_described = record->n_args;
     worker->hook.max_result_bytes = limit_of(tt_store_room(&worker->store));
     worker->hook.max_view_bytes = limit_of(worker->store.max_bytes);
-    status = tt_hook_call(&worker->hook, op->number, values, record->n_args, record->n_results > 0 ? record->results : NULL,
-                          record->n_results, results, &n_results, &error);
+    /* What is passed on for a page keeps its ids, so that one names it here and there. Others would meet themselves in a circle of pointers. */
+    const uint64_t *ids = tt_asker_of(run->peer) == NULL && record->n_results > 0 ? record->results : NULL;
+    status = tt_hook_call(&worker->hook, op->number, values, record->n_args, ids, ids == NULL ? 0 : record->n_results, results,
+                          &n_results, &error);
     worker->hook.max_result_bytes = worker->hook.max_view_bytes = 0;
   }
   if (status == TT_OK) {
@@ -365,10 +364,10 @@ static void execute_call(tt_run *run, const tt_record *record, size_t position) 
 
 /* ---- FREE, FETCH, DONE ---- */
 
-static void refuse(tt_run *run, const tt_error *error) {
+void tt_tell_refused(tt_peer *peer, const tt_error *error) {
   tt_wire_error wire;
-  tt_wire_error_fill(run->worker, &wire, error);
-  tt_worker_tell(run->worker, &(tt_event){.type = TT_EVENT_REFUSED, .peer = run->peer->id, .error = &wire});
+  tt_wire_error_fill(peer->worker, &wire, error);
+  tt_worker_tell(peer->worker, &(tt_event){.type = TT_EVENT_REFUSED, .peer = peer->id, .error = &wire});
 }
 
 static void execute_free(tt_run *run, const tt_record *record) {
@@ -376,17 +375,19 @@ static void execute_free(tt_run *run, const tt_record *record) {
     tt_object *object;
     tt_error error;
     /* Who made it frees it; to free what is not there is no fault (it may have been taken, or its command failed). */
-    if (tt_store_find(&run->worker->store, record->ids[i]) == NULL) continue;
-    if (tt_store_read(&run->worker->store, record->ids[i], run->peer, TT_ACCESS_OWN, &object, &error) == TT_OK) {
+    object = tt_store_find(&run->worker->store, record->ids[i]);
+    if (object == NULL || object->is_hidden) continue;
+    if (tt_store_read(&run->worker->store, record->ids[i], run->peer, TT_ACCESS_OWN, &object, &error) != TT_OK)
+      tt_tell_refused(run->peer, &error);
+    else if (object->promise != NULL)
+      object->is_hidden = true; /* it goes when it comes */
+    else
       tt_worker_forget_object(run->worker, object, "freed");
-    } else {
-      refuse(run, &error);
-    }
   }
 }
 
 static tt_status read_for_request(tt_run *run, const tt_record *record, tt_access access, tt_object **object, tt_error *error) {
-  TT_TRY(tt_store_read(&run->worker->store, record->object, asker_of(run->peer), access, object, error));
+  TT_TRY(tt_store_read(&run->worker->store, record->object, tt_asker_of(run->peer), access, object, error));
   if ((*object)->failure != NULL) {
     reply_failure(run->peer, record->request, (*object)->failure);
     *object = NULL;
@@ -399,19 +400,17 @@ static tt_status answer_fetch(tt_run *run, const tt_record *record, tt_error *er
   tt_object *object;
   TT_TRY(read_for_request(run, record, TT_ACCESS_FETCH, &object, error));
   if (object == NULL) return TT_OK;
-  if (takes) TT_TRY(tt_store_read(&run->worker->store, record->object, asker_of(run->peer), TT_ACCESS_OWN, &object, error));
+  if (takes) TT_TRY(tt_store_read(&run->worker->store, record->object, tt_asker_of(run->peer), TT_ACCESS_OWN, &object, error));
   const char *busy = tt_head_busy(object->head);
   if (busy != NULL) return tt_fail(error, TT_ERR_STATE, "object %" PRIu64 " %s", object->id, busy);
-  tt_tensor *tensor = tt_local_tensor(tt_node_tail(object->head));
-  if (tensor == NULL) {
-    return tt_fail(error, TT_ERR_STATE, "object %" PRIu64 " at %s is a pointer to %s; bring it home there first", object->id,
-                   run->worker->id, tt_pointer_location(tt_node_tail(object->head))->id);
+  const tt_node *tail = tt_node_tail(object->head);
+  tt_tensor *tensor = tt_local_tensor(tail);
+  if (tensor == NULL && !takes) return tt_fetch_on(run->peer, record->request, object, error);
+  if (tensor == NULL && !tt_pointer_owns(tail)) {
+    return tt_fail(error, TT_ERR_STATE,
+                   "object %" PRIu64 " at %s is a pointer that only borrows what is at %s; copy it instead", object->id,
+                   run->worker->id, tt_pointer_location(tail)->id);
   }
-  const tt_data_header header = {.transfer = record->request,
-                                 .form = TT_DATA_TENSOR,
-                                 .meta = tensor->operand.meta,
-                                 .total_bytes =
-                                     (uint64_t)tt_tensor_n_elements(tensor) * tt_dtype_bytes(tt_tensor_dtype(tensor))};
   uint64_t *taken = NULL;
   if (takes) {
     if (tt_id_map_get(&run->peer->takings, record->request) != NULL) {
@@ -429,7 +428,17 @@ static tt_status answer_fetch(tt_run *run, const tt_record *record, tt_error *er
     }
     *taken = object->id;
   }
-  tt_status status = tt_stream_send_tensor(run->peer, tensor, &header, &object->metadata, error);
+  tt_status status;
+  if (tensor == NULL) {
+    status = tt_show_pointer(run->peer, record->request, object->head, error);
+  } else {
+    const tt_data_header header = {.transfer = record->request,
+                                   .form = TT_DATA_TENSOR,
+                                   .meta = tensor->operand.meta,
+                                   .total_bytes =
+                                       (uint64_t)tt_tensor_n_elements(tensor) * tt_dtype_bytes(tt_tensor_dtype(tensor))};
+    status = tt_stream_send_tensor(run->peer, tensor, &header, &object->metadata, error);
+  }
   if (status != TT_OK && takes) {
     tt_id_map_remove(&run->peer->takings, record->request);
     tt_free(taken);
@@ -447,117 +456,134 @@ static void execute_done(tt_run *run, const tt_record *record) {
   }
   tt_object *object;
   /* Asked anew: the object may have been freed meanwhile, and its id be somebody else's. */
-  if (tt_store_read(&run->worker->store, *taken, asker_of(run->peer), TT_ACCESS_OWN, &object, NULL) == TT_OK)
-    tt_worker_forget_object(run->worker, object, "taken");
+  tt_error trouble;
+  tt_status status = tt_store_read(&run->worker->store, *taken, tt_asker_of(run->peer), TT_ACCESS_OWN, &object, &trouble);
   tt_free(taken);
+  bool is_pointer = status == TT_OK && object->head != NULL && tt_node_is_pointer(tt_node_tail(object->head));
+  if (is_pointer)
+    tt_hand_over(run->peer, record->request, object);
+  else if (status == TT_OK)
+    tt_worker_forget_object(run->worker, object, "taken");
 }
 
-/* ---- SEND, PULL: what a page asks its own worker to do ---- */
+typedef tt_status tt_move_fn(tt_peer *peer, const tt_record *record, tt_object *object, tt_error *error);
 
-/* A request of the page that waits for an answer of somebody else. */
-typedef struct tt_errand {
-  tt_peer *peer; /* one reference to its location */
-  uint64_t request;
-  uint64_t object;
-} tt_errand;
-
-static void errand_done(void *context, const tt_answer *answer) {
-  tt_errand *errand = context;
-  tt_peer *peer = errand->peer;
-  tt_worker *worker = peer->worker;
-  if (worker != NULL) {
-    tt_object *object = tt_store_find(&worker->store, errand->object);
-    if (object != NULL) tt_store_recount(&worker->store, object);
-    if (answer->error != NULL)
-      tt_reply_error(peer, errand->request, answer->error);
-    else
-      tt_reply_done(peer, errand->request);
-  }
-  tt_location_unref(&peer->location);
-  tt_free(errand);
-}
-
-static tt_status execute_errand(tt_run *run, const tt_record *record, tt_error *error) {
-  if (!is_controller(run->peer)) {
-    return tt_fail(error, TT_ERR_POLICY, "only %s's own page may have it send or get for it", run->worker->id);
-  }
+/* SEND, PULL, ASSIGN: see give.c. */
+static tt_status execute_move(tt_run *run, const tt_record *record, tt_move_fn *move, tt_error *error) {
   tt_object *object;
-  TT_TRY(read_for_request(run, record, TT_ACCESS_OWN, &object, error));
-  if (object == NULL) return TT_OK;
-  tt_errand *errand = tt_alloc(1, sizeof *errand);
-  if (errand == NULL) return tt_fail(error, TT_ERR_MEMORY, "%s has no memory for one more request", run->worker->id);
-  *errand = (tt_errand){.peer = run->peer, .request = record->request, .object = record->object};
-  tt_location_ref(&run->peer->location);
-  tt_status status;
-  if (record->kind == TT_RECORD_SEND) {
-    char id[TT_MAX_WORKER_ID_BYTES + 1];
-    snprintf(id, sizeof id, "%.*s", (int)record->worker.n_bytes, record->worker.bytes);
-    tt_peer *to = tt_worker_get_worker(run->worker, id, error);
-    status = to == NULL ? TT_ERR_UNKNOWN_WORKER
-                        : tt_worker_send(run->worker, object->head, to, record->object_there, &object->metadata, errand_done,
-                                         errand, NULL, error);
-  } else {
-    status = tt_worker_get(run->worker, object->head, errand_done, errand, NULL, error);
+  tt_status status = tt_store_read(&run->worker->store, record->object, tt_asker_of(run->peer), TT_ACCESS_OWN, &object, error);
+  bool is_poisoned = status == TT_OK && object->failure != NULL;
+  if (is_poisoned) {
+    *error = object->failure->error.error;
+    reply_failure(run->peer, record->request, object->failure);
+  } else if (status == TT_OK) {
+    status = move(run->peer, record, object, error);
   }
-  if (status != TT_OK) {
-    tt_location_unref(&run->peer->location);
-    tt_free(errand);
-  }
+  if (record->kind == TT_RECORD_SEND && (is_poisoned || status != TT_OK)) tt_give_up(run->peer, record, error);
   return status;
 }
 
 /* ---- the three payloads ---- */
 
-tt_status tt_execute_run(tt_peer *peer, const uint8_t *payload, size_t n_bytes, tt_error *error) {
+/* The promised object that a record has to wait for; 0 when it need not. */
+static uint64_t awaited_by(const tt_run *run, const tt_record *record) {
+  if (run->worker->promises == NULL) return 0;
+  if (record->kind == TT_RECORD_FETCH || record->kind == TT_RECORD_SEND || record->kind == TT_RECORD_PULL ||
+      record->kind == TT_RECORD_ASSIGN)
+    return tt_promise_blocks(run->peer, record->object) ? record->object : 0;
+  for (size_t i = 0; record->kind == TT_RECORD_CALL && i < record->n_args; i++) {
+    const tt_wire_value *arg = &record->args[i];
+    size_t n = arg->value.type == TT_VALUE_OPERAND ? 1 : arg->value.type == TT_VALUE_OPERANDS ? arg->value.n : 0;
+    for (size_t item = 0; item < n; item++) {
+      if (tt_promise_blocks(run->peer, arg->ids[item])) return arg->ids[item];
+    }
+  }
+  return 0;
+}
+
+static tt_status execute_record(tt_run *run, const tt_record *record, size_t position, tt_error *error) {
+  switch (record->kind) {
+  case TT_RECORD_CALL:
+    execute_call(run, record, position);
+    break;
+  case TT_RECORD_FREE:
+    execute_free(run, record);
+    break;
+  case TT_RECORD_FETCH:
+    return answer_fetch(run, record, error);
+  case TT_RECORD_SEND:
+    return execute_move(run, record, tt_give, error);
+  case TT_RECORD_PULL:
+    return execute_move(run, record, tt_bring_home, error);
+  case TT_RECORD_ASSIGN:
+    return execute_move(run, record, tt_assign, error);
+  case TT_RECORD_SYNC:
+    tt_reply_done(run->peer, record->request);
+    break;
+  case TT_RECORD_DONE:
+    execute_done(run, record);
+    break;
+  case TT_RECORD_PROMISE:
+    tt_promise_make(run->peer, record);
+    break;
+  }
+  return TT_OK;
+}
+
+static tt_status execute_run(tt_peer *peer, const tt_arrival *arrival, tt_error *error) {
   tt_run run = {.peer = peer, .worker = peer->worker};
   run.last = &run.first;
   tt_run_reader reader;
-  tt_run_reader_init(&reader, payload, n_bytes);
+  tt_run_reader_init(&reader, arrival->payload, arrival->n_bytes);
+  reader.n_read = arrival->first_record;
   tt_record record;
   tt_status status = TT_OK;
   for (bool at_end = false; status == TT_OK && !at_end && peer->in_stream != 0;) { /* an answer may have ended the stream */
     tt_error trouble;
-    tt_status refused = TT_OK;
+    size_t begins = reader.reader.position;
     status = tt_run_read(&reader, &record, &at_end, error);
     if (status != TT_OK || at_end) break;
-    switch (record.kind) {
-    case TT_RECORD_CALL:
-      execute_call(&run, &record, reader.position);
-      break;
-    case TT_RECORD_FREE:
-      execute_free(&run, &record);
-      break;
-    case TT_RECORD_FETCH:
-      refused = answer_fetch(&run, &record, &trouble);
-      break;
-    case TT_RECORD_SEND:
-    case TT_RECORD_PULL:
-      refused = execute_errand(&run, &record, &trouble);
-      break;
-    case TT_RECORD_SYNC:
-      tt_reply_done(peer, record.request);
-      break;
-    case TT_RECORD_DONE:
-      execute_done(&run, &record);
+    uint64_t awaits = awaited_by(&run, &record);
+    if (awaits != 0) {
+      tt_arrival rest = *arrival;
+      rest.first_record = reader.position;
+      rest.awaits = awaits;
+      rest.payload += begins;
+      rest.n_bytes -= begins;
+      status = tt_park(peer, &rest, true, error);
       break;
     }
-    if (refused != TT_OK) reply_plain_error(peer, record.request, &trouble);
+    tt_status refused = execute_record(&run, &record, reader.position, &trouble);
+    if (refused != TT_OK) tt_reply_plain_error(peer, record.request, &trouble);
   }
   tt_run_reader_release(&reader);
   report_failures(&run);
   return status;
 }
 
-/* A whole tensor that a peer has sent becomes its object here. */
-static tt_status keep_incoming(tt_peer *peer, tt_tensor *take_tensor, tt_error *error) {
+static tt_node *incoming_head(tt_peer *peer, tt_tensor *take_tensor, tt_error *error) {
   const tt_data_header *header = &peer->incoming_header;
-  tt_node *local = tt_local_new(take_tensor, error);
-  tt_node *head = local == NULL ? NULL : tt_head_new(local, error);
+  tt_node *tail = take_tensor != NULL
+                      ? tt_local_new(take_tensor, error)
+                      : tt_pointer_new(&peer->location, peer->incoming_metadata.location_id, &header->meta, false, error);
+  return tail == NULL ? NULL : tt_head_new(tail, error);
+}
+
+/* What a peer has sent becomes an object here: its own, or that of whoever has promised it. *is_answered is false while nobody has. */
+static tt_status keep_incoming(tt_peer *peer, tt_tensor *take_tensor, bool *is_answered, tt_error *error) {
+  const tt_data_header *header = &peer->incoming_header;
+  tt_node *head = incoming_head(peer, take_tensor, error);
   if (head == NULL) return TT_ERR_MEMORY;
   tt_object *object;
-  tt_status status = tt_worker_keep_object(peer->worker, header->object, head, peer, &object, error);
+  bool is_early = false;
+  tt_status status = header->fulfils ? tt_promise_fulfil(peer, header, &peer->incoming_metadata, head, &is_early, error)
+                                     : tt_worker_keep_object(peer->worker, header->object, head, peer, &object, error);
+  tt_node *tail = tt_node_tail(head);
+  if (status == TT_OK && tt_node_is_pointer(tail)) tt_pointer_own(tail);
   tt_node_unref(head);
   if (status != TT_OK) return status;
+  *is_answered = !is_early;
+  if (header->fulfils) return TT_OK;
   object->metadata = peer->incoming_metadata;
   peer->incoming_metadata = (tt_metadata){0};
   if (object->metadata.has_policy) object->policy = object->metadata.policy;
@@ -566,11 +592,12 @@ static tt_status keep_incoming(tt_peer *peer, tt_tensor *take_tensor, tt_error *
 
 static tt_status check_incoming(tt_peer *peer, const tt_data_header *header, tt_error *error) {
   const tt_worker *worker = peer->worker;
-  if (header->form != TT_DATA_TENSOR)
-    return tt_fail(error, TT_ERR_ARGUMENT, "%s does not take pointers; send the tensor itself", worker->id);
+  if (header->object != 0 && header->fulfils) return tt_promise_check(peer, header, &peer->incoming_metadata, error);
+  if (header->object != 0 && header->form != TT_DATA_TENSOR)
+    return tt_fail(error, TT_ERR_ARGUMENT, "%s does not take pointers that nobody has promised", worker->id);
   if (header->object == 0) {
     tt_request *request = tt_request_find(peer->worker, peer, header->transfer);
-    if (request == NULL || !tt_request_wants_tensor(request)) /* given up, or never asked */
+    if (request == NULL || !tt_request_wants(request, header->form)) /* given up, or never asked */
       return tt_fail(error, TT_ERR_PROTOCOL, "%s answers something else than it was asked", peer->id);
     if (header->total_bytes <= worker->store.max_bytes) return TT_OK;
     return tt_fail(error, TT_ERR_FULL,
@@ -594,19 +621,36 @@ void tt_incoming_release(tt_peer *peer) {
   tt_data_reader_release(&peer->incoming);
 }
 
+/* An object cannot be kept: who sent it hears of it, and who waits for it. */
+static void refuse_object(tt_peer *peer, const tt_error *error) {
+  const tt_data_header *header = &peer->incoming_header;
+  tt_wire_error wire;
+  tt_wire_error_fill(peer->worker, &wire, error);
+  wire.failure = header->fulfils ? tt_random_id() : 0;
+  if (header->fulfils) tt_promise_broken(peer, header->object, &peer->incoming_metadata, &wire);
+  tt_reply_error(peer, header->transfer, &wire);
+}
+
 static void finish_incoming(tt_peer *peer) {
   const tt_data_header *header = &peer->incoming_header;
+  bool is_refused = peer->is_incoming_refused;
   tt_tensor *tensor = tt_data_reader_take(&peer->incoming);
   tt_incoming_release(peer);
-  if (tensor != NULL && header->object == 0) {
+  if (!is_refused && header->object == 0 && header->form == TT_DATA_POINTER) {
+    tt_metadata metadata = peer->incoming_metadata; /* the request's end may end the peer's stream */
+    peer->incoming_metadata = (tt_metadata){0};
+    tt_request_pointer(peer, header->transfer, &header->meta, &metadata);
+    tt_metadata_release(&metadata);
+  } else if (!is_refused && header->object == 0) {
     tt_request_tensor(peer, header->transfer, tensor, NULL);
     tt_tensor_unref(tensor);
-  } else if (tensor != NULL) {
+  } else if (!is_refused) {
     tt_error error;
-    if (keep_incoming(peer, tensor, &error) == TT_OK)
+    bool is_answered = true;
+    if (keep_incoming(peer, tensor, &is_answered, &error) != TT_OK)
+      refuse_object(peer, &error);
+    else if (is_answered)
       tt_reply_done(peer, header->transfer);
-    else
-      reply_plain_error(peer, header->transfer, &error);
   }
   tt_metadata_release(&peer->incoming_metadata);
 }
@@ -614,8 +658,9 @@ static void finish_incoming(tt_peer *peer) {
 /* A tensor that cannot be taken is answered at once; the rest of it is skipped. */
 static void refuse_incoming(tt_peer *peer, const tt_error *error) {
   const tt_data_header *header = &peer->incoming_header;
+  peer->is_incoming_refused = true;
   if (header->object != 0) {
-    reply_plain_error(peer, header->transfer, error);
+    refuse_object(peer, error);
     return;
   }
   tt_wire_error wire;
@@ -623,7 +668,7 @@ static void refuse_incoming(tt_peer *peer, const tt_error *error) {
   tt_request_tensor(peer, header->transfer, NULL, &wire);
 }
 
-static tt_status begin_incoming(tt_peer *peer, const uint8_t *payload, size_t n_bytes, tt_error *error) {
+static tt_status begin_incoming(tt_peer *peer, bool fulfils, const uint8_t *payload, size_t n_bytes, tt_error *error) {
   if (peer->incoming.is_active)
     return tt_fail(error, TT_ERR_PROTOCOL, "a second tensor from %s before the first was whole", peer->id);
   tt_data_header *header = &peer->incoming_header;
@@ -635,10 +680,16 @@ static tt_status begin_incoming(tt_peer *peer, const uint8_t *payload, size_t n_
     if (error != NULL) *error = trouble;
     return refused;
   }
+  header->fulfils = fulfils;
+  peer->is_incoming_refused = false;
+  if (header->object == 0 && fulfils)
+    return tt_fail(error, TT_ERR_PROTOCOL, "a tensor of %s fulfils a promise and has no id", peer->id);
   tt_metadata_release(&peer->incoming_metadata);
   if (header->metadata_bytes > 0)
     TT_TRY(tt_metadata_read(header->metadata, header->metadata_bytes, &peer->incoming_metadata, error));
   header->metadata = NULL; /* it points into this frame */
+  if (header->form == TT_DATA_POINTER && peer->incoming_metadata.location == NULL)
+    return tt_fail(error, TT_ERR_PROTOCOL, "a pointer of %s does not say where it points to", peer->id);
   if (refused == TT_OK) refused = check_incoming(peer, header, &trouble);
   if (refused == TT_OK) {
     refused = tt_data_reader_begin(&peer->incoming, header, true, elements, n_element_bytes, &trouble);
@@ -659,13 +710,16 @@ static tt_status begin_incoming(tt_peer *peer, const uint8_t *payload, size_t n_
   return TT_OK;
 }
 
-tt_status tt_execute_data(tt_peer *peer, const tt_prelude *prelude, const uint8_t *payload, size_t n_bytes, tt_error *error) {
-  if (prelude->flags & TT_FLAG_CONTINUES) {
+static tt_status execute_data(tt_peer *peer, const tt_arrival *arrival, tt_error *error) {
+  bool continues = (arrival->flags & TT_FLAG_CONTINUES) != 0, fulfils = (arrival->flags & TT_FLAG_FULFILS) != 0;
+  if (continues && fulfils)
+    return tt_fail(error, TT_ERR_PROTOCOL, "a DATA frame of %s continues a transfer and fulfils a promise", peer->id);
+  if (continues) {
     uint64_t before = peer->incoming.n_bytes;
-    TT_TRY(tt_data_reader_continue(&peer->incoming, payload, n_bytes, error));
+    TT_TRY(tt_data_reader_continue(&peer->incoming, arrival->payload, arrival->n_bytes, error));
     peer->worker->counters.tensor_bytes_in += peer->incoming.n_bytes - before;
   } else {
-    TT_TRY(begin_incoming(peer, payload, n_bytes, error));
+    TT_TRY(begin_incoming(peer, fulfils, arrival->payload, arrival->n_bytes, error));
   }
   if (tt_data_reader_is_complete(&peer->incoming)) finish_incoming(peer);
   return TT_OK;
@@ -676,11 +730,7 @@ tt_status tt_execute_data(tt_peer *peer, const tt_prelude *prelude, const uint8_
 static tt_status print_object(const tt_object *object, tt_control *answer, tt_error *error) {
   tt_buffer text;
   tt_buffer_init(&text);
-  tt_tensor *tensor = tt_local_tensor(tt_node_tail(object->head));
-  if (tensor != NULL)
-    tt_tensor_print(tensor, &text);
-  else
-    tt_chain_print(object->head, &text);
+  tt_tensor_print(tt_local_tensor(tt_node_tail(object->head)), &text);
   answer->text = text.failed ? NULL : tt_strdup(tt_buffer_string(&text));
   tt_buffer_release(&text);
   return answer->text != NULL ? TT_OK : tt_fail(error, TT_ERR_MEMORY, "no memory to print object %" PRIu64, object->id);
@@ -710,9 +760,11 @@ static tt_status configure_object(tt_object *object, tt_metadata *metadata, tt_e
   return TT_OK;
 }
 
-static tt_status answer_query(tt_peer *peer, tt_control *query, tt_control *answer, tt_failure **failure, tt_error *error) {
+/* *is_passed_on: somebody else is asked, whose answer will be passed on. */
+static tt_status answer_query(tt_peer *peer, tt_control *query, tt_control *answer, tt_failure **failure, bool *is_passed_on,
+                              tt_error *error) {
   tt_worker *worker = peer->worker;
-  const tt_peer *asker = asker_of(peer);
+  const tt_peer *asker = tt_asker_of(peer);
   tt_object *object = NULL;
   bool names_object = query->query == TT_QUERY_SHAPE || query->query == TT_QUERY_PRINT || query->query == TT_QUERY_CONFIGURE;
   if (names_object) {
@@ -722,6 +774,8 @@ static tt_status answer_query(tt_peer *peer, tt_control *query, tt_control *answ
     TT_TRY(tt_store_read(&worker->store, query->object, asker, access, &object, error));
     *failure = object->failure;
     if (object->failure != NULL) return object->failure->error.error.status;
+    *is_passed_on = query->query != TT_QUERY_CONFIGURE && tt_node_is_pointer(tt_node_tail(object->head));
+    if (*is_passed_on) return tt_query_on(peer, query, object, error);
   }
   switch (query->query) {
   case TT_QUERY_WHOAMI:
@@ -741,13 +795,13 @@ static tt_status answer_query(tt_peer *peer, tt_control *query, tt_control *answ
   return tt_fail(error, TT_ERR_ARGUMENT, "%s knows no such query", worker->id);
 }
 
-tt_status tt_execute_query(tt_peer *peer, tt_control *query, tt_error *error) {
-  (void)error;
+static void execute_query(tt_peer *peer, tt_control *query) {
   tt_control answer = {.form = TT_CONTROL_ANSWER};
   tt_failure *failure = NULL;
+  bool is_passed_on = false;
   tt_error trouble;
-  tt_status status = answer_query(peer, query, &answer, &failure, &trouble);
-  if (status == TT_OK) {
+  tt_status status = answer_query(peer, query, &answer, &failure, &is_passed_on, &trouble);
+  if (status == TT_OK && !is_passed_on) {
     answer.request = query->request;
     status = tt_stream_send_control(peer, &answer, &trouble);
   }
@@ -755,6 +809,30 @@ tt_status tt_execute_query(tt_peer *peer, tt_control *query, tt_error *error) {
   if (status != TT_OK && failure != NULL)
     reply_failure(peer, query->request, failure);
   else if (status != TT_OK)
-    reply_plain_error(peer, query->request, &trouble);
-  return TT_OK;
+    tt_reply_plain_error(peer, query->request, &trouble);
+}
+
+static tt_status execute_control(tt_peer *peer, const tt_arrival *arrival, tt_error *error) {
+  tt_control control;
+  TT_TRY(tt_control_read(arrival->payload, arrival->n_bytes, &control, error));
+  tt_status status = TT_OK;
+  if (control.form == TT_CONTROL_BROKEN) {
+    tt_promise_broken(peer, control.object, &control.metadata, &control.error);
+  } else if (control.form != TT_CONTROL_QUERY) {
+    status = tt_request_answered(peer, &control, arrival->n_bytes, error);
+  } else if (control.object != 0 && tt_promise_blocks(peer, control.object)) {
+    tt_arrival waiting = *arrival;
+    waiting.awaits = control.object;
+    status = tt_park(peer, &waiting, true, error);
+  } else {
+    execute_query(peer, &control);
+  }
+  tt_control_release(&control);
+  return status;
+}
+
+tt_status tt_execute_arrival(tt_peer *peer, const tt_arrival *arrival, tt_error *error) {
+  if (arrival->type == TT_FRAME_RUN) return execute_run(peer, arrival, error);
+  if (arrival->type == TT_FRAME_DATA) return execute_data(peer, arrival, error);
+  return execute_control(peer, arrival, error);
 }

@@ -6,6 +6,8 @@
  *   stream.c   one stream to a peer: order, credit, the queue of what is to leave
  *   listing.c  what is in the store, for whoever asks
  *   execute.c  the commands, tensors and queries of others
+ *   promise.c  objects that somebody else is going to deliver, and what waits for them
+ *   give.c     what this worker does with other workers because a peer asks for it: giving, fetching on, handing over
  *   request.c  what this worker asks of others, and their answers
  */
 #ifndef TT_WORKER_INTERNAL_H
@@ -22,6 +24,7 @@ enum {
   TT_WINDOW_BYTES = 4 << 20,      /* credit that a worker keeps granted */
   TT_MAX_QUEUED_BYTES = 64 << 20, /* of frames that wait for credit; tensors wait uncopied and do not count */
   TT_MAX_OPEN_REQUESTS = 65536,   /* answers that may wait for credit towards one peer */
+  TT_MAX_PROMISES = 4096,         /* of one peer, and deliveries by one peer that nobody has promised yet */
   TT_MAX_LISTED = 100000,         /* objects in one answer: who has more is asked with more terms */
   TT_MAX_ANSWER_BYTES = 16 << 20, /* of JSON in all parts of an answer */
 };
@@ -38,7 +41,38 @@ typedef struct tt_outgoing {
   bool is_begun;
 } tt_outgoing;
 
+/* A sequenced frame, or what is left of it. */
+typedef struct tt_arrival {
+  uint8_t type;
+  uint16_t flags;
+  size_t frame_bytes;  /* of credit that it took */
+  size_t first_record; /* RUN: the position in its run of the first record in the payload */
+  uint64_t awaits;     /* the promised object that it waits for; 0 when it waits behind others */
+  const uint8_t *payload;
+  size_t n_bytes;
+} tt_arrival;
+
+typedef struct tt_parked {
+  struct tt_parked *next;
+  tt_arrival arrival; /* its payload lies in `bytes` */
+  uint8_t bytes[];
+} tt_parked;
+
+/* Somebody's word that `from` is going to deliver an object; or, early, that object, which nobody has given his word for yet. */
+typedef struct tt_promise {
+  struct tt_promise *next, *previous; /* all of the worker */
+  uint64_t object;
+  tt_peer *from;  /* one reference to its location */
+  tt_peer *owner; /* who gave it, or is to; one reference to its location */
+  int64_t deadline_ms;
+  bool is_arriving; /* the tensor's first part is here: no deadline counts */
+  bool is_early;
+  uint64_t transfer; /* early: what is to be answered */
+} tt_promise;
+
 typedef enum tt_request_kind {
+  TT_REQUEST_GIVE,   /* DATA that fulfils a promise, for a peer who asked us to give */
+  TT_REQUEST_ASSIGN, /* the same for another owner */
   TT_REQUEST_SEND,
   TT_REQUEST_GET,
   TT_REQUEST_FETCH,
@@ -57,6 +91,8 @@ typedef struct tt_request {
   tt_control *parts;      /* QUERY: an answer that comes in parts; owned */
   size_t n_part_bytes;    /* of JSON, in all parts */
   tt_node *before;        /* SEND: the child that comes back when it fails; one reference */
+  tt_node *arrived;       /* GET: what the head is going to point to, as soon as the peer says that it is ours; one reference */
+  bool is_promised;       /* SEND: of what is at one worker to another */
   bool takes;             /* GET: the object is to be let go of over there */
   bool is_remote_control; /* SEND GET: a page's, carried out by its own worker */
   char busy[96];          /* what the head says while it waits */
@@ -110,7 +146,13 @@ struct tt_peer {
   uint64_t n_reserved_bytes; /* in the store, for `incoming` */
   tt_data_header incoming_header;
   tt_metadata incoming_metadata;
-  tt_id_map takings; /* FETCH with take: request -> the object's id (owned), until its DONE */
+  bool is_incoming_refused;
+  tt_parked *first_parked, *last_parked; /* frames that wait for a promise */
+  size_t n_parked, n_parked_bytes;       /* bytes as frames */
+  size_t n_promises;                     /* that it gave */
+  size_t n_early;                        /* that it delivered and nobody has promised */
+  size_t n_errands;                      /* requests of its that wait for others */
+  tt_id_map takings;                     /* FETCH with take: request -> the object's id (owned), until its DONE */
 
   tt_request *requests; /* open at this peer */
 };
@@ -121,6 +163,7 @@ struct tt_worker {
   tt_hook hook;
   tt_object_store store;
   int64_t grace_ms;
+  int64_t promise_ms;
   bool is_storeless;
   void *host;
   void (*on_event)(void *host, tt_worker *worker, const tt_event *event);
@@ -132,6 +175,8 @@ struct tt_worker {
   int n_receiving; /* depth of tt_link_receive: closed links are freed when it is 0 */
   tt_name_map peers;
   tt_id_map requests;
+  tt_promise *promises;
+  bool is_promise_ended;   /* what is parked may go on */
   uint64_t n_copied_bytes; /* of tensors that wait in streams; at most one, or what the store may hold */
   tt_peer *dirty;
   tt_buffer scratch; /* of stream.c: a DATA frame on its way out */
@@ -178,6 +223,8 @@ tt_status tt_stream_send_control(tt_peer *peer, const tt_control *control, tt_er
 /* Queues a tensor (one more reference) in its place behind what was queued before. */
 tt_status tt_stream_send_tensor(tt_peer *peer, tt_tensor *tensor, const tt_data_header *header, const tt_metadata *metadata,
                                 tt_error *error);
+/* Queues a DATA frame of form 1. */
+tt_status tt_stream_send_pointer(tt_peer *peer, const tt_data_header *header, const tt_metadata *metadata, tt_error *error);
 /* Sends what may leave. False when only memory was lacking: it is to be tried again. */
 bool tt_stream_flush(tt_peer *peer);
 /* The storage is about to be written to: tensors that wait in any stream and share it get memory of their own. Errors: TT_ERR_MEMORY, TT_ERR_FULL. */
@@ -189,18 +236,64 @@ tt_status tt_stream_accept(tt_peer *peer, const tt_prelude *prelude, tt_error *e
 void tt_stream_take_credit(tt_peer *peer, const tt_prelude *prelude);
 void tt_stream_return_credit(tt_peer *peer); /* when half of the window is used */
 
-/* execute.c: each handles one payload; an error is the peer's breach of the protocol. */
-tt_status tt_execute_run(tt_peer *peer, const uint8_t *payload, size_t n_bytes, tt_error *error);
-tt_status tt_execute_data(tt_peer *peer, const tt_prelude *prelude, const uint8_t *payload, size_t n_bytes, tt_error *error);
+/* execute.c: an error is the peer's breach of the protocol. */
+
+/* Carries out a frame, or parks what of it has to wait. */
+tt_status tt_execute_arrival(tt_peer *peer, const tt_arrival *arrival, tt_error *error);
 void tt_incoming_release(tt_peer *peer); /* of a tensor that will not become whole */
-tt_status tt_execute_query(tt_peer *peer, tt_control *query, tt_error *error);
+/* Who asks the store: the worker's own page may do what the worker may (NULL), but what it makes is its own to free. */
+const tt_peer *tt_asker_of(const tt_peer *peer);
 /* Sends DONE, or an error, for a peer's request. */
 void tt_reply_done(tt_peer *peer, uint64_t request);
 void tt_reply_error(tt_peer *peer, uint64_t request, const tt_wire_error *error);
+void tt_reply_plain_error(tt_peer *peer, uint64_t request, const tt_error *error);
+/* Refuses what has no request to answer: the host is told. */
+void tt_tell_refused(tt_peer *peer, const tt_error *error);
+void tt_object_set_owner(tt_object *object, tt_peer *owner); /* NULL is not allowed */
+
+/* promise.c */
+void tt_promise_make(tt_peer *peer, const tt_record *record);
+/* Whether `peer`'s use of the object has to wait. */
+bool tt_promise_blocks(tt_peer *peer, uint64_t id);
+/* DATA of `from` that fulfils: may its object come? Errors: TT_ERR_DUPLICATE, TT_ERR_UNKNOWN_WORKER, TT_ERR_FULL, or why the promise was broken. */
+tt_status tt_promise_check(tt_peer *from, const tt_data_header *header, const tt_metadata *metadata, tt_error *error);
+/* It has come whole; metadata is emptied. *is_early: it is kept, and the transfer answered as soon as somebody promises it. */
+tt_status tt_promise_fulfil(tt_peer *from, const tt_data_header *header, tt_metadata *metadata, tt_node *head, bool *is_early,
+                            tt_error *error);
+/* `from` says so, or what it brought cannot be taken. Whose promise it was stands in the metadata. */
+void tt_promise_broken(tt_peer *from, uint64_t id, const tt_metadata *metadata, const tt_wire_error *error);
+void tt_promises_lose(tt_peer *from, const tt_wire_error *error); /* `from` is gone, or has begun anew */
+void tt_promises_tick(tt_worker *worker, int64_t now_ms);
+void tt_promise_end(tt_worker *worker, tt_object *object); /* its object goes */
+tt_status tt_park(tt_peer *peer, const tt_arrival *arrival, bool in_front, tt_error *error);
+void tt_parked_resume(tt_worker *worker);
+void tt_parked_clear(tt_peer *peer);
+
+/* give.c: an error is the answer to the peer's request. */
+tt_status tt_give(tt_peer *peer, const tt_record *record, tt_object *object, tt_error *error); /* SEND */
+/* A SEND that cannot be done: whoever was to receive it waits for nothing any more. */
+void tt_give_up(tt_peer *peer, const tt_record *record, const tt_error *error);
+tt_status tt_bring_home(tt_peer *peer, const tt_record *record, tt_object *object, tt_error *error); /* PULL */
+tt_status tt_assign(tt_peer *peer, const tt_record *record, tt_object *object, tt_error *error);     /* ASSIGN */
+/* FETCH and queries of an object that is a pointer: what it points to answers. */
+tt_status tt_fetch_on(tt_peer *peer, uint64_t request, tt_object *object, tt_error *error);
+tt_status tt_query_on(tt_peer *peer, const tt_control *query, tt_object *object, tt_error *error);
+/* DATA of form 1, which answers a FETCH with take or a PULL; and what follows when the asker has said DONE to it. */
+tt_status tt_show_pointer(tt_peer *peer, uint64_t request, const tt_node *head, tt_error *error);
+void tt_hand_over(tt_peer *peer, uint64_t request, tt_object *object);
+/* A failure of commands that we passed on: it goes to those who gave them. True when it was theirs. */
+bool tt_pass_failure(tt_peer *from, const tt_control *control);
 
 /* request.c */
+/* NULL: TT_ERR_MEMORY. */
+tt_request *tt_request_open(tt_worker *worker, tt_peer *peer, tt_request_kind kind, tt_answer_fn *done, void *context,
+                            tt_error *error);
+void tt_request_close(tt_worker *worker, tt_request *request); /* one that has asked nothing yet */
+/* DATA of form 1 has come for it. */
+void tt_request_pointer(tt_peer *peer, uint64_t request, const tt_meta *meta, const tt_metadata *metadata);
 tt_request *tt_request_find(tt_worker *worker, tt_peer *peer, uint64_t id);
-bool tt_request_wants_tensor(const tt_request *request);
+/* Whether DATA of that form answers it. */
+bool tt_request_wants(const tt_request *request, tt_data_form form);
 /* Ends a request: does what its kind asks of success or failure, calls done, frees it. */
 void tt_request_finish(tt_worker *worker, tt_request *request, const tt_answer *answer);
 void tt_request_fail_all(tt_peer *peer, const tt_wire_error *error);

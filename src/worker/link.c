@@ -234,6 +234,7 @@ static void forget_stream_out(tt_peer *peer) {
 static void forget_stream_in(tt_peer *peer) {
   peer->in_stream = 0;
   peer->in_sequence = peer->in_bytes = peer->in_limit = 0;
+  tt_parked_clear(peer);
   tt_incoming_release(peer);
   tt_metadata_release(&peer->incoming_metadata);
   size_t cursor = 0;
@@ -250,6 +251,8 @@ void tt_peer_reset(tt_peer *peer, tt_status status, const char *reason) {
   tt_wire_error error;
   tt_wire_error_fill(peer->worker, &error, &told);
   tt_request_fail_all(peer, &error);
+  error.failure = tt_random_id();
+  tt_promises_lose(peer, &error);
 }
 
 void tt_peer_lost(tt_peer *peer, const char *reason) {
@@ -466,14 +469,11 @@ static tt_status take_sequenced(tt_peer *peer, const tt_prelude *prelude, const 
                                 tt_error *error) {
   TT_TRY(tt_stream_accept(peer, prelude, error));
   tt_stream_take_credit(peer, prelude);
-  if (prelude->type == TT_FRAME_RUN) return tt_execute_run(peer, payload, n_bytes, error);
-  if (prelude->type == TT_FRAME_DATA) return tt_execute_data(peer, prelude, payload, n_bytes, error);
-  tt_control control;
-  TT_TRY(tt_control_read(payload, n_bytes, &control, error));
-  tt_status status = control.form == TT_CONTROL_QUERY ? tt_execute_query(peer, &control, error)
-                                                      : tt_request_answered(peer, &control, n_bytes, error);
-  tt_control_release(&control);
-  return status;
+  const tt_arrival arrival = {
+      .type = prelude->type, .flags = prelude->flags, .frame_bytes = prelude->length, .payload = payload, .n_bytes = n_bytes};
+  /* Behind what waits everything of the same stream waits. */
+  if (peer->first_parked != NULL) return tt_park(peer, &arrival, false, error);
+  return tt_execute_arrival(peer, &arrival, error);
 }
 
 static void take_frame(tt_link *link, const uint8_t *frame, size_t n_frame_bytes) {
@@ -541,6 +541,7 @@ void tt_link_receive(tt_link *link, const uint8_t *frame, size_t n_bytes) {
   worker->counters.bytes_in += n_bytes;
   worker->n_receiving++;
   take_frame(link, frame, n_bytes);
+  if (worker->n_receiving == 1) tt_parked_resume(worker);
   worker->n_receiving--;
   if (worker->n_receiving == 0) {
     tt_worker_flush(worker);

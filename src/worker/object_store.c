@@ -43,7 +43,7 @@ tt_status tt_store_read(const tt_object_store *store, uint64_t id, const struct 
                         tt_object **object, tt_error *error) {
   tt_object *found = tt_id_map_get(&store->objects, id);
   bool owns = found != NULL && (asker == NULL || found->owner == asker);
-  if (found == NULL || (!owns && found->policy == TT_POLICY_CLOSED)) {
+  if (found == NULL || found->is_hidden || (!owns && found->policy == TT_POLICY_CLOSED)) {
     return tt_fail(error, TT_ERR_UNKNOWN_OBJECT, "%s has no object %" PRIu64 " (never sent, taken, or freed)", store->where,
                    id);
   }
@@ -72,13 +72,15 @@ tt_status tt_store_check_room(const tt_object_store *store, uint64_t n_bytes, tt
     return tt_fail(error, TT_ERR_FULL, "the store of %s holds %zu objects, its ceiling; free some first", store->where,
                    store->objects.n_entries);
   }
-  if (n_bytes > tt_store_room(store)) {
-    return tt_fail(error, TT_ERR_FULL,
-                   "the store of %s is full: %" PRIu64 " more bytes do not fit, %" PRIu64 " of %" PRIu64
-                   " are used or on their way in; free something first",
-                   store->where, n_bytes, store->n_bytes + store->n_reserved_bytes, store->max_bytes);
-  }
-  return TT_OK;
+  return tt_store_check_bytes(store, n_bytes, error);
+}
+
+tt_status tt_store_check_bytes(const tt_object_store *store, uint64_t n_bytes, tt_error *error) {
+  if (n_bytes <= tt_store_room(store)) return TT_OK;
+  return tt_fail(error, TT_ERR_FULL,
+                 "the store of %s is full: %" PRIu64 " more bytes do not fit, %" PRIu64 " of %" PRIu64
+                 " are used or on their way in; free something first",
+                 store->where, n_bytes, store->n_bytes + store->n_reserved_bytes, store->max_bytes);
 }
 
 static tt_storage *storage_of(const tt_object *object) {
@@ -146,6 +148,16 @@ tt_status tt_store_add(tt_object_store *store, uint64_t id, tt_node *head, struc
   }
   if (object != NULL) *object = made;
   return TT_OK;
+}
+
+tt_status tt_store_reserve(tt_object_store *store, uint64_t id, struct tt_peer *owner, tt_object **object, tt_error *error) {
+  TT_TRY(tt_store_check_room(store, 0, error));
+  return add(store, id, owner, object, error);
+}
+
+void tt_store_fill(tt_object_store *store, tt_object *object, tt_node *head) {
+  object->head = tt_node_ref(head);
+  count(store, object);
 }
 
 tt_status tt_store_poison(tt_object_store *store, uint64_t id, tt_failure *failure, struct tt_peer *owner, tt_error *error) {

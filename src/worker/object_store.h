@@ -2,7 +2,7 @@
  * object_store: id -> object, and the one place where it is decided who may do what with it.
  *
  * An object is a chain (its head), who owns it (NULL: the worker itself, else the peer whose command or send made it), its policy and what its owner said of it. A
- * failed command leaves a *poisoned* object: no head, but the failure that every use of it reports.
+ * failed command leaves a *poisoned* object: no head, but the failure that every use of it reports. A *promised* one has neither yet.
  *
  * tt_store_read is the only way in for others: it applies the policies of PROTOCOL.md, "Who owns what". Bytes are counted once per storage,
  * however many views of it the store holds.
@@ -20,6 +20,7 @@
 #include "wire/control.h"
 
 struct tt_peer;
+struct tt_promise;
 
 /* Why a command had no result; shared by all that it poisoned. */
 typedef struct tt_failure {
@@ -40,7 +41,9 @@ typedef struct tt_object {
   tt_metadata metadata;
   tt_storage *held; /* what is counted for it; one reference, NULL for pointers and poison */
   tt_policy policy;
-  bool is_withheld; /* made from data that must not leave: nobody but this worker fetches it, whoever owns it */
+  struct tt_promise *promise; /* it has not come yet; NULL when it has, or will not. See promise.c */
+  bool is_hidden;             /* promised and freed before it came, or come before it was promised: nobody sees it */
+  bool is_withheld;           /* made from data that must not leave: nobody but this worker fetches it, whoever owns it */
 } tt_object;
 
 typedef struct tt_object_store {
@@ -75,9 +78,15 @@ uint64_t tt_store_room(const tt_object_store *store);
 /* Whether `n_bytes` more would fit. Errors: TT_ERR_FULL, saying how full it is. */
 tt_status tt_store_check_room(const tt_object_store *store, uint64_t n_bytes, tt_error *error);
 
+/* The same for bytes alone: the object is there already. */
+tt_status tt_store_check_bytes(const tt_object_store *store, uint64_t n_bytes, tt_error *error);
+
 /* Adds a head (one more reference). Errors: TT_ERR_DUPLICATE, TT_ERR_FULL, TT_ERR_MEMORY, TT_ERR_ARGUMENT (id 0). */
 tt_status tt_store_add(tt_object_store *store, uint64_t id, tt_node *head, struct tt_peer *owner, tt_object **object,
                        tt_error *error);
+/* Adds an object that has neither head nor failure yet, and gives it its head (one more reference); errors as above. */
+tt_status tt_store_reserve(tt_object_store *store, uint64_t id, struct tt_peer *owner, tt_object **object, tt_error *error);
+void tt_store_fill(tt_object_store *store, tt_object *object, tt_node *head);
 /* Adds a poisoned object (one more reference to the failure), or poisons the one that is there if the owner is the same. */
 tt_status tt_store_poison(tt_object_store *store, uint64_t id, tt_failure *failure, struct tt_peer *owner, tt_error *error);
 void tt_store_remove(tt_object_store *store, tt_object *object);

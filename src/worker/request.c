@@ -8,8 +8,8 @@
 
 /* ---- the table of open requests ---- */
 
-static tt_request *open_request(tt_worker *worker, tt_peer *peer, tt_request_kind kind, tt_answer_fn *done, void *context,
-                                tt_error *error) {
+tt_request *tt_request_open(tt_worker *worker, tt_peer *peer, tt_request_kind kind, tt_answer_fn *done, void *context,
+                            tt_error *error) {
   tt_request *request = tt_alloc(1, sizeof *request);
   /* Random, not counted: the peer's own requests have numbers too, and a DONE does not say whose it means. */
   uint64_t id = tt_random_id();
@@ -38,13 +38,13 @@ static void free_request(tt_request *request) {
   tt_node_unref(request->head);
   tt_node_unref(request->pointer);
   tt_node_unref(request->before);
+  tt_node_unref(request->arrived);
   if (request->parts != NULL) tt_control_release(request->parts);
   tt_free(request->parts);
   tt_free(request);
 }
 
-/* One that has asked nothing yet. */
-static void close_request(tt_worker *worker, tt_request *request) {
+void tt_request_close(tt_worker *worker, tt_request *request) {
   detach_request(worker, request);
   free_request(request);
 }
@@ -65,14 +65,30 @@ static void recount(tt_worker *worker, const tt_node *head) {
 /* Whether the head still is what it was when it was asked: another request's answer may have changed it meanwhile. */
 static bool is_as_asked(const tt_request *request) { return request->head->child == request->pointer; }
 
+/* The head has been sent on meanwhile: should that fail too, what comes back is what comes back now. */
+static void give_back_later(tt_worker *worker, tt_request *request) {
+  size_t cursor = 0;
+  for (tt_request *other; (other = tt_id_map_next(&worker->requests, &cursor, NULL)) != NULL;) {
+    if (other->kind != TT_REQUEST_SEND || other->head != request->head || other->before != request->pointer) continue;
+    if (!request->is_promised) tt_pointer_disown(request->pointer);
+    tt_node_unref(other->before);
+    other->before = request->before;
+    request->before = NULL;
+    return;
+  }
+}
+
 static void end_send(tt_worker *worker, tt_request *request, bool succeeded) {
   if (succeeded) {
     /* What was before was a page's pointer to its own worker, which now holds a pointer under the same id: that one goes with the new pointer. */
     if (tt_node_is_pointer(request->before)) tt_pointer_disown(request->before);
   } else if (is_as_asked(request)) {
-    tt_pointer_disown(request->pointer);
+    /* There is nothing there; where something was promised, its failure is to be freed. */
+    if (!request->is_promised) tt_pointer_disown(request->pointer);
     tt_head_set_child(request->head, request->before);
     request->before = NULL;
+  } else {
+    give_back_later(worker, request);
   }
   recount(worker, request->head);
 }
@@ -84,7 +100,11 @@ static tt_status end_get(tt_worker *worker, tt_request *request, tt_tensor *tens
     return tt_fail(error, TT_ERR_STATE, "get: the tensor has come back from %s already, since it could not be sent there",
                    request->peer->id);
   }
-  if (request->is_remote_control) {
+  if (request->arrived != NULL) {
+    arrived = request->arrived;
+    request->arrived = NULL;
+    if (!request->is_remote_control || tt_pointer_owns(pointer)) tt_pointer_own(arrived);
+  } else if (request->is_remote_control) {
     arrived = tt_pointer_new(&request->peer->location, tt_pointer_id(pointer), tt_node_meta(pointer), tt_pointer_owns(pointer),
                              error);
   } else {
@@ -94,22 +114,28 @@ static tt_status end_get(tt_worker *worker, tt_request *request, tt_tensor *tens
   if (request->takes || request->is_remote_control) tt_pointer_disown(pointer);
   tt_head_set_child(request->head, arrived);
   recount(worker, request->head);
-  if (!request->takes) return TT_OK;
+  if (!request->takes || tensor == NULL) return TT_OK;
   /* It is here: the giver may let go. If this cannot be said the giver is gone anyway. */
   tt_reply_done(request->peer, request->id);
   return TT_OK;
 }
 
-bool tt_request_wants_tensor(const tt_request *request) {
-  return request->kind == TT_REQUEST_FETCH || (request->kind == TT_REQUEST_GET && !request->is_remote_control);
+/* A pointer that has arrived is the peer's until its DONE, which ends the request. */
+static bool wants_tensor(const tt_request *request) {
+  return request->kind == TT_REQUEST_FETCH ||
+         (request->kind == TT_REQUEST_GET && !request->is_remote_control && request->arrived == NULL);
+}
+
+bool tt_request_wants(const tt_request *request, tt_data_form form) {
+  if (form == TT_DATA_TENSOR) return wants_tensor(request);
+  return request->kind == TT_REQUEST_GET && request->arrived == NULL && (request->takes || request->is_remote_control);
 }
 
 /* Whether a success has what was asked for: the peer chooses how it answers. */
 static bool is_fitting(const tt_request *request, const tt_answer *answer) {
-  bool wants_tensor = tt_request_wants_tensor(request);
   bool wants_control = request->kind == TT_REQUEST_QUERY;
   const tt_control *control = answer->control;
-  if ((answer->tensor != NULL) != wants_tensor || (control != NULL) != wants_control) return false;
+  if ((answer->tensor != NULL) != wants_tensor(request) || (control != NULL) != wants_control) return false;
   if (!wants_control) return true;
   switch (request->query) {
   case TT_QUERY_WHOAMI:
@@ -141,6 +167,10 @@ void tt_request_finish(tt_worker *worker, tt_request *request, const tt_answer *
   if (request->kind == TT_REQUEST_SEND) end_send(worker, request, answer->error == NULL && status == TT_OK);
   if (request->kind == TT_REQUEST_GET && answer->error == NULL && status == TT_OK)
     status = end_get(worker, request, answer->tensor, &error);
+  /* The peer is gone and has perhaps made it ours before. If not, it goes with the peer. */
+  if (request->arrived != NULL && answer->error != NULL && answer->error->error.status == TT_ERR_CONNECTION &&
+      is_as_asked(request))
+    (void)end_get(worker, request, NULL, NULL);
   if (status != TT_OK) {
     tt_wire_error_fill(worker, &trouble, &error);
     told = (tt_answer){.error = &trouble};
@@ -159,9 +189,48 @@ void tt_request_tensor(tt_peer *peer, uint64_t id, tt_tensor *tensor, const tt_w
   tt_request_finish(peer->worker, request, &(tt_answer){.tensor = tensor, .error = error});
 }
 
+/* What the head is going to point to. */
+static tt_node *point_to(tt_worker *worker, tt_request *request, const tt_meta *meta, const tt_metadata *metadata,
+                         tt_error *error) {
+  tt_peer *peer = tt_worker_find_peer(worker, tt_name_of(metadata->location));
+  if (request->is_remote_control) {
+    /* The page's own worker knows it; that it has joined may not have been told yet. */
+    if (peer == NULL || !peer->is_present) peer = tt_worker_add_via(worker, metadata->location, request->peer, error);
+    tt_node *pointer =
+        peer == NULL ? NULL : tt_pointer_new(&peer->location, tt_pointer_id(request->pointer), meta, false, error);
+    if (pointer != NULL) tt_pointer_set_id_there(pointer, metadata->location_id);
+    return pointer;
+  }
+  if (peer == NULL || !peer->is_present) {
+    tt_fail(error, TT_ERR_UNKNOWN_WORKER,
+            "get: what the tensor at %s points to is at %.64s, which %s does not know; it stays where it is", request->peer->id,
+            metadata->location, worker->id);
+    return NULL;
+  }
+  return tt_pointer_new(&peer->location, metadata->location_id, meta, false, error);
+}
+
+void tt_request_pointer(tt_peer *peer, uint64_t id, const tt_meta *meta, const tt_metadata *metadata) {
+  tt_worker *worker = peer->worker;
+  tt_request *request = tt_request_find(worker, peer, id);
+  if (request == NULL) return;
+  tt_error error;
+  request->arrived = point_to(worker, request, meta, metadata, &error);
+  if (request->arrived == NULL) {
+    tt_wire_error wire;
+    tt_wire_error_fill(worker, &wire, &error);
+    tt_request_finish(worker, request, &(tt_answer){.error = &wire});
+  } else if (request->is_remote_control) {
+    tt_request_finish(worker, request, &(tt_answer){0});
+  } else {
+    tt_reply_done(peer, id); /* and then it says that it has made us the owner */
+  }
+}
+
 tt_status tt_request_answered(tt_peer *peer, tt_control *control, size_t n_bytes, tt_error *error) {
   tt_worker *worker = peer->worker;
   if (control->form == TT_CONTROL_FAILURE) {
+    if (tt_pass_failure(peer, control)) return TT_OK;
     tt_worker_tell(worker, &(tt_event){.type = TT_EVENT_FAILURE,
                                        .peer = peer->id,
                                        .text = control->error.op,
@@ -199,12 +268,12 @@ tt_status tt_request_answered(tt_peer *peer, tt_control *control, size_t n_bytes
 void tt_worker_cancel(tt_worker *worker, uint64_t id) {
   tt_request *request = tt_id_map_get(&worker->requests, id);
   if (request == NULL) return;
-  /* A send is not undone by giving up: the tensor is on its way. Only the waiting ends. */
+  /* A send is not undone by giving up (the tensor is on its way), nor is a get that has been agreed to. Only the waiting ends. */
   tt_error told;
   tt_fail(&told, TT_ERR_ABORTED, "gave up waiting for %s", request->peer->id);
   tt_wire_error error;
   tt_wire_error_fill(worker, &error, &told);
-  if (request->kind == TT_REQUEST_SEND) {
+  if (request->kind == TT_REQUEST_SEND || request->arrived != NULL) {
     tt_answer_fn *done = request->done;
     void *context = request->context;
     request->done = NULL;
@@ -226,71 +295,130 @@ static tt_status check_head(const tt_node *head, const char *verb, tt_error *err
 /* The question is queued, or could not be: then there is no request. */
 static tt_status asked(tt_worker *worker, tt_request *request, tt_status status, uint64_t *request_out) {
   if (status != TT_OK)
-    close_request(worker, request);
+    tt_request_close(worker, request);
   else if (request_out != NULL)
     *request_out = request->id;
   return status;
 }
 
-tt_status tt_worker_send(tt_worker *worker, tt_node *head, tt_peer *peer, uint64_t id, const tt_metadata *metadata,
+/* How a head is to go where it is to go. */
+typedef struct tt_passage {
+  tt_peer *to;
+  tt_peer *through;   /* who is asked */
+  uint64_t id;        /* that commands call it by from then on */
+  uint64_t id_there;  /* that it has there */
+  uint8_t send_flags; /* of the SEND, where one is asked to give */
+  tt_tensor *tensor;  /* here; NULL when it is at another worker */
+  bool is_remote_control;
+} tt_passage;
+
+/* A page has its own worker do it, which keeps an object of the same id. */
+static tt_status plan_for_page(const tt_node *before, tt_peer *to, uint64_t id, tt_passage *passage, tt_error *error) {
+  tt_peer *own = to->via;
+  passage->is_remote_control = true;
+  passage->through = own;
+  if (!to->is_present) return tt_fail(error, TT_ERR_CONNECTION, "%s is not connected", to->id);
+  if (!tt_node_is_pointer(before)) {
+    return tt_fail(error, TT_ERR_STATE, "send: %s is reached through %s; send the tensor there first", to->id, own->id);
+  }
+  const tt_peer *holder = tt_peer_of_location(tt_pointer_location(before));
+  if (holder != own && holder->via != own) {
+    return tt_fail(error, TT_ERR_STATE, "send: the tensor is at %s, which is not reached through %s", holder->id, own->id);
+  }
+  passage->id = tt_pointer_id(before);
+  /* One id names it at the page, at its worker and at the other end, unless it has been elsewhere before: there may be one of that id. */
+  passage->id_there = id != 0 ? id : holder == own ? passage->id : tt_random_id();
+  return TT_OK;
+}
+
+static tt_status plan(const tt_worker *worker, const tt_node *before, tt_peer *to, uint64_t id, bool is_move,
+                      tt_passage *passage, tt_error *error) {
+  *passage = (tt_passage){.to = to, .through = to, .tensor = tt_local_tensor(before)};
+  const tt_peer *holder = tt_node_is_pointer(before) ? tt_peer_of_location(tt_pointer_location(before)) : NULL;
+  if (holder == to) return tt_fail(error, TT_ERR_STATE, "send: the tensor is at %s already", to->id);
+  if (is_move) passage->send_flags = TT_SEND_MOVE;
+  if (to->via != NULL) return plan_for_page(before, to, id, passage, error);
+  passage->id = passage->id_there = id != 0 ? id : tt_random_id();
+  if (passage->tensor != NULL) return TT_OK;
+  if (holder == NULL) return tt_fail(error, TT_ERR_STATE, "send: a %s cannot be sent; get it first", before->kind->name);
+  if (holder->via != NULL) {
+    return tt_fail(error, TT_ERR_STATE, "send: the tensor is at %s; get() brings it to %s", holder->id, to->id);
+  }
+  if (!tt_pointer_owns(before)) {
+    return tt_fail(error, TT_ERR_POLICY, "send: %s only borrows what is at %s: its owner sends it", worker->id, holder->id);
+  }
+  if (!is_move) passage->send_flags = TT_SEND_POINTER;
+  passage->through = tt_peer_of_location(tt_pointer_location(before));
+  return TT_OK;
+}
+
+/* PROMISE to the receiver and SEND to whoever has it: see PROTOCOL.md, "Promises". */
+static tt_status ask_to_give(const tt_passage *passage, uint64_t request, uint64_t object, tt_error *error) {
+  tt_buffer *run;
+  size_t start;
+  if (!passage->is_remote_control) {
+    TT_TRY(tt_stream_begin_record(passage->through, &run, &start, error)); /* nobody is to wait for what cannot be asked for */
+    TT_TRY(tt_stream_begin_record(passage->to, &run, &start, error));
+    tt_run_write_promise(run, passage->id_there, tt_name_of(passage->through->id));
+    TT_TRY(tt_stream_end_record(passage->to, start, error));
+  }
+  tt_status status = tt_stream_begin_record(passage->through, &run, &start, error);
+  if (status == TT_OK) {
+    tt_run_write_send(run, passage->send_flags, request, object, passage->id_there, tt_name_of(passage->to->id));
+    status = tt_stream_end_record(passage->through, start, error);
+  }
+  if (status == TT_OK || passage->is_remote_control) return status;
+  passage->to->location.ops->free_object(&passage->to->location, passage->id_there);
+  return status;
+}
+
+static tt_status send_on(tt_worker *worker, tt_node *head, tt_peer *to, uint64_t id, const tt_metadata *metadata, bool is_move,
                          tt_answer_fn *done, void *context, uint64_t *request_out, tt_error *error) {
   TT_TRY(check_head(head, "send", error));
   tt_node *before = head->child;
-  tt_tensor *tensor = tt_local_tensor(before);
-  bool is_remote_control =
-      tensor == NULL && peer->via != NULL && tt_node_is_pointer(before) && tt_pointer_location(before) == &peer->via->location;
-  if (tensor == NULL && !is_remote_control) {
-    const char *where = tt_node_is_pointer(before) ? tt_pointer_location(before)->id : "elsewhere";
-    return tt_fail(error, TT_ERR_STATE,
-                   strcmp(where, peer->id) == 0 ? "send: the tensor is at %s already"
-                                                : "send: the tensor is at %s; get it before sending it on",
-                   where);
-  }
-  if (tensor != NULL && peer->via != NULL) {
-    return tt_fail(error, TT_ERR_STATE, "send: %s is reached through %s; send the tensor there first", peer->id, peer->via->id);
-  }
-  if (peer->via != NULL && !peer->is_present) return tt_fail(error, TT_ERR_CONNECTION, "%s is not connected", peer->id);
-  /* A page's object keeps its id on the way, so that one id names it at the page, at its worker and at the other end. */
-  if (is_remote_control)
-    id = tt_pointer_id(before);
-  else if (id == 0)
-    id = tt_random_id();
-
-  tt_peer *through = is_remote_control ? peer->via : peer;
-  tt_node *pointer = tt_pointer_new(&peer->location, id, tt_node_meta(before), false, error);
+  tt_passage passage;
+  TT_TRY(plan(worker, before, to, id, is_move, &passage, error));
+  tt_node *pointer = tt_pointer_new(&to->location, passage.id, tt_node_meta(before), false, error);
   if (pointer == NULL) return TT_ERR_MEMORY;
-  tt_request *request = open_request(worker, through, TT_REQUEST_SEND, done, context, error);
+  tt_pointer_set_id_there(pointer, passage.id_there);
+  tt_request *request = tt_request_open(worker, passage.through, TT_REQUEST_SEND, done, context, error);
   tt_status status = request == NULL ? TT_ERR_MEMORY : TT_OK;
-  if (status == TT_OK && is_remote_control) {
-    tt_buffer *run;
-    size_t start;
-    status = tt_stream_begin_record(through, &run, &start, error);
-    if (status == TT_OK) {
-      tt_run_write_send(run, request->id, id, id, tt_name_of(peer->id));
-      status = tt_stream_end_record(through, start, error);
-    }
-  } else if (status == TT_OK) {
+  tt_tensor *tensor = passage.tensor;
+  if (status == TT_OK && tensor != NULL) {
     const tt_data_header header = {.transfer = request->id,
-                                   .object = id,
+                                   .object = passage.id,
                                    .form = TT_DATA_TENSOR,
                                    .meta = tensor->operand.meta,
                                    .total_bytes =
                                        (uint64_t)tt_tensor_n_elements(tensor) * tt_dtype_bytes(tt_tensor_dtype(tensor))};
-    status = tt_stream_send_tensor(peer, tensor, &header, metadata, error);
+    status = tt_stream_send_tensor(to, tensor, &header, metadata, error);
+  } else if (status == TT_OK) {
+    status = ask_to_give(&passage, request->id, tt_pointer_id(before), error);
   }
   if (status != TT_OK) {
-    if (request != NULL) close_request(worker, request);
+    if (request != NULL) tt_request_close(worker, request);
     tt_node_unref(pointer);
     return status;
   }
   request->head = tt_node_ref(head);
   request->pointer = tt_node_ref(pointer);
   request->before = tt_node_ref(before);
-  request->is_remote_control = is_remote_control;
+  request->is_remote_control = passage.is_remote_control;
+  request->is_promised = tensor == NULL && !passage.is_remote_control;
   tt_pointer_own(pointer);
   tt_head_set_child(head, pointer);
   if (request_out != NULL) *request_out = request->id;
   return TT_OK;
+}
+
+tt_status tt_worker_send(tt_worker *worker, tt_node *head, tt_peer *peer, uint64_t id, const tt_metadata *metadata,
+                         tt_answer_fn *done, void *context, uint64_t *request, tt_error *error) {
+  return send_on(worker, head, peer, id, metadata, false, done, context, request, error);
+}
+
+tt_status tt_worker_move(tt_worker *worker, tt_node *head, tt_peer *peer, uint64_t id, tt_answer_fn *done, void *context,
+                         uint64_t *request, tt_error *error) {
+  return send_on(worker, head, peer, id, NULL, true, done, context, request, error);
 }
 
 tt_status tt_worker_get(tt_worker *worker, tt_node *head, tt_answer_fn *done, void *context, uint64_t *request_out,
@@ -303,7 +431,7 @@ tt_status tt_worker_get(tt_worker *worker, tt_node *head, tt_answer_fn *done, vo
   tt_buffer *run;
   size_t start;
   TT_TRY(tt_stream_begin_record(through, &run, &start, error));
-  tt_request *request = open_request(worker, through, TT_REQUEST_GET, done, context, error);
+  tt_request *request = tt_request_open(worker, through, TT_REQUEST_GET, done, context, error);
   if (request == NULL) return TT_ERR_MEMORY;
   request->is_remote_control = peer->via != NULL;
   request->takes = !request->is_remote_control && tt_pointer_owns(pointer);
@@ -325,11 +453,11 @@ tt_status tt_worker_fetch(tt_worker *worker, tt_node *head, tt_answer_fn *done, 
   tt_node *pointer = tt_node_tail(head);
   if (!tt_node_is_pointer(pointer)) return tt_fail(error, TT_ERR_STATE, "fetch: the tensor is here already");
   tt_peer *peer = tt_peer_of_location(tt_pointer_location(pointer));
-  if (peer->via != NULL) return tt_fail(error, TT_ERR_STATE, "fetch: the tensor is at %s; get it first", peer->id);
+  if (peer->via != NULL) peer = peer->via; /* a page's own worker has the pointer, and passes on what it points to */
   tt_buffer *run;
   size_t start;
   TT_TRY(tt_stream_begin_record(peer, &run, &start, error));
-  tt_request *request = open_request(worker, peer, TT_REQUEST_FETCH, done, context, error);
+  tt_request *request = tt_request_open(worker, peer, TT_REQUEST_FETCH, done, context, error);
   if (request == NULL) return TT_ERR_MEMORY;
   tt_run_write_fetch(run, 0, request->id, tt_pointer_id(pointer));
   return asked(worker, request, tt_stream_end_record(peer, start, error), request_out);
@@ -337,7 +465,7 @@ tt_status tt_worker_fetch(tt_worker *worker, tt_node *head, tt_answer_fn *done, 
 
 tt_status tt_worker_query(tt_worker *worker, tt_peer *peer, tt_control *query, tt_answer_fn *done, void *context,
                           uint64_t *request_out, tt_error *error) {
-  tt_request *request = open_request(worker, peer, TT_REQUEST_QUERY, done, context, error);
+  tt_request *request = tt_request_open(worker, peer, TT_REQUEST_QUERY, done, context, error);
   if (request == NULL) return TT_ERR_MEMORY;
   query->form = TT_CONTROL_QUERY;
   query->request = request->id;
@@ -350,7 +478,7 @@ tt_status tt_worker_sync(tt_worker *worker, tt_peer *peer, tt_answer_fn *done, v
   tt_buffer *run;
   size_t start;
   TT_TRY(tt_stream_begin_record(peer, &run, &start, error));
-  tt_request *request = open_request(worker, peer, TT_REQUEST_SYNC, done, context, error);
+  tt_request *request = tt_request_open(worker, peer, TT_REQUEST_SYNC, done, context, error);
   if (request == NULL) return TT_ERR_MEMORY;
   tt_run_write_sync(run, request->id);
   return asked(worker, request, tt_stream_end_record(peer, start, error), request_out);

@@ -231,6 +231,33 @@ tt_status tt_stream_send_tensor(tt_peer *peer, tt_tensor *tensor, const tt_data_
   return TT_OK;
 }
 
+tt_status tt_stream_send_pointer(tt_peer *peer, const tt_data_header *header, const tt_metadata *metadata, tt_error *error) {
+  TT_TRY(tt_peer_greet(peer, error));
+  TT_TRY(check_queue(peer, error));
+  TT_TRY(close_run(peer, error));
+  tt_outgoing *outgoing = tt_alloc(1, sizeof *outgoing);
+  if (outgoing == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory to queue a pointer for %s", peer->id);
+  tt_buffer_init(&outgoing->frame);
+  tt_buffer_init(&outgoing->metadata);
+  tt_status status = tt_metadata_write(&outgoing->metadata, metadata, error);
+  if (status == TT_OK) {
+    tt_data_header told = *header;
+    told.metadata = outgoing->metadata.bytes;
+    told.metadata_bytes = outgoing->metadata.n_bytes;
+    begin_frame(peer, &outgoing->frame, TT_FRAME_DATA, told.fulfils ? TT_FLAG_FULFILS : 0);
+    tt_data_header_write(&outgoing->frame, &told);
+    if (outgoing->frame.failed) status = tt_fail(error, TT_ERR_MEMORY, "no memory to queue a pointer for %s", peer->id);
+  }
+  tt_buffer_release(&outgoing->metadata);
+  if (status != TT_OK) {
+    release_outgoing(peer->worker, outgoing);
+    return status;
+  }
+  append(peer, outgoing);
+  tt_stream_mark(peer);
+  return TT_OK;
+}
+
 /* Whether a frame of that many bytes may leave now: the peer has given credit for it, and the transport takes it. */
 static bool may_leave(const tt_peer *peer, size_t n_bytes) {
   if (!peer->is_greeted || peer->owes_hello || n_bytes > peer->out_limit - peer->out_bytes) return false;
@@ -238,11 +265,18 @@ static bool may_leave(const tt_peer *peer, size_t n_bytes) {
   return link->ops == NULL || link->ops->room == NULL || n_bytes <= link->ops->room(link->transport);
 }
 
+/* Gives as much credit as there is; frames that are parked keep theirs. */
+static void grant(tt_peer *peer) {
+  uint64_t limit = peer->in_bytes - peer->n_parked_bytes + TT_WINDOW_BYTES;
+  if (limit > peer->in_limit) peer->in_limit = limit;
+}
+
 static void leave(tt_peer *peer, uint8_t *frame, size_t n_bytes) {
   peer->out_sequence++;
   peer->out_bytes += n_bytes;
-  peer->in_limit = peer->in_bytes + TT_WINDOW_BYTES;
-  tt_prelude_patch(frame, (uint32_t)n_bytes, peer->out_stream, peer->out_sequence, peer->in_sequence, peer->in_limit);
+  grant(peer);
+  tt_prelude_patch(frame, (uint32_t)n_bytes, peer->out_stream, peer->out_sequence, peer->in_sequence - peer->n_parked,
+                   peer->in_limit);
   tt_link_write(peer->link, frame, n_bytes);
 }
 
@@ -261,7 +295,10 @@ static tt_leaving send_piece(tt_peer *peer, tt_outgoing *outgoing) {
   tt_buffer *frame = &peer->worker->scratch;
   tt_buffer_clear(frame);
   if (!tt_buffer_reserve(frame, TT_MAX_FRAME_BYTES)) return TT_NO_MEMORY;
-  begin_frame(peer, frame, TT_FRAME_DATA, outgoing->is_begun ? TT_FLAG_CONTINUES : 0);
+  begin_frame(peer, frame, TT_FRAME_DATA,
+              outgoing->is_begun         ? TT_FLAG_CONTINUES
+              : outgoing->header.fulfils ? TT_FLAG_FULFILS
+                                         : 0);
   if (outgoing->is_begun)
     tt_buffer_u64(frame, outgoing->header.transfer);
   else
@@ -324,12 +361,13 @@ void tt_stream_take_credit(tt_peer *peer, const tt_prelude *prelude) {
 }
 
 void tt_stream_return_credit(tt_peer *peer) {
-  if (peer->link == NULL || !peer->is_greeted || peer->in_limit - peer->in_bytes > TT_WINDOW_BYTES / 2) return;
+  if (peer->link == NULL || !peer->is_greeted) return;
+  if (peer->in_limit - (peer->in_bytes - peer->n_parked_bytes) > TT_WINDOW_BYTES / 2) return;
   if (!tt_link_has_room(peer->link)) return; /* tt_link_ready comes back to it */
-  peer->in_limit = peer->in_bytes + TT_WINDOW_BYTES;
+  grant(peer);
   const tt_prelude prelude = {.type = TT_FRAME_CREDIT,
                               .stream = peer->out_stream,
-                              .acknowledgement = peer->in_sequence,
+                              .acknowledgement = peer->in_sequence - peer->n_parked,
                               .credit = peer->in_limit,
                               .source = tt_name_of(peer->worker->id),
                               .destination = tt_name_of(peer->id)};

@@ -30,6 +30,7 @@ tt_worker *tt_worker_new(const tt_worker_options *options, tt_error *error) {
   tt_id_map_init(&worker->requests);
   tt_buffer_init(&worker->scratch);
   worker->grace_ms = options->grace_ms != 0 ? options->grace_ms : 60000;
+  worker->promise_ms = options->promise_ms != 0 ? options->promise_ms : 30000;
   worker->is_storeless = options->is_storeless;
   worker->host = options->host;
   worker->on_event = options->on_event;
@@ -74,8 +75,10 @@ void tt_worker_free(tt_worker *worker) {
     tt_link_closed(link, "this worker has closed");
     ops->close(transport, "this worker has closed");
   }
-  tt_store_release(&worker->store);
   size_t cursor = 0;
+  for (tt_object *object; (object = tt_store_next(&worker->store, &cursor)) != NULL;) tt_promise_end(worker, object);
+  tt_store_release(&worker->store);
+  cursor = 0;
   for (tt_peer *peer; (peer = tt_worker_next_peer(worker, &cursor)) != NULL;) {
     tt_peer_lost(peer, "this worker has closed");
     peer->worker = NULL;
@@ -118,6 +121,10 @@ void tt_worker_flush(tt_worker *worker) {
 void tt_worker_tick(tt_worker *worker) {
   tt_worker_flush(worker); /* no peer that goes below is in the list of those to flush */
   int64_t now_ms = tt_clock_ms();
+  worker->n_receiving++; /* answers leave with the flush at the end; links are freed there */
+  tt_promises_tick(worker, now_ms);
+  tt_parked_resume(worker);
+  worker->n_receiving--;
   size_t cursor = 0;
   for (tt_object *object; (object = tt_store_next(&worker->store, &cursor)) != NULL;) {
     const tt_peer *owner = object->owner;
@@ -279,6 +286,7 @@ tt_status tt_worker_keep_object(tt_worker *worker, uint64_t id, tt_node *head, t
 void tt_worker_forget_object(tt_worker *worker, tt_object *object, const char *why) {
   tt_peer *owner = object->owner;
   uint64_t id = object->id;
+  tt_promise_end(worker, object);
   tt_store_remove(&worker->store, object);
   if (owner != NULL) owner->n_objects--;
   tt_worker_tell(
@@ -305,6 +313,11 @@ tt_status tt_worker_set_object(tt_worker *worker, tt_node *head, uint64_t id, tt
 tt_node *tt_worker_get_object(tt_worker *worker, uint64_t id, tt_error *error) {
   tt_object *object;
   if (tt_store_read(&worker->store, id, NULL, TT_ACCESS_OWN, &object, error) != TT_OK) return NULL;
+  if (object->promise != NULL) {
+    tt_fail(error, TT_ERR_STATE, "object %" PRIu64 " at %s has been promised by %s and has not come yet", id, worker->id,
+            object->promise->owner->id);
+    return NULL;
+  }
   if (object->failure == NULL) return object->head;
   if (error != NULL) *error = object->failure->error.error;
   return NULL;

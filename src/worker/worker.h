@@ -62,6 +62,7 @@ typedef struct tt_worker_options {
   uint64_t max_store_bytes; /* 0: 1 GiB */
   size_t max_objects;       /* 0: 1,000,000 */
   int64_t grace_ms;         /* 0: 60,000 */
+  int64_t promise_ms;       /* how long what a peer promised is waited for; 0: 30,000 */
   bool is_storeless;        /* objects of others are refused: a page that has its store in another thread */
   void *host;               /* passed to the two callbacks */
   void (*on_event)(void *host, tt_worker *worker, const tt_event *event); /* may be NULL; must not call back into the worker */
@@ -167,15 +168,23 @@ typedef void tt_answer_fn(void *context, const tt_answer *answer);
 /*
  * Gives the data of `head` to `peer` and makes `head` a pointer to it, at once; commands that follow find it there. `id`: the id it takes there (0: random).
  * The data is let go of when the peer has acknowledged; if it does not, head is local again and the answer is the error.
- * A head that is a pointer to the page's own worker is sent from there.
- * Errors at once: TT_ERR_STATE (a pointer already, in transit), TT_ERR_CONNECTION, TT_ERR_FULL. *request (may be NULL) names it for tt_worker_cancel.
+ * A head that is a pointer to the page's own worker is sent from there. Any other pointer is sent as one: `head` then points to a pointer, which the peer owns; the
+ * two workers do that between themselves, and must know each other. The metadata of a pointer stay where its data is.
+ * Errors at once: TT_ERR_STATE (it is at that worker already, in transit), TT_ERR_POLICY (a pointer that borrows), TT_ERR_CONNECTION, TT_ERR_FULL. *request (may be NULL) names it for tt_worker_cancel.
  */
 tt_status tt_worker_send(tt_worker *worker, tt_node *head, tt_peer *peer, uint64_t id, const tt_metadata *metadata,
                          tt_answer_fn *done, void *context, uint64_t *request, tt_error *error);
-/* Brings back what `head` points to; the answer comes when head is local again. A pointer that owns its object takes it, one that borrows copies it. */
+/*
+ * The same, but the data of a pointer goes along: from the worker that has it straight to `peer`, and head points to it there. A local head is sent. What is
+ * a pointer at the worker that has it is refused by it (TT_ERR_STATE).
+ */
+tt_status tt_worker_move(tt_worker *worker, tt_node *head, tt_peer *peer, uint64_t id, tt_answer_fn *done, void *context,
+                         uint64_t *request, tt_error *error);
+/* Brings back what `head` points to; the answer comes when head has it: the data, or, of a pointer to a pointer, that pointer. A pointer that owns its object
+ * takes it, one that borrows copies what is at the end of the chain. */
 tt_status tt_worker_get(tt_worker *worker, tt_node *head, tt_answer_fn *done, void *context, uint64_t *request,
                         tt_error *error);
-/* A copy of what a pointer points to; answers the tensor, head stays as it is. */
+/* A copy of what a pointer points to, at the end of the chain; answers the tensor, head stays as it is. */
 tt_status tt_worker_fetch(tt_worker *worker, tt_node *head, tt_answer_fn *done, void *context, uint64_t *request,
                           tt_error *error);
 /* Asks a peer (query->form is QUERY, its request is set here); answers the control. */

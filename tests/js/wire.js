@@ -24,7 +24,9 @@ export const STATUSES = [
 export const DTYPES = ['bool', 'uint8', 'int32', 'int64', 'float32', 'float64']
 
 const DTYPE_BYTES = [1, 1, 4, 8, 4, 8]
-const RECORD_KINDS = ['', 'CALL', 'FREE', 'FETCH', 'SEND', 'PULL', 'SYNC', 'DONE']
+const RECORD_KINDS = ['', 'CALL', 'FREE', 'FETCH', 'SEND', 'PULL', 'SYNC', 'DONE', 'PROMISE', 'ASSIGN']
+/** No record has two flags at once. */
+const MOST_FLAGS = { FETCH: 1, SEND: 2 }
 const ARGUMENT_TYPES = ['none', 'operand', 'operands', 'bool', 'int', 'float', 'ints', 'dtype', 'string']
 const FORMS = ['tensor', 'pointer']
 const PRELUDE_BYTES = 40
@@ -33,9 +35,10 @@ const MAX_ITEMS = 4096
 const MAX_ARGUMENTS = 16
 const MAX_RESULTS = 64
 const MAX_DIMS = 8
+const DIMS_NOT_KNOWN = 255
 const MAX_ELEMENTS = 1n << 48n
 const MAX_DEPTH = 16
-const KNOWN_FLAGS = { HELLO: 1, LEFT: 1, REFUSED: 1, DATA: 1 }
+const KNOWN_FLAGS = { HELLO: 1, LEFT: 1, REFUSED: 1, DATA: 3 }
 const SEQUENCED = new Set(['RUN', 'DATA', 'CONTROL'])
 const WITHOUT_STREAM = new Set(['WELCOME', 'JOINED', 'LEFT', 'REFUSED', 'GOODBYE'])
 const RELAYS_ALONE = new Set(['WELCOME', 'JOINED', 'LEFT'])
@@ -341,10 +344,12 @@ const WRITE_RECORD = {
   },
   FREE: (writer, { ids }) => ids.reduce((w, id) => w.u64(id), writer.u8(0).u16(ids.length)),
   FETCH: (writer, { take, request, object }) => writer.u8(take ? 1 : 0).u64(request).u64(object),
-  SEND: (writer, { request, object, id_there: there, worker }) => writer.u8(0).u64(request).u64(object).u64(there).name(worker),
+  SEND: (writer, { flags = 0, request, object, id_there: there, worker }) => writer.u8(flags).u64(request).u64(object).u64(there).name(worker),
   PULL: (writer, { request, object }) => writer.u8(0).u64(request).u64(object),
   SYNC: (writer, { request }) => writer.u8(0).u64(request),
   DONE: (writer, { request }) => writer.u8(0).u64(request),
+  PROMISE: (writer, { object, worker }) => writer.u8(0).u64(object).name(worker),
+  ASSIGN: (writer, { request, object, worker }) => writer.u8(0).u64(request).u64(object).name(worker),
 }
 
 const readCall = (reader) => {
@@ -365,10 +370,12 @@ const READ_RECORD = {
   CALL: readCall,
   FREE: (reader) => ({ ids: times(reader.u16(), () => reader.id()) }),
   FETCH: (reader, flags) => ({ take: flags === 1, request: reader.id(), object: reader.id() }),
-  SEND: (reader) => ({ request: reader.id(), object: reader.id(), id_there: reader.id(), worker: reader.name() }),
+  SEND: (reader, flags) => ({ flags, request: reader.id(), object: reader.id(), id_there: reader.id(), worker: reader.name() }),
   PULL: (reader) => ({ request: reader.id(), object: reader.id() }),
   SYNC: (reader) => ({ request: reader.id() }),
   DONE: (reader) => ({ request: reader.id() }),
+  PROMISE: (reader) => ({ object: reader.id(), worker: reader.name() }),
+  ASSIGN: (reader) => ({ request: reader.id(), object: reader.id(), worker: reader.name() }),
 }
 
 export const encodeRun = (records) => {
@@ -387,7 +394,7 @@ export const decodeRun = (payload) => {
     const number = reader.u8()
     const kind = RECORD_KINDS[number] || fail(`record kind ${number}`)
     const flags = reader.u8()
-    if (flags > (kind === 'FETCH' ? 1 : 0)) fail(`flags ${flags} in ${kind}`)
+    if (flags > (MOST_FLAGS[kind] ?? 0)) fail(`flags ${flags} in ${kind}`)
     records.push({ kind, ...READ_RECORD[kind](reader, flags) })
   }
   return records
@@ -395,12 +402,12 @@ export const decodeRun = (payload) => {
 
 /* ---- tensors ---- */
 
-/** The payload of a first DATA frame. `metadata` is null or what JSON.stringify takes; `elements` the bytes that come in this frame. */
+/** The payload of a first DATA frame. `dims` are null when they are not known (of a pointer only), `metadata` is null or what JSON.stringify takes; `elements` the bytes that come in this frame. */
 export const encodeData = ({ transfer, object = 0n, form = 'tensor', dtype, dims, total_bytes: total, metadata = null, elements = new Uint8Array() }) => {
   const json = metadata === null ? new Uint8Array() : encodeJson(metadata)
-  const writer = new Writer().u64(transfer).u64(object).u8(FORMS.indexOf(form)).u8(DTYPES.indexOf(dtype)).u8(dims.length).u8(0)
+  const writer = new Writer().u64(transfer).u64(object).u8(FORMS.indexOf(form)).u8(DTYPES.indexOf(dtype)).u8(dims?.length ?? DIMS_NOT_KNOWN).u8(0)
   writer.u32(json.length).u64(total ?? elements.length)
-  for (const dim of dims) writer.i64(dim)
+  for (const dim of dims ?? []) writer.i64(dim)
   return writer.bytes(json).align(8).bytes(elements).done()
 }
 
@@ -424,10 +431,11 @@ export const decodeData = (payload) => {
   reader.zeros(1)
   const metadataBytes = reader.u32()
   const total = reader.u64()
-  const dims = times(nDims, () => reader.i64())
+  const isOpen = form === 'pointer' && nDims === DIMS_NOT_KNOWN
+  const dims = isOpen ? null : times(nDims, () => reader.i64())
   const json = reader.bytes(metadataBytes)
   reader.zeros(-metadataBytes & 7)
-  if (nDims > MAX_DIMS) fail(`${nDims} dimensions`, 'shape')
+  if (nDims > MAX_DIMS && !isOpen) fail(`${nDims} dimensions`, 'shape')
   const wanted = form === 'pointer' ? 0n : countElements(dims) * BigInt(DTYPE_BYTES[dtypeNumber])
   if (total !== wanted || BigInt(reader.left) > total) fail(`${total} bytes announced and ${reader.left} here where ${wanted} are needed`)
   const elements = reader.bytes(reader.left)
