@@ -224,6 +224,8 @@ export function call(worker, op, self, args) {
   }
   if (options !== undefined) nArgs = writeNamed(op, nArgs, options);
   if (texts.length > 0) writeTexts();
+  u32[at.n_ints >> 2] = nInts;
+  u32[at.n_operands >> 2] = nOperands;
   takeThrown();
   const status = core._tt_wasm_call(worker, op.number, nArgs);
   if (status !== 0) throwFailure(op, status);

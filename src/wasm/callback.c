@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "base/alloc.h"
 #include "wasm/door.h"
 #include "wasm/exports.h"
 #include "wasm/host.h"
@@ -19,70 +18,58 @@ typedef struct running {
 
 static running *innermost;
 
-/* ---- arguments, in a scratch that is not in use yet ---- */
+/* ---- arguments ---- */
 
-typedef struct argument_writer {
-  tt_scratch *area;
-  tt_input input;
-  size_t n_operands, n_ints, n_text_bytes;
-  size_t n_handles; /* how many of the operands are ours to end if this fails */
-} argument_writer;
-
-static tt_status write_operand(argument_writer *to, tt_operand *operand, tt_error *error) {
-  if (to->n_operands == TT_MAX_LIST_ITEMS)
+static tt_status write_operand(tt_operand *operand, tt_error *error) {
+  if (tt_wasm_area.n_operands == TT_MAX_LIST_ITEMS)
     return tt_fail(error, TT_ERR_FULL, "a call from the core to JavaScript takes at most %d tensors", (int)TT_MAX_LIST_ITEMS);
-  TT_TRY(tt_door_give(tt_node_ref((tt_node *)(void *)operand), &to->area->operands[to->n_operands].handle, error));
-  to->n_handles = ++to->n_operands;
+  tt_handle *handle = &tt_wasm_area.operands[tt_wasm_area.n_operands].handle;
+  TT_TRY(tt_door_give(tt_node_ref((tt_node *)(void *)operand), handle, error));
+  tt_wasm_area.n_operands++;
   return TT_OK;
 }
 
-/* A value for JavaScript: what it points to is copied, and pointed to where it will stand once the scratch is in use. */
-static tt_status write_value(argument_writer *to, const tt_value *value, tt_value *written, tt_error *error) {
+/* A value for JavaScript, and what it points to. Where that is in the scratch, it is what has been set aside. */
+static tt_status write_value(const tt_aside *aside, const tt_value *value, tt_value *written, size_t *n_text_bytes,
+                             tt_error *error) {
   *written = *value;
   if (value->type == TT_VALUE_OPERAND) {
-    TT_TRY(write_operand(to, value->as.operand, error));
-    written->as.operand = to->area->operands[to->n_operands - 1].operand;
+    TT_TRY(write_operand(value->as.operand, error));
+    written->as.operand = tt_wasm_area.operands[tt_wasm_area.n_operands - 1].operand;
   } else if (value->type == TT_VALUE_OPERANDS) {
-    written->as.operands = &tt_wasm_area.operands[to->n_operands].operand;
-    for (uint32_t i = 0; i < value->n; i++) TT_TRY(write_operand(to, value->as.operands[i], error));
+    tt_operand *const *operands = tt_scratch_aside_address(aside, value->as.operands);
+    written->as.operands = &tt_wasm_area.operands[tt_wasm_area.n_operands].operand;
+    for (uint32_t i = 0; i < value->n; i++) TT_TRY(write_operand(operands[i], error));
   } else if (value->type == TT_VALUE_INTS) {
-    if (value->n > TT_MAX_LIST_ITEMS - to->n_ints)
+    if (value->n > TT_MAX_LIST_ITEMS - tt_wasm_area.n_ints)
       return tt_fail(error, TT_ERR_FULL, "a call from the core to JavaScript takes at most %d ints", (int)TT_MAX_LIST_ITEMS);
-    if (value->n > 0) memcpy(to->area->ints + to->n_ints, value->as.ints, value->n * sizeof *value->as.ints);
-    written->as.ints = tt_wasm_area.ints + to->n_ints;
-    to->n_ints += value->n;
+    int64_t *ints = tt_wasm_area.ints + tt_wasm_area.n_ints;
+    if (value->n > 0) memcpy(ints, tt_scratch_aside_address(aside, value->as.ints), value->n * sizeof *ints);
+    written->as.ints = ints;
+    tt_wasm_area.n_ints += value->n;
   } else if (value->type == TT_VALUE_STRING) {
-    if (value->n > 0) memcpy(to->input.bytes + to->n_text_bytes, value->as.string, value->n);
-    written->as.string = (const char *)to->input.bytes + to->n_text_bytes;
-    to->n_text_bytes += value->n;
+    char *text = (char *)tt_wasm_input(0) + *n_text_bytes;
+    if (value->n > 0) memcpy(text, value->as.string, value->n);
+    written->as.string = text;
+    *n_text_bytes += value->n;
   }
   return TT_OK;
 }
 
-static tt_status write_arguments(argument_writer *to, const tt_callback *ask, tt_error *error) {
-  size_t n_text_bytes = 1;
-  for (size_t i = 0; i < ask->n_args; i++) n_text_bytes += ask->args[i].type == TT_VALUE_STRING ? ask->args[i].n : 0;
-  to->area = tt_alloc(1, sizeof *to->area);
-  to->input = (tt_input){.bytes = tt_alloc(n_text_bytes, 1), .capacity = n_text_bytes};
-  if (to->area == NULL || to->input.bytes == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory to call JavaScript");
-  for (size_t i = 0; i < ask->n_args; i++) TT_TRY(write_value(to, &ask->args[i], &to->area->args[i], error));
+static tt_status write_arguments(const tt_aside *aside, const tt_callback *ask, tt_error *error) {
+  tt_wasm_area.n_ints = tt_wasm_area.n_operands = 0;
+  size_t n_text_bytes = 0;
+  for (size_t i = 0; i < ask->n_args; i++)
+    TT_TRY(write_value(aside, &ask->args[i], &tt_wasm_area.args[i], &n_text_bytes, error));
   return TT_OK;
 }
 
 /* ---- the call ---- */
 
-static void release_results(running *run) {
-  for (size_t i = 0; i < run->n_results; i++) tt_node_unref(run->results[i]);
-}
-
-/* The scratch and the input in use are exchanged with what has been written, and back. */
-static tt_status run_function(const tt_callback *ask, argument_writer *arguments, running *run) {
-  tt_handle worker = tt_door_of_hook(ask->hook)->handle;
-  tt_scratch_exchange(arguments->area, &arguments->input);
+static tt_status run_function(const tt_callback *ask, running *run) {
   innermost = run;
-  int status = tt_host_callback(ask->function, worker, ask->op, (uint32_t)ask->n_args);
+  int status = tt_host_callback(ask->function, tt_door_of_hook(ask->hook)->handle, ask->op, (uint32_t)ask->n_args);
   innermost = run->outer;
-  tt_scratch_exchange(arguments->area, &arguments->input);
   if (status == TT_OK) return TT_OK;
   /* JavaScript had no memory to say more. */
   if (run->error.status == TT_OK)
@@ -96,18 +83,20 @@ tt_status tt_door_call_js(const tt_callback *ask, tt_node **results, size_t *n_r
     return tt_fail(error, TT_ERR_STATE, "functions of JavaScript and ops call each other more than %d deep",
                    (int)TT_MAX_CALLBACK_DEPTH);
   }
-  argument_writer arguments = {.area = NULL};
-  tt_status status = write_arguments(&arguments, ask, error);
-  if (status == TT_OK) {
-    status = run_function(ask, &arguments, &run);
-    if (status != TT_OK && error != NULL) *error = run.error;
-  } else {
-    for (size_t i = 0; i < arguments.n_handles; i++) tt_wasm_tensor_dispose(arguments.area->operands[i].handle);
-  }
-  tt_free(arguments.area);
-  tt_free(arguments.input.bytes);
+  size_t n_text_bytes = 1;
+  for (size_t i = 0; i < ask->n_args; i++) n_text_bytes += ask->args[i].type == TT_VALUE_STRING ? ask->args[i].n : 0;
+  tt_aside aside;
+  if (!tt_scratch_set_aside(&aside, n_text_bytes)) return tt_fail(error, TT_ERR_MEMORY, "no memory to call JavaScript");
+  tt_status status = write_arguments(&aside, ask, &run.error);
   if (status != TT_OK) {
-    release_results(&run);
+    for (uint32_t i = 0; i < tt_wasm_area.n_operands; i++) tt_wasm_tensor_dispose(tt_wasm_area.operands[i].handle);
+  } else {
+    status = run_function(ask, &run);
+  }
+  tt_scratch_put_back(&aside);
+  if (status != TT_OK) {
+    for (size_t i = 0; i < run.n_results; i++) tt_node_unref(run.results[i]);
+    if (error != NULL) *error = run.error;
     return status;
   }
   memcpy(results, run.results, run.n_results * sizeof *results);

@@ -16,7 +16,10 @@ tt_scratch tt_wasm_area;
 
 static tt_buffer text;
 static tt_error last_error;
-static tt_input input;
+static struct {
+  uint8_t *bytes; /* owned */
+  size_t capacity;
+} input;
 
 tt_buffer *tt_scratch_text(void) {
   tt_buffer_clear(&text);
@@ -61,16 +64,43 @@ uint8_t *tt_wasm_input(uint32_t n_bytes) {
   return input.bytes;
 }
 
-void tt_scratch_exchange(tt_scratch *area, tt_input *with) {
-  uint8_t *a = (uint8_t *)&tt_wasm_area, *b = (uint8_t *)area;
-  for (size_t i = 0; i < sizeof *area; i++) {
-    uint8_t byte = a[i];
-    a[i] = b[i];
-    b[i] = byte;
+/* The lists are long, and a call seldom uses much of them: they are copied as far as it does, one behind the other. */
+static uint8_t *aside_operands(const tt_aside *aside) { return (uint8_t *)(aside->area->ints + aside->area->n_ints); }
+
+bool tt_scratch_set_aside(tt_aside *aside, size_t n_bytes) {
+  tt_scratch *area = &tt_wasm_area;
+  size_t ints_bytes = area->n_ints * sizeof area->ints[0], operands_bytes = area->n_operands * sizeof area->operands[0];
+  aside->area = tt_alloc(1, offsetof(tt_scratch, ints) + ints_bytes + operands_bytes);
+  uint8_t *fresh = tt_alloc(n_bytes, 1);
+  if (aside->area == NULL || fresh == NULL) {
+    tt_free(aside->area);
+    tt_free(fresh);
+    return false;
   }
-  tt_input before = input;
-  input = *with;
-  *with = before;
+  memcpy(aside->area, area, offsetof(tt_scratch, ints) + ints_bytes);
+  memcpy(aside_operands(aside), area->operands, operands_bytes);
+  aside->input = input.bytes;
+  aside->input_bytes = input.capacity;
+  input.bytes = fresh;
+  input.capacity = n_bytes;
+  return true;
+}
+
+const void *tt_scratch_aside_address(const tt_aside *aside, const void *address) {
+  const uint8_t *at = address, *ints = (const uint8_t *)tt_wasm_area.ints, *operands = (const uint8_t *)tt_wasm_area.operands;
+  if (at >= ints && at < operands) return (const uint8_t *)aside->area->ints + (at - ints);
+  if (at >= operands && at < operands + sizeof tt_wasm_area.operands) return aside_operands(aside) + (at - operands);
+  return address;
+}
+
+void tt_scratch_put_back(tt_aside *aside) {
+  size_t ints_bytes = aside->area->n_ints * sizeof aside->area->ints[0];
+  memcpy(tt_wasm_area.operands, aside_operands(aside), aside->area->n_operands * sizeof aside->area->operands[0]);
+  memcpy(&tt_wasm_area, aside->area, offsetof(tt_scratch, ints) + ints_bytes);
+  tt_free(aside->area);
+  tt_free(input.bytes);
+  input.bytes = aside->input;
+  input.capacity = aside->input_bytes;
 }
 
 tt_scratch *tt_wasm_scratch(void) { return &tt_wasm_area; }
@@ -104,8 +134,9 @@ int tt_wasm_constants(void) {
     size_t offset;
   } fields[] = {
 #define FIELD(name) {#name, offsetof(tt_scratch, name)}
-      FIELD(args),   FIELD(id),    FIELD(results), FIELD(n_results), FIELD(data), FIELD(data_bytes), FIELD(dtype),
-      FIELD(n_dims), FIELD(flags), FIELD(dims),    FIELD(numbers),   FIELD(ints), FIELD(operands),
+      FIELD(args),       FIELD(id),    FIELD(results),  FIELD(n_results), FIELD(data),
+      FIELD(data_bytes), FIELD(dtype), FIELD(n_dims),   FIELD(flags),     FIELD(dims),
+      FIELD(numbers),    FIELD(ints),  FIELD(operands), FIELD(n_ints),    FIELD(n_operands),
 #undef FIELD
   };
   tt_buffer *json = tt_scratch_text();

@@ -7,6 +7,7 @@
 #ifndef TT_WASM_SCRATCH_H
 #define TT_WASM_SCRATCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +31,7 @@ typedef struct tt_scratch {
   int32_t dtype, n_dims, flags;      /* in and out; n_dims may be TT_DIMS_UNKNOWN, flags are TT_META_* */
   int64_t dims[TT_MAX_DIMS];         /* in and out */
   double numbers[16];                /* out: counters */
+  uint32_t n_ints, n_operands;       /* in: how much of the two lists below the call uses */
   int64_t ints[TT_MAX_LIST_ITEMS];   /* in: all lists of ints of a call, one behind the other */
   /* In: all lists of operands of a call, as handles, which the call exchanges for what they stand for. */
   union {
@@ -52,14 +54,18 @@ int tt_scratch_fail(const tt_error *error);
 const char *tt_scratch_input_string(size_t offset);
 const uint8_t *tt_scratch_input(void);
 
-/* The input's bytes; owned by whoever has the struct. */
-typedef struct tt_input {
-  uint8_t *bytes;
-  size_t capacity;
-} tt_input;
+/* What a call has in the scratch and the input, set aside while another uses them: see wasm/callback.h. */
+typedef struct tt_aside {
+  tt_scratch *area; /* owned; as far as it is in use */
+  uint8_t *input;   /* owned */
+  size_t input_bytes;
+} tt_aside;
 
-/* Exchanges what is in the scratch and the input with what is in these: see wasm/callback.h. */
-void tt_scratch_exchange(tt_scratch *area, tt_input *with);
+/* Sets all of it aside; the scratch keeps what it has, the input is a new one with room for n_bytes. False when there is no memory: then nothing has happened. */
+bool tt_scratch_set_aside(tt_aside *aside, size_t n_bytes);
+/* Where a list of the scratch's is now; any other address stays as it is. */
+const void *tt_scratch_aside_address(const tt_aside *aside, const void *address);
+void tt_scratch_put_back(tt_aside *aside);
 
 /* Fills dtype, n_dims and dims. */
 void tt_scratch_show_meta(const tt_meta *meta);

@@ -1,7 +1,9 @@
 // Parity S1 and S2: kinds in the chain, the core's own and those written in JavaScript, and functions that the core calls from within ops.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
-import { LogTensor, PlusIsMinusTensor, TensorError, TensorKind, TorchHook, VirtualWorker, numTensors, tensor, tidy, torch } from '../../web/tabtensor.js';
+import { openPort } from '../../web/core.js';
+import { BaseWorker, LogTensor, PlusIsMinusTensor, TensorError, TensorKind, TorchHook, VirtualWorker, numTensors, tensor, tidy, torch } from '../../web/tabtensor.js';
 
 const hook = new TorchHook();
 
@@ -413,6 +415,45 @@ test('a kind over a pointer changes what is commanded', async () => {
   assert.deepEqual(await y.array(), [4, 6]);
   assert.deepEqual(await y.shape, [2]);
   await bob.close();
+});
+
+test('a frame of commands stays what it was while a method runs', async (t) => {
+  class Noisy extends TensorKind {
+    static name = '_NoisyTensor';
+    static rank = nextRank();
+
+    mul(self, other) {
+      // What is written to the input for this is longer than the commands that wait there.
+      assert.throws(() => Noisy.wrap(self.clone()).neg(), /x{400}/);
+      return self.mul(other);
+    }
+
+    neg() {
+      throw new RangeError('x'.repeat(5000));
+    }
+  }
+  hook.registerKind(Noisy);
+  const [asker, keeper] = ['asker', 'keeper'].map((id) => new VirtualWorker({ id, isLocal: true }));
+  t.after(() => Promise.all([asker.close(), keeper.close()]));
+  const ports = [];
+  const join = (worker, other, options) =>
+    openPort(BaseWorker.hostOf(worker).handle, {
+      ...options,
+      post: (frame) => setImmediate(() => ports[other].receive(frame)),
+    });
+  ports[0] = join(keeper, 1, { expected: 'asker' });
+  ports[1] = join(asker, 0, { expected: 'keeper', initiates: true });
+  await once(asker, 'joined');
+  await keeper.setObj(Noisy.wrap(tensor([1, 2, 3])), { tags: '#x' });
+  const [x] = await asker.getWorker('keeper').search('#x');
+  const failed = [];
+  keeper.addEventListener('failure', ({ error }) => failed.push(error.message));
+  const results = Array.from({ length: 20 }, (_, i) => x.mul(i).add(i, { alpha: 2 }));
+  const { framesOut } = await asker.counters();
+  assert.deepEqual(await results[0].array(), [0, 0, 0]);
+  assert.deepEqual(await Promise.all(results.map((y) => y.array())), Array.from({ length: 20 }, (_, i) => [3 * i, 4 * i, 5 * i]));
+  assert.ok((await asker.counters()).framesOut < framesOut + 20, 'the commands did not share frames');
+  assert.deepEqual(failed, []);
 });
 
 // ---- the hook ----
