@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "chain/variable.h"
 
 tt_status tt_hook_init(tt_hook *hook, const char *here, tt_error *error) {
   TT_TRY(tt_ops_init(error));
@@ -11,6 +12,8 @@ tt_status tt_hook_init(tt_hook *hook, const char *here, tt_error *error) {
   hook->before_write = NULL;
   hook->host = NULL;
   hook->max_view_bytes = 0;
+  hook->is_recording = true;
+  hook->is_in_backward = false;
   tt_generator_init(&hook->generator, tt_random_id());
   return TT_OK;
 }
@@ -57,12 +60,15 @@ void tt_call_release_lists(tt_call_lists *lists) {
 static tt_status find_highest(void *context, tt_node *node, tt_error *error) {
   (void)error;
   const tt_kind **highest = context;
-  if (node->kind->rank > (*highest)->rank) *highest = node->kind;
+  const tt_kind *kind = node->kind;
+  /* Plain data whose memory was changed by what has a gradient. */
+  if (kind == &tt_kind_local && tt_local_history(node) != NULL) kind = &tt_kind_variable;
+  if (kind->rank > (*highest)->rank) *highest = kind;
   return TT_OK;
 }
 
 tt_status tt_hook_pass_down(tt_hook *hook, tt_call *call, tt_error *error) {
-  const tt_kind *highest = &tt_kind_local;
+  const tt_kind *highest = call->op->flags & TT_OP_GRAPH ? &tt_kind_variable : &tt_kind_local;
   TT_TRY(tt_call_visit(call, find_highest, &highest, error));
   return highest->handle_call(hook, highest, call, error);
 }

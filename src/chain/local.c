@@ -1,10 +1,14 @@
 /* local: the tail that holds data. It runs the kernel. */
 #include "base/alloc.h"
+#include "chain/graph.h"
 #include "chain/hook.h"
 
 typedef struct tt_local {
   tt_node node;
-  tt_tensor *tensor; /* one reference */
+  tt_tensor *tensor;    /* one reference */
+  tt_node *root;        /* of a view: one reference; NULL: it is its own */
+  tt_autograd *history; /* of a root: one reference, or NULL */
+  uint64_t stamp;
 } tt_local;
 
 tt_node *tt_local_new(tt_tensor *take_tensor, tt_error *error) {
@@ -14,14 +18,35 @@ tt_node *tt_local_new(tt_tensor *take_tensor, tt_error *error) {
     return NULL;
   }
   ((tt_local *)node)->tensor = take_tensor;
+  ((tt_local *)node)->stamp = tt_graph_now();
   return node;
+}
+
+tt_node *tt_local_root(tt_node *node) {
+  tt_node *root = ((tt_local *)node)->root;
+  return root == NULL ? node : root;
+}
+
+tt_autograd *tt_local_history(tt_node *node) { return ((tt_local *)tt_local_root(node))->history; }
+uint64_t tt_local_stamp(const tt_node *node) { return ((const tt_local *)node)->stamp; }
+
+void tt_local_set_history(tt_node *root, tt_autograd *history) {
+  tt_local *local = (tt_local *)root;
+  tt_autograd *old = local->history;
+  local->history = tt_autograd_ref(history);
+  tt_autograd_unref(old);
 }
 
 tt_tensor *tt_local_tensor(const tt_node *node) {
   return node->kind == &tt_kind_local ? ((const tt_local *)node)->tensor : NULL;
 }
 
-static void release(tt_node *node) { tt_tensor_unref(((tt_local *)node)->tensor); }
+static void release(tt_node *node) {
+  tt_local *local = (tt_local *)node;
+  tt_tensor_unref(local->tensor);
+  tt_autograd_unref(local->history);
+  tt_node_unref(local->root);
+}
 
 /* From here down operands are tensors: the slot's node is replaced by what it holds. */
 static tt_status take_tensor(void *context, const tt_op *op, tt_node **slot, tt_error *error) {
@@ -63,6 +88,14 @@ static tt_status announce_write(const tt_hook *hook, const tt_call *call, tt_err
   return TT_OK;
 }
 
+/* What was saved for a gradient knows by this that it has changed. */
+static void count_writes(const tt_call *call) {
+  for (size_t i = 0; i < call->op->n_params; i++) {
+    if (!call->op->params[i].is_written || call->args[i].type != TT_VALUE_OPERAND) continue;
+    ((tt_tensor *)(void *)call->args[i].as.operand)->storage->version++;
+  }
+}
+
 static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, tt_error *error) {
   (void)kind;
   tt_call inner = *call;
@@ -75,6 +108,7 @@ static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, 
   if (status == TT_OK) {
     status = tt_op_eval_bound(call->op, &hook->generator, inner.args, tensors, &n_tensors, error);
   }
+  if (status == TT_OK) count_writes(&inner);
   tt_call_release_lists(&lists);
   if (status != TT_OK) return status;
 
@@ -84,8 +118,12 @@ static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, 
     call->n_results = 1;
     return TT_OK;
   }
+  tt_node *viewed = call->op->flags & TT_OP_VIEW ? (tt_node *)(void *)call->args[0].as.operand : NULL;
+  const tt_tensor *first = viewed == NULL ? NULL : tt_local_tensor(viewed);
   for (size_t i = 0; i < n_tensors; i++) {
+    bool is_view = (call->op->flags & TT_OP_VIEW) && tensors[i]->storage == first->storage;
     call->results[i] = tt_local_new(tensors[i], error);
+    if (call->results[i] != NULL && is_view) ((tt_local *)call->results[i])->root = tt_node_ref(tt_local_root(viewed));
     if (call->results[i] != NULL) continue;
     for (size_t made = 0; made < i; made++) tt_node_unref(call->results[made]);
     for (size_t left = i + 1; left < n_tensors; left++) tt_tensor_unref(tensors[left]);

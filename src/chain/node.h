@@ -54,7 +54,7 @@ struct tt_kind {
 };
 
 /* Ranks of the kinds that are here; others stand between. */
-enum { TT_RANK_LOCAL = 0, TT_RANK_POINTER = 100, TT_RANK_HEAD = 1000 };
+enum { TT_RANK_LOCAL = 0, TT_RANK_VARIABLE = 50, TT_RANK_POINTER = 100, TT_RANK_HEAD = 1000 };
 
 struct tt_node {
   tt_operand operand; /* first */
@@ -88,5 +88,15 @@ const char *tt_head_busy(const tt_node *head);
 extern const tt_kind tt_kind_local;
 tt_node *tt_local_new(tt_tensor *take_tensor, tt_error *error); /* releases the tensor on failure */
 tt_tensor *tt_local_tensor(const tt_node *node);                /* borrowed; NULL when the node is not local */
+
+/*
+ * Views know whose memory they see: the local node that the first of them was taken of, itself for one that is no view. What happened to that
+ * memory in place is its root's history (chain/graph.h), NULL as long as no gradient depends on it.
+ */
+struct tt_autograd;
+tt_node *tt_local_root(tt_node *node);
+struct tt_autograd *tt_local_history(tt_node *node); /* of its root; borrowed */
+void tt_local_set_history(tt_node *root, struct tt_autograd *history); /* one more reference */
+uint64_t tt_local_stamp(const tt_node *node); /* when it was made, in the graph's count */
 
 #endif

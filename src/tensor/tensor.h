@@ -20,6 +20,7 @@ typedef struct tt_storage {
   int refs;
   size_t n_bytes;
   uint8_t *bytes;   /* 64-byte aligned; NULL when n_bytes is 0 */
+  uint32_t version; /* how often it was written to by an op: what was saved for a gradient must not have changed */
   uint32_t n_holds; /* store entries that hold it: what a store counts once (worker/object_store.h) */
   uint32_t
       n_readers; /* who will read it later and has not copied it: told before it is written to (chain/hook.h, before_write) */
