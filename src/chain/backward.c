@@ -202,7 +202,8 @@ static int later_first(const void *a, const void *b) {
 static tt_status find_steps(tt_run_back *run, tt_error *error) {
   tt_list open = {.n = 0};
   tt_status status = TT_OK;
-  for (size_t i = 0; status == TT_OK && i < run->what->n_roots; i++) status = visit(run, &open, run->what->roots[i]->step, error);
+  for (size_t i = 0; status == TT_OK && i < run->what->n_roots; i++)
+    status = visit(run, &open, run->what->roots[i]->step, error);
   while (status == TT_OK && open.n > 0) {
     const tt_step *step = open.items[--open.n];
     for (size_t i = 0; status == TT_OK && i < step->n_operands; i++) status = visit(run, &open, step->edges[i].step, error);
@@ -290,8 +291,9 @@ static tt_tensor *region_of(const tt_region *region, const tt_tensor *root, tt_e
 
 static tt_status refuse_graph(const tt_run_back *run, tt_error *error) {
   if (!run->what->creates_graph) return TT_OK;
-  return tt_fail(error, TT_ERR_STATE,
-                 "backward: create_graph does not go through a view that was changed in place; write it without the change in place");
+  return tt_fail(
+      error, TT_ERR_STATE,
+      "backward: create_graph does not go through a view that was changed in place; write it without the change in place");
 }
 
 /* A part of a root was changed in place: the part's gradient goes through the op's rule and back to its place, the rest stays. */
@@ -465,7 +467,8 @@ static tt_status finish(tt_run_back *run, tt_error *error) {
     tt_node_unref(run->what->answers[i]);
     run->what->answers[i] = tt_node_ref(input->pending);
   }
-  for (size_t i = 0; run->what->inputs == NULL && i < run->leaves.n; i++) TT_TRY(prepare_leaf(run, run->leaves.items[i], error));
+  for (size_t i = 0; run->what->inputs == NULL && i < run->leaves.n; i++)
+    TT_TRY(prepare_leaf(run, run->leaves.items[i], error));
   for (size_t i = 0; run->what->inputs == NULL && i < run->leaves.n; i++) give_to_leaf(run, run->leaves.items[i]);
   for (size_t i = 0; !run->what->retains_graph && i < run->steps.n; i++) tt_step_release_saved(run->steps.items[i]);
   return TT_OK;

@@ -135,20 +135,22 @@ tt_status tt_saved_open(const tt_step *step, const tt_node *node, tt_node **loca
   char name[64];
   if (saved->local == NULL) {
     tt_step_name(step, name, sizeof name);
-    return tt_fail(error, TT_ERR_STATE,
-                   "Trying to backward through the graph a second time: what %s saved has been freed. Give backward retain_graph "
-                   "the first time if you need to go through it again",
-                   name);
+    return tt_fail(
+        error, TT_ERR_STATE,
+        "Trying to backward through the graph a second time: what %s saved has been freed. Give backward retain_graph "
+        "the first time if you need to go through it again",
+        name);
   }
   uint32_t version = tt_local_tensor(saved->local)->storage->version;
   if (version != saved->version) {
     char shape[TT_SHAPE_TEXT_BYTES];
     tt_step_name(step, name, sizeof name);
-    return tt_fail(error, TT_ERR_STATE,
-                   "one of the variables needed for gradient computation has been modified by an inplace operation: a %s tensor of "
-                   "shape %s that %s saved is at version %" PRIu32 ", expected version %" PRIu32 "; clone() it before it is changed",
-                   tt_dtype_name(node->operand.meta.dtype), tt_shape_text(&node->operand.meta.shape, shape), name, version,
-                   saved->version);
+    return tt_fail(
+        error, TT_ERR_STATE,
+        "one of the variables needed for gradient computation has been modified by an inplace operation: a %s tensor of "
+        "shape %s that %s saved is at version %" PRIu32 ", expected version %" PRIu32 "; clone() it before it is changed",
+        tt_dtype_name(node->operand.meta.dtype), tt_shape_text(&node->operand.meta.shape, shape), name, version,
+        saved->version);
   }
   *local = saved->local;
   return TT_OK;
@@ -321,8 +323,7 @@ void tt_step_release_saved(tt_step *step) {
   for (size_t i = 0; i < step->n_results; i++) let_go(step->results[i]);
 }
 
-void tt_step_name(const tt_step *step, char *text, size_t n_bytes) {
-  const char *name = step->op == NULL ? "as_strided" : step->op->name;
+static void backward_name(const char *name, char *text, size_t n_bytes) {
   size_t n = 0;
   bool is_start = true;
   for (; *name != '\0' && n + 1 < n_bytes; name++) {
@@ -335,3 +336,9 @@ void tt_step_name(const tt_step *step, char *text, size_t n_bytes) {
   }
   snprintf(text + n, n_bytes - n, "Backward0");
 }
+
+void tt_step_name(const tt_step *step, char *text, size_t n_bytes) {
+  backward_name(step->op == NULL ? "as_strided" : step->op->name, text, n_bytes);
+}
+
+void tt_op_backward_name(const tt_op *op, char *text, size_t n_bytes) { backward_name(op->name, text, n_bytes); }

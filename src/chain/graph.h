@@ -38,12 +38,12 @@ typedef struct tt_grad_hook {
 
 typedef struct tt_autograd {
   int refs;
-  bool requires_grad; /* said by the user, of a leaf */
-  bool retains_grad;  /* said by the user, of what a step made */
-  tt_step *step;      /* one reference; NULL: a leaf */
-  uint32_t output;    /* which of the step's results it is */
-  uint64_t stamp;     /* when it came to be what it is; later changes of its root's memory have a later one */
-  tt_node *grad;      /* a head; one reference; NULL: none has arrived */
+  bool requires_grad;  /* said by the user, of a leaf */
+  bool retains_grad;   /* said by the user, of what a step made */
+  tt_step *step;       /* one reference; NULL: a leaf */
+  uint32_t output;     /* which of the step's results it is */
+  uint64_t stamp;      /* when it came to be what it is; later changes of its root's memory have a later one */
+  tt_node *grad;       /* a head; one reference; NULL: none has arrived */
   tt_grad_hook *hooks; /* of a leaf */
   tt_node *pending;    /* what a backward that is running has gathered for it */
 } tt_autograd;
@@ -72,19 +72,19 @@ typedef enum tt_step_form {
 struct tt_step {
   int refs;
   tt_step_form form;
-  uint64_t sequence; /* later steps have higher numbers */
-  const tt_op *op;   /* NULL for VIEW */
+  uint64_t sequence;            /* later steps have higher numbers */
+  const tt_op *op;              /* NULL for VIEW */
   tt_value args[TT_MAX_PARAMS]; /* operands are saved nodes; lists and texts are copies */
   size_t n_operands;
   tt_edge *edges;  /* per operand, lists flattened */
   bool *is_needed; /* the same */
   size_t n_results;
-  tt_node **results;   /* saved nodes */
-  tt_node **gradients; /* of the results, while a backward runs */
+  tt_node **results;       /* saved nodes */
+  tt_node **gradients;     /* of the results, while a backward runs */
   tt_autograd **retainers; /* per result: who keeps its gradient; not references */
   tt_grad_hook *hooks;
-  tt_region region;    /* REGION, VIEW */
-  uint64_t visited;    /* the last backward that came by */
+  tt_region region; /* REGION, VIEW */
+  uint64_t visited; /* the last backward that came by */
   tt_step *next_dead;
 };
 
@@ -116,6 +116,7 @@ void tt_step_unref(tt_step *step); /* NULL is allowed; long chains are freed wit
 void tt_step_release_saved(tt_step *step);
 /* As PyTorch names it: "MulBackward0". */
 void tt_step_name(const tt_step *step, char *text, size_t n_bytes);
+void tt_op_backward_name(const tt_op *op, char *text, size_t n_bytes);
 
 /* Adds a hook behind those that there are; takes over the context. Answers its id; 0: TT_ERR_MEMORY (the context is released). */
 uint64_t tt_grad_hook_add(tt_grad_hook **list, uint32_t output, tt_grad_hook_fn *call, void (*release)(void *context),

@@ -18,7 +18,7 @@ struct tt_hook {
   /* Called before an op writes into storage that has n_readers, who take their copies now; NULL: nobody reads later. An error ends the call. */
   tt_status (*before_write)(void *host, tt_storage *storage, tt_error *error);
   void *host;
-  bool is_recording;  /* calls on Variables are recorded for gradients; false under torch.no_grad */
+  bool is_recording;   /* calls on Variables are recorded for gradients; false under torch.no_grad */
   bool is_in_backward; /* which does not nest */
 };
 

@@ -95,8 +95,8 @@ tt_tensor *tt_local_tensor(const tt_node *node);                /* borrowed; NUL
  */
 struct tt_autograd;
 tt_node *tt_local_root(tt_node *node);
-struct tt_autograd *tt_local_history(tt_node *node); /* of its root; borrowed */
+struct tt_autograd *tt_local_history(tt_node *node);                   /* of its root; borrowed */
 void tt_local_set_history(tt_node *root, struct tt_autograd *history); /* one more reference */
-uint64_t tt_local_stamp(const tt_node *node); /* when it was made, in the graph's count */
+uint64_t tt_local_stamp(const tt_node *node);                          /* when it was made, in the graph's count */
 
 #endif

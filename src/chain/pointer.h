@@ -13,9 +13,9 @@
 typedef struct tt_location tt_location;
 
 typedef struct tt_location_ops {
-  /* Queues one command: args' operands are pointer nodes at this location. Errors: TT_ERR_CONNECTION, TT_ERR_FULL, TT_ERR_ARGUMENT. */
-  tt_status (*call)(tt_location *location, const tt_op *op, const tt_value *args, size_t n_args, const uint64_t *results,
-                    size_t n_results, tt_error *error);
+  /* Queues one command: args' operands are pointer nodes at this location. records: whether it is recorded there for gradients. Errors: TT_ERR_CONNECTION, TT_ERR_FULL, TT_ERR_ARGUMENT. */
+  tt_status (*call)(tt_location *location, bool records, const tt_op *op, const tt_value *args, size_t n_args,
+                    const uint64_t *results, size_t n_results, tt_error *error);
   /* Queues the freeing of an object; never fails for the caller (a location that is gone has freed it already). */
   void (*free_object)(tt_location *location, uint64_t id);
   void (*destroy)(tt_location *location); /* the last reference is gone */
@@ -48,8 +48,16 @@ void tt_pointer_own(tt_node *node);
  * to pointers to its results (for an in-place op: to its first argument). result_ids: the ids they take, NULL for any.
  * Errors: TT_ERR_UNKNOWN_OP (it is not remote), TT_ERR_ARGUMENT (not as many ids as results), those of infer and of the location.
  */
-tt_status tt_pointer_call(tt_location *location, const tt_op *op, const tt_value *args, const uint64_t *result_ids,
-                          size_t n_result_ids, tt_node **results, size_t *n_results, tt_error *error);
+tt_status tt_pointer_call(const tt_hook *hook, tt_location *location, const tt_op *op, const tt_value *args,
+                          const uint64_t *result_ids, size_t n_result_ids, tt_node **results, size_t *n_results,
+                          tt_error *error);
+/*
+ * What is known here of gradients there: whether the object requires grad, as far as it follows from what was called on it from here, and the op that
+ * made it then (NULL: a leaf, or not known).
+ */
+bool tt_pointer_requires_grad(const tt_node *node);
+const tt_op *tt_pointer_grad_op(const tt_node *node);
+void tt_pointer_set_requires_grad(tt_node *node, bool requires_grad);
 uint64_t tt_pointer_operand_id(const tt_operand *operand); /* for tt_run_write_call */
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "chain/pointer.h"
 
 typedef struct tt_variable {
   tt_node node;          /* its child is a local node */
@@ -62,7 +63,9 @@ static tt_status current_autograd(tt_node *node, tt_autograd **current, tt_error
   tt_step *step = tt_step_new_view(&region, history, error);
   if (step == NULL) return TT_ERR_MEMORY;
   tt_status status = tt_step_set_results(step, &local, 1, error);
-  tt_autograd *view = status != TT_OK ? NULL : own != NULL && !own->requires_grad ? tt_autograd_ref(own) : tt_autograd_new(error);
+  tt_autograd *view = status != TT_OK                      ? NULL
+                      : own != NULL && !own->requires_grad ? tt_autograd_ref(own)
+                                                           : tt_autograd_new(error);
   if (view != NULL) tt_autograd_set_step(view, step, 0);
   tt_step_unref(step);
   if (view == NULL) return status != TT_OK ? status : TT_ERR_MEMORY;
@@ -165,7 +168,7 @@ static tt_status rebase(tt_node *target, tt_step *step, tt_node **changed, tt_er
   tt_node *root = tt_local_root(local);
   tt_autograd *own = is_variable(target) ? ((tt_variable *)target)->autograd : NULL;
   tt_autograd *history = tt_local_history(local);
-  tt_autograd *of_root = history != NULL ? tt_autograd_ref(history)
+  tt_autograd *of_root = history != NULL                ? tt_autograd_ref(history)
                          : root == local && own != NULL ? tt_autograd_ref(own)
                                                         : tt_autograd_new(error);
   if (of_root == NULL) return TT_ERR_MEMORY;
@@ -268,8 +271,8 @@ static tt_status call_in_place(tt_hook *hook, tt_call *call, tt_call *inner, tt_
                    call->op->name);
   }
   if (root != local && !tt_tensor_is_contiguous(tt_local_tensor(root))) {
-    return tt_fail(error, TT_ERR_STATE, "%s: a view of a tensor that is not contiguous cannot be changed in place here; clone() it",
-                   call->op->name);
+    return tt_fail(error, TT_ERR_STATE,
+                   "%s: a view of a tensor that is not contiguous cannot be changed in place here; clone() it", call->op->name);
   }
   /* What the rule reads of self is from before the change. */
   const tt_tensor *tensor = tt_local_tensor(local);
@@ -432,8 +435,9 @@ static tt_status call_autograd_grad(tt_hook *hook, tt_call *call, tt_operand_gra
   if (gradients == NULL) return tt_fail(error, TT_ERR_MEMORY, "grad: no memory for %u outputs", outputs->n);
   tt_status status = TT_OK;
   for (uint32_t i = 0; status == TT_OK && i < outputs->n; i++) {
-    status = first_gradient(hook, (tt_node *)(void *)outputs->as.operands[i],
-                            given->type == TT_VALUE_OPERANDS ? given->as.operands[i] : NULL, creates_graph, &gradients[i], error);
+    status =
+        first_gradient(hook, (tt_node *)(void *)outputs->as.operands[i],
+                       given->type == TT_VALUE_OPERANDS ? given->as.operands[i] : NULL, creates_graph, &gradients[i], error);
   }
   memset(call->results, 0, inputs->n * sizeof *call->results);
   const tt_backward backward = {.roots = roots,
@@ -553,7 +557,7 @@ static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, 
   tt_call_lists lists = {.lists = {NULL}};
   if (status == TT_OK) status = tt_call_exchange(&inner, &lists, take_local, NULL, error);
   if (status == TT_OK) {
-    status = !records                              ? call_plain(hook, call, &inner, error)
+    status = !records                            ? call_plain(hook, call, &inner, error)
              : (call->op->flags & TT_OP_INPLACE) ? call_in_place(hook, call, &inner, &graph, error)
                                                  : call_recorded(hook, call, &inner, &graph, error);
   }
@@ -562,8 +566,7 @@ static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, 
   return status;
 }
 
-const tt_kind tt_kind_variable = {
-    .name = "Variable", .rank = TT_RANK_VARIABLE, .handle_call = handle_call, .release = release};
+const tt_kind tt_kind_variable = {.name = "Variable", .rank = TT_RANK_VARIABLE, .handle_call = handle_call, .release = release};
 
 /* ---- from outside ---- */
 
@@ -591,6 +594,14 @@ tt_autograd *tt_node_autograd(tt_node *node) {
 
 tt_gradient_view tt_node_gradient(tt_node *node) {
   tt_gradient_view view = {.is_leaf = true};
+  tt_node *tail = tt_node_tail(node);
+  if (tt_node_is_pointer(tail)) {
+    const tt_op *op = tt_pointer_grad_op(tail);
+    view.requires_grad = tt_pointer_requires_grad(tail);
+    view.is_leaf = op == NULL;
+    if (op != NULL) tt_op_backward_name(op, view.grad_fn, sizeof view.grad_fn);
+    return view;
+  }
   const tt_autograd *autograd = tt_node_autograd(node);
   if (autograd == NULL) return view;
   view.requires_grad = tt_autograd_is_needed(autograd);
@@ -611,7 +622,9 @@ tt_node *tt_variable_new_leaf(tt_node *take_local, bool requires_grad, tt_node *
   return tt_variable_new(take_local, autograd, error);
 }
 
-static tt_grad_hook **hooks_of(tt_autograd *autograd) { return autograd->step != NULL ? &autograd->step->hooks : &autograd->hooks; }
+static tt_grad_hook **hooks_of(tt_autograd *autograd) {
+  return autograd->step != NULL ? &autograd->step->hooks : &autograd->hooks;
+}
 
 uint64_t tt_variable_register_hook(tt_node *head, tt_grad_hook_fn *call, void (*release_context)(void *context),
                                    void *take_context, tt_error *error) {
@@ -626,5 +639,6 @@ uint64_t tt_variable_register_hook(tt_node *head, tt_grad_hook_fn *call, void (*
 void tt_variable_remove_hook(tt_node *head, uint64_t id) {
   tt_autograd *autograd = tt_node_autograd(head);
   if (autograd == NULL) return;
-  if (!tt_grad_hook_remove(&autograd->hooks, id) && autograd->step != NULL) (void)tt_grad_hook_remove(&autograd->step->hooks, id);
+  if (!tt_grad_hook_remove(&autograd->hooks, id) && autograd->step != NULL)
+    (void)tt_grad_hook_remove(&autograd->step->hooks, id);
 }

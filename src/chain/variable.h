@@ -17,8 +17,8 @@ extern const tt_kind tt_kind_variable;
 typedef struct tt_gradient_view {
   bool requires_grad;
   bool is_leaf;
-  tt_node *grad;          /* a head; NULL: none */
-  char grad_fn[64];       /* "MulBackward0"; "" for a leaf */
+  tt_node *grad;    /* a head; NULL: none */
+  char grad_fn[64]; /* "MulBackward0"; "" for a leaf */
 } tt_gradient_view;
 tt_gradient_view tt_node_gradient(tt_node *node);
 

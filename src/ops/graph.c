@@ -24,9 +24,10 @@ tt_status tt_infer_backward(const tt_op *op, const tt_value *args, tt_meta *resu
     TT_TRY(need_same_shape(op, tt_arg_meta(&args[1]), self, error));
   } else if (tt_shape_is_known(&self->shape) && tt_shape_n_elements(&self->shape) != 1) {
     char text[TT_SHAPE_TEXT_BYTES];
-    return tt_fail(error, TT_ERR_SHAPE,
-                   "backward: grad can be implicitly created only for scalar outputs; this one has shape %s: give backward a gradient",
-                   tt_shape_text(&self->shape, text));
+    return tt_fail(
+        error, TT_ERR_SHAPE,
+        "backward: grad can be implicitly created only for scalar outputs; this one has shape %s: give backward a gradient",
+        tt_shape_text(&self->shape, text));
   }
   return tt_infer_one(*self, results, n_results);
 }
@@ -47,8 +48,9 @@ tt_status tt_infer_set_grad(const tt_op *op, const tt_value *args, tt_meta *resu
 tt_status tt_infer_autograd_grad(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error) {
   const tt_value *outputs = &args[0], *inputs = &args[1], *gradients = &args[2];
   if (outputs->n == 0 || inputs->n == 0 || inputs->n > TT_MAX_RESULTS) {
-    return tt_fail(error, TT_ERR_ARGUMENT, "grad: %u outputs and %u inputs were given; there must be some of both, at most %d inputs",
-                   outputs->n, inputs->n, TT_MAX_RESULTS);
+    return tt_fail(error, TT_ERR_ARGUMENT,
+                   "grad: %u outputs and %u inputs were given; there must be some of both, at most %d inputs", outputs->n,
+                   inputs->n, TT_MAX_RESULTS);
   }
   if (!tt_arg_is_none(gradients) && gradients->n != outputs->n) {
     return tt_fail(error, TT_ERR_ARGUMENT, "grad: %u grad_outputs were given for %u outputs", gradients->n, outputs->n);
@@ -60,8 +62,8 @@ tt_status tt_infer_autograd_grad(const tt_op *op, const tt_value *args, tt_meta 
     } else if (tt_shape_is_known(&output->shape) && tt_shape_n_elements(&output->shape) != 1) {
       char text[TT_SHAPE_TEXT_BYTES];
       return tt_fail(error, TT_ERR_SHAPE,
-                     "grad: grad can be implicitly created only for scalar outputs; output %u has shape %s: give grad_outputs", i,
-                     tt_shape_text(&output->shape, text));
+                     "grad: grad can be implicitly created only for scalar outputs; output %u has shape %s: give grad_outputs",
+                     i, tt_shape_text(&output->shape, text));
     }
   }
   for (uint32_t i = 0; i < inputs->n; i++) results[i] = inputs->as.operands[i]->meta;

@@ -55,10 +55,12 @@ enum {
   TT_OP_AGGREGATE = 1 << 5,  /* each result element combines many input elements: see policies in worker/object_store.h */
   TT_OP_DATA_SHAPE = 1 << 6, /* the result's shape depends on data: infer answers "unknown" */
   TT_OP_FUNCTION = 1 << 7,   /* in torch's namespace only, not a tensor method (cat, zeros, where's 3-argument form) */
-  TT_OP_GRAPH = 1 << 8,      /* asks or changes the graph of gradients: chain/variable.c does it, the kernel only stands for data without a graph */
-  TT_OP_GRAD_ARG = 1 << 9,   /* its argument `grad` is self's gradient when it is left out (an optimiser's step) */
-  TT_OP_LIKE = 1 << 11,      /* of its last operand it reads shape and dtype only */
-  TT_OP_HIDDEN = 1 << 10,    /* no method of its own in JavaScript: a property or a method of another form calls it */
+  TT_OP_GRAPH =
+      1
+      << 8, /* asks or changes the graph of gradients: chain/variable.c does it, the kernel only stands for data without a graph */
+  TT_OP_GRAD_ARG = 1 << 9, /* its argument `grad` is self's gradient when it is left out (an optimiser's step) */
+  TT_OP_LIKE = 1 << 11,    /* of its last operand it reads shape and dtype only */
+  TT_OP_HIDDEN = 1 << 10,  /* no method of its own in JavaScript: a property or a method of another form calls it */
 };
 
 /* How closely a result must agree with PyTorch's. */

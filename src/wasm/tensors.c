@@ -60,7 +60,8 @@ static tt_status call_at_own(tt_door *door, const tt_op *op, uint32_t n_args, tt
   tt_node *pointers[TT_MAX_RESULTS];
   size_t n_pointers = 0;
   /* A peer begins with its location (worker/worker.h). */
-  TT_TRY(tt_pointer_call((tt_location *)(void *)door->own, op, bound, NULL, 0, pointers, &n_pointers, error));
+  TT_TRY(tt_pointer_call(tt_worker_hook(door->worker), (tt_location *)(void *)door->own, op, bound, NULL, 0, pointers,
+                         &n_pointers, error));
   size_t n_made = 0;
   for (; n_made < n_pointers; n_made++) {
     results[n_made] = tt_head_new(pointers[n_made], error);

@@ -79,14 +79,14 @@ static uint8_t *store_value(uint8_t *at, const tt_value *value, tt_operand_id_fn
 
 enum { CALL_HEAD_BYTES = 6, MAX_FREED = 4096 /* in one record, so that a frame has room for several */ };
 
-void tt_run_write_call(tt_buffer *run, uint16_t op, const tt_value *args, size_t n_args, tt_operand_id_fn *id_of,
+void tt_run_write_call(tt_buffer *run, uint8_t flags, uint16_t op, const tt_value *args, size_t n_args, tt_operand_id_fn *id_of,
                        const uint64_t *results, size_t n_results) {
   size_t n_bytes = CALL_HEAD_BYTES + 8 * n_results;
   for (size_t i = 0; i < n_args; i++) n_bytes += value_bytes(&args[i]);
   uint8_t *at = tt_buffer_extend(run, n_bytes);
   if (at == NULL) return;
   at[0] = TT_RECORD_CALL;
-  at[1] = 0;
+  at[1] = flags;
   tt_store_u16(at + 2, op);
   at[4] = (uint8_t)n_args;
   at[5] = (uint8_t)n_results;
@@ -363,7 +363,10 @@ static tt_status read_send(tt_reader *reader, tt_record *record, tt_error *error
 }
 
 static uint8_t known_flags(uint8_t kind) {
-  return kind == TT_RECORD_FETCH ? TT_FETCH_TAKE : kind == TT_RECORD_SEND ? TT_SEND_MOVE | TT_SEND_POINTER : 0;
+  return kind == TT_RECORD_CALL    ? TT_CALL_NO_GRAD
+         : kind == TT_RECORD_FETCH ? TT_FETCH_TAKE
+         : kind == TT_RECORD_SEND  ? TT_SEND_MOVE | TT_SEND_POINTER
+                                   : 0;
 }
 
 static tt_status read_record(tt_run_reader *run, tt_record *record, tt_error *error) {

@@ -31,7 +31,7 @@ typedef enum tt_record_kind {
   TT_RECORD_ASSIGN = 9,
 } tt_record_kind;
 
-enum { TT_FETCH_TAKE = 1 };
+enum { TT_CALL_NO_GRAD = 1, TT_FETCH_TAKE = 1 };
 enum { TT_SEND_MOVE = 1, TT_SEND_POINTER = 2 }; /* one of them at most */
 
 /* One argument as it stands on the wire. */
@@ -59,7 +59,7 @@ typedef struct tt_record {
 
 /* Appends a CALL. Ids of operands come from `id_of(operand)`: the chain above knows what its operands are. */
 typedef uint64_t tt_operand_id_fn(const tt_operand *operand);
-void tt_run_write_call(tt_buffer *run, uint16_t op, const tt_value *args, size_t n_args, tt_operand_id_fn *id_of,
+void tt_run_write_call(tt_buffer *run, uint8_t flags, uint16_t op, const tt_value *args, size_t n_args, tt_operand_id_fn *id_of,
                        const uint64_t *results, size_t n_results);
 void tt_run_write_free(tt_buffer *run, const uint64_t *ids, size_t n_ids); /* a record for every 4,096 */
 void tt_run_write_fetch(tt_buffer *run, uint8_t flags, uint64_t request, uint64_t object);

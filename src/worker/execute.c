@@ -337,10 +337,13 @@ static void execute_call(tt_run *run, const tt_record *record, size_t position) 
     n_described = record->n_args;
     worker->hook.max_result_bytes = limit_of(tt_store_room(&worker->store));
     worker->hook.max_view_bytes = limit_of(worker->store.max_bytes);
+    bool was_recording = worker->hook.is_recording;
+    worker->hook.is_recording = (record->flags & TT_CALL_NO_GRAD) == 0;
     /* What is passed on for a page keeps its ids, so that one names it here and there. Others would meet themselves in a circle of pointers. */
     const uint64_t *ids = tt_asker_of(run->peer) == NULL && record->n_results > 0 ? record->results : NULL;
     status = tt_hook_call(&worker->hook, op->number, values, record->n_args, ids, ids == NULL ? 0 : record->n_results, results,
                           &n_results, &error);
+    worker->hook.is_recording = was_recording;
     worker->hook.max_result_bytes = worker->hook.max_view_bytes = 0;
   }
   if (status == TT_OK) {

@@ -139,7 +139,8 @@ static void what_pytorch_refuses_is_refused(void **state) {
   tt_node *part = RUN("narrow", of(x), tt_int(0), tt_int(0), tt_int(2)), *whole = RUN("long", of(plain));
   tt_node *three = floats(ONE_TO_FOUR, 3);
   REFUSE(TT_ERR_STATE, "a leaf Variable that requires grad is being used in an in-place operation", "add_", of(x), tt_int(1));
-  REFUSE(TT_ERR_STATE, "a view of a leaf Variable that requires grad is being used in an in-place", "add_", of(part), tt_int(1));
+  REFUSE(TT_ERR_STATE, "a view of a leaf Variable that requires grad is being used in an in-place", "add_", of(part),
+         tt_int(1));
   REFUSE(TT_ERR_STATE, "does not require grad and does not have a grad_fn", "backward_", of(plain), of(plain));
   REFUSE(TT_ERR_SHAPE, "grad can be implicitly created only for scalar outputs", "backward_", of(y));
   REFUSE(TT_ERR_SHAPE, "a gradient of shape [3] was given for a tensor of shape [4]", "backward_", of(y), of(three));
@@ -329,7 +330,8 @@ static void gradients_are_answered_and_have_gradients(void **state) {
   (void)state;
   tt_node *x = leaf(ONE_TO_FOUR, 4), *cube = RUN("pow", of(x), tt_int(3)), *y = RUN("sum", of(cube));
   tt_operand *outputs[] = {&y->operand}, *inputs[] = {&x->operand};
-  tt_node *first = RUN("autograd_grad", tt_operands_value(outputs, 1), tt_operands_value(inputs, 1), tt_none(), tt_none(), tt_bool(true));
+  tt_node *first =
+      RUN("autograd_grad", tt_operands_value(outputs, 1), tt_operands_value(inputs, 1), tt_none(), tt_none(), tt_bool(true));
   assert_printed(first, "tensor([ 3., 12., 27., 48.])");
   assert_null(grad_of(x));
   tt_node *sum = RUN("sum", of(first));
@@ -364,11 +366,12 @@ static bool scenario(tt_node *x, long n_successes) {
   tt_node *results[TT_MAX_RESULTS], *made[8] = {NULL};
   size_t n_results, n_made = 0;
   tt_status status;
-#define STEP(op, ...)                                                                                                          \
-  do {                                                                                                                        \
-    status = try_run(op, (tt_value[]){__VA_ARGS__}, sizeof((tt_value[]){__VA_ARGS__}) / sizeof(tt_value), results, &n_results); \
-    if (status != TT_OK) goto end;                                                                                            \
-    made[n_made++] = results[0];                                                                                              \
+#define STEP(op, ...)                                                                                                      \
+  do {                                                                                                                     \
+    status =                                                                                                               \
+        try_run(op, (tt_value[]){__VA_ARGS__}, sizeof((tt_value[]){__VA_ARGS__}) / sizeof(tt_value), results, &n_results); \
+    if (status != TT_OK) goto end;                                                                                         \
+    made[n_made++] = results[0];                                                                                           \
   } while (0)
   tt_alloc_fail_after(n_successes);
   STEP("mul", of(x), of(x));

@@ -135,7 +135,7 @@ static void rewrite(tt_buffer *run, const tt_record *record) {
         used += args[i].n;
       }
     }
-    tt_run_write_call(run, record->op, args, record->n_args, known_id, record->results, record->n_results);
+    tt_run_write_call(run, record->flags, record->op, args, record->n_args, known_id, record->results, record->n_results);
     free(known);
     free(operands);
     break;
@@ -440,6 +440,7 @@ static void check_record(const tt_record *record, const cJSON *expected) {
   if (record->kind == TT_RECORD_CALL) {
     const cJSON *args = get(expected, "args");
     assert_int_equal(record->op, (int)number_of(expected, "op"));
+    assert_int_equal(record->flags, cJSON_IsTrue(cJSON_GetObjectItem(expected, "no_grad")) ? TT_CALL_NO_GRAD : 0);
     check_ids(record->results, record->n_results, get(expected, "results"));
     assert_int_equal(record->n_args, cJSON_GetArraySize(args));
     for (size_t i = 0; i < record->n_args; i++) check_arg(&record->args[i], cJSON_GetArrayItem(args, (int)i));
@@ -795,7 +796,7 @@ static void lists_end_at_the_limit(void **state) {
     for (size_t i = 0; i < 2; i++) {
       tt_buffer run;
       tt_buffer_init(&run);
-      tt_run_write_call(&run, 1, &args[i], 1, known_id, (const uint64_t[]){9}, 1);
+      tt_run_write_call(&run, 0, 1, &args[i], 1, known_id, (const uint64_t[]){9}, 1);
       const block payload = block_of(run.bytes, run.n_bytes);
       tt_run_reader reader;
       tt_run_reader_init(&reader, payload.bytes, payload.n_bytes);
@@ -827,7 +828,7 @@ static void lists_of_one_record_do_not_move_each_other(void **state) {
   for (uint32_t record = 0; record < 50; record++) {
     tt_value args[TT_MAX_PARAMS];
     for (uint32_t i = 0; i < TT_MAX_PARAMS; i++) args[i] = tt_ints(ints + i, (record * 7 + i * 5) % 280);
-    tt_run_write_call(&run, (uint16_t)record, args, TT_MAX_PARAMS, known_id, NULL, 0);
+    tt_run_write_call(&run, 0, (uint16_t)record, args, TT_MAX_PARAMS, known_id, NULL, 0);
   }
   tt_run_reader reader;
   tt_run_reader_init(&reader, run.bytes + 1, run.n_bytes - 1);
@@ -880,7 +881,7 @@ static void errors_of_a_run_say_where(void **state) {
   tt_buffer_init(&run);
   tt_run_write_sync(&run, 1);
   tt_run_write_sync(&run, 2);
-  tt_run_write_call(&run, 77, (const tt_value[]){tt_bool(true), tt_none()}, 2, known_id, (const uint64_t[]){3}, 1);
+  tt_run_write_call(&run, 0, 77, (const tt_value[]){tt_bool(true), tt_none()}, 2, known_id, (const uint64_t[]){3}, 1);
   run.bytes[run.n_bytes - 1] = 42;
   tt_run_reader reader;
   tt_run_reader_init(&reader, run.bytes, run.n_bytes);
@@ -1280,7 +1281,7 @@ static void writers_survive_failed_allocations(void **state) {
   tt_buffer run;
   tt_buffer_init(&run);
   tt_alloc_fail_after(0);
-  tt_run_write_call(&run, 1, (const tt_value[]){tt_int(5)}, 1, known_id, (const uint64_t[]){9}, 1);
+  tt_run_write_call(&run, 0, 1, (const tt_value[]){tt_int(5)}, 1, known_id, (const uint64_t[]){9}, 1);
   tt_alloc_fail_after(-1);
   assert_true(run.failed);
   assert_int_equal(run.n_bytes, 0);

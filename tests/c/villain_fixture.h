@@ -145,7 +145,7 @@ static inline void put_call(villain *who, const char *op, const tt_value *args, 
                             size_t n_results) {
   tt_buffer run;
   tt_buffer_init(&run);
-  tt_run_write_call(&run, (uint16_t)op_number(op), args, n_args, id_of, results, n_results);
+  tt_run_write_call(&run, 0, (uint16_t)op_number(op), args, n_args, id_of, results, n_results);
   put_run(who, &run);
 }
 

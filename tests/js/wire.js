@@ -26,7 +26,7 @@ export const DTYPES = ['bool', 'uint8', 'int32', 'int64', 'float32', 'float64']
 const DTYPE_BYTES = [1, 1, 4, 8, 4, 8]
 const RECORD_KINDS = ['', 'CALL', 'FREE', 'FETCH', 'SEND', 'PULL', 'SYNC', 'DONE', 'PROMISE', 'ASSIGN']
 /** No record has two flags at once. */
-const MOST_FLAGS = { FETCH: 1, SEND: 2 }
+const MOST_FLAGS = { CALL: 1, FETCH: 1, SEND: 2 }
 const ARGUMENT_TYPES = ['none', 'operand', 'operands', 'bool', 'int', 'float', 'ints', 'dtype', 'string']
 const FORMS = ['tensor', 'pointer']
 const PRELUDE_BYTES = 40
@@ -334,8 +334,8 @@ const READ_VALUE = {
 }
 
 const WRITE_RECORD = {
-  CALL: (writer, { op, args, results }) => {
-    writer.u8(0).u16(op).u8(args.length).u8(results.length)
+  CALL: (writer, { no_grad: noGrad = false, op, args, results }) => {
+    writer.u8(noGrad ? 1 : 0).u16(op).u8(args.length).u8(results.length)
     for (const id of results) writer.u64(id)
     for (const arg of args) {
       writer.u8(ARGUMENT_TYPES.indexOf(arg.type))
@@ -352,7 +352,7 @@ const WRITE_RECORD = {
   ASSIGN: (writer, { request, object, worker }) => writer.u8(0).u64(request).u64(object).name(worker),
 }
 
-const readCall = (reader) => {
+const readCall = (reader, flags) => {
   const op = reader.u16()
   const nArgs = reader.u8()
   const nResults = reader.u8()
@@ -363,7 +363,7 @@ const readCall = (reader) => {
     const type = ARGUMENT_TYPES[number] ?? fail(`argument type ${number}`)
     return { type, ...READ_VALUE[type](reader) }
   })
-  return { op, results, args }
+  return { ...(flags === 1 ? { no_grad: true } : {}), op, results, args }
 }
 
 const READ_RECORD = {

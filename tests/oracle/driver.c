@@ -405,12 +405,8 @@ static tt_status run_rule(const request *r, const tt_value *bound, const answer 
                           tt_operand **gradients, tt_error *error) {
   tt_operand *results[TT_MAX_RESULTS];
   for (size_t i = 0; i < a->n_results; i++) results[i] = &a->results[i]->operand;
-  tt_grad_call call = {.op = r->op,
-                       .args = bound,
-                       .results = results,
-                       .n_results = a->n_results,
-                       .grads = r->grads,
-                       .is_needed = r->is_needed};
+  tt_grad_call call = {
+      .op = r->op, .args = bound, .results = results, .n_results = a->n_results, .grads = r->grads, .is_needed = r->is_needed};
   for (size_t i = 0; i < r->n_operands; i++) gradients[i] = NULL;
   return r->op->grad(&context->base, &call, gradients, error);
 }
