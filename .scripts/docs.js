@@ -61,7 +61,7 @@ function signatures(op, given) {
   return found;
 }
 
-const isMethod = (op) => op.params[0]?.type === 'Tensor' && !op.flags.includes('factory') && !op.flags.includes('function');
+const isMethod = (op) => op.params[0]?.type === 'Tensor' && !op.flags.includes('factory') && !op.flags.includes('function') && !op.flags.includes('hidden');
 const member = (op, params) =>
   `  /** ${op.schema}${op.flags.includes('inplace') ? ' (changes this tensor)' : ''} */\n${signatures(op, params).map((line) => `  ${line}`).join('\n')}`;
 
@@ -70,23 +70,24 @@ import type { Dtype, Int, NamedTensors, Scalar, Tensor } from '../index.js';
 
 /** Every op that is a method of a tensor. */
 export interface TensorOps {
-${table.filter(isMethod).map((op) => member(op, op.params.slice(1))).join('\n')}
+${table.filter((op) => isMethod(op) && op.name !== 'requires_grad_').map((op) => member(op, op.params.slice(1))).join('\n')}
 }
 
 /** Every op as a function. */
 export interface Ops {
-${table.filter((op) => !op.flags.includes('inplace')).map((op) => member(op, op.params)).join('\n')}
+${table.filter((op) => !op.flags.includes('inplace') && !op.flags.includes('hidden')).map((op) => member(op, op.params)).join('\n')}
 }
 `;
 
 const cell = (text) => text.replaceAll('|', '\\|');
 const document = `# Ops
 
-${table.length} ops, generated from src/ops/ops.def. A method may be called on a tensor or a pointer to one; "gradient" says that the row has a gradient rule,\nwhich is compared with PyTorch's own gradients.
+${table.filter((op) => !op.flags.includes('hidden')).length} ops, generated from src/ops/ops.def. A method may be called on a tensor or a pointer to one; "gradient" says that the row has a gradient rule,\nwhich is compared with PyTorch's own gradients.
 
 | op | signature | in PyTorch | agrees to | gradient | remote |
 |---|---|---|---|---|---|
 ${table
+  .filter((op) => !op.flags.includes('hidden'))
   .map((op) => `| ${op.name} | \`${cell(op.schema)}\` | ${op.torch_name} | ${op.tolerance} | ${op.differentiable ? 'yes' : ''} | ${op.flags.includes('remote') ? 'yes' : ''} |`)
   .join('\n')}
 `;

@@ -22,7 +22,7 @@ import {
   writeInput,
 } from './core.js';
 import { TensorError } from './errors.js';
-import { describe, isPlain, noDtype, notOffered } from './options.js';
+import { describe, isPlain, noDtype } from './options.js';
 
 const { value: types, dtype: dtypeNumbers, limit } = constants;
 
@@ -37,7 +37,8 @@ export const table = JSON.parse(readText()).map((row) => {
     ...row,
     isInPlace: flags.has('inplace'),
     isFactory: flags.has('factory'),
-    isMethod: row.params[0]?.type === 'Tensor' && !flags.has('factory') && !flags.has('function'),
+    isHidden: flags.has('hidden'),
+    isMethod: row.params[0]?.type === 'Tensor' && !flags.has('factory') && !flags.has('function') && !flags.has('hidden'),
     nPositional: positional.length,
     // Where ints without brackets may begin: PyTorch allows it where the list is what the op is about.
     spread: last?.type === 'int[]' && !last.has_default && !last.optional ? positional.length - 1 : -1,
@@ -170,7 +171,7 @@ function writeNamed(op, nGiven, options) {
   let nArgs = nGiven;
   for (const name of Object.keys(options)) {
     const i = op.index.get(name);
-    if (i === undefined) fail(op, notOffered(name) ?? `there is no argument ${name}`);
+    if (i === undefined) fail(op, `there is no argument ${name}`);
     if (i < nGiven) fail(op, `${name} is given twice`);
     if (options[name] !== undefined) nArgs = Math.max(nArgs, i + 1);
   }

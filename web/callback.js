@@ -68,4 +68,4 @@ function report(error) {
   return status;
 }
 
-setCallback(run);
+setCallback(run, removeCallback);

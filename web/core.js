@@ -41,7 +41,7 @@ if (isNode && globalThis.WebSocket === undefined) {
   if (ws !== undefined) globalThis.WebSocket = ws.WebSocket;
 }
 
-const host = { random, wantFlush, wake: schedulePump, answer, events, portPost, portClosed, callback };
+const host = { random, wantFlush, wake: schedulePump, answer, events, portPost, portClosed, callback, callbackGone: (number) => callbackGone(number) };
 
 /** The exported functions, as core._tt_wasm_... */
 export const core = await new Promise((resolve, reject) => {
@@ -61,9 +61,14 @@ export const core = await new Promise((resolve, reject) => {
 // ---- functions that the core calls from within an op ----
 
 let runCallback;
-/** callback.js tells what runs them: `run(number, worker, op, nArgs)` answers { status, error } and throws nothing. */
-export function setCallback(run) {
+let callbackGone;
+/**
+ * callback.js tells what runs them: `run(number, worker, op, nArgs)` answers { status, error } and throws nothing;
+ * `gone(number)` forgets one that the core will not call any more.
+ */
+export function setCallback(run, gone) {
   runCallback = run;
+  callbackGone = gone;
 }
 
 let callbackDepth = 0;

@@ -49,6 +49,23 @@ export interface Described {
 
 export interface TensorOptions extends Described {
   dtype?: Dtype;
+  /** It is a leaf whose gradient matters. */
+  requires_grad?: boolean;
+}
+
+export interface BackwardOptions {
+  /** Whether the graph can be gone through again; by default only when create_graph. */
+  retain_graph?: boolean;
+  /** Whether the gradients have a graph of their own, for gradients of gradients. */
+  create_graph?: boolean;
+}
+
+/** What made a tensor that requires grad. */
+export class GradFn {
+  private constructor();
+  /** As PyTorch names it: "MulBackward0". */
+  readonly name: string;
+  toString(): string;
 }
 
 export interface SendOptions extends Described, Waiting {
@@ -97,6 +114,26 @@ export class Tensor {
   get tags(): string[];
   set tags(tags: string | string[]);
   description: string;
+
+  /** Whether gradients flow to it; for a pointer, as far as it was called from here. */
+  requires_grad: boolean;
+  /** Whether nothing that was recorded made it. */
+  readonly is_leaf: boolean;
+  /** What made it; null for a leaf. */
+  readonly grad_fn: GradFn | null;
+  /**
+   * The gradient that has arrived, null when none has. Of a pointer it is a pointer; where none has arrived there, reading it
+   * fails.
+   */
+  grad: Tensor | null;
+  requires_grad_(requires_grad?: boolean): this;
+  /** Adds the gradients of this tensor to the leaves that it was made from; of a pointer, where the data is. */
+  backward(gradient?: Tensor | null, options?: BackwardOptions): void;
+  backward(options: BackwardOptions & { gradient?: Tensor | null }): void;
+  /** Has the gradient of a tensor that is no leaf kept as well. */
+  retain_grad(): void;
+  /** Calls a function with each gradient of this tensor; it may answer another. For local tensors. */
+  register_hook(fn: (grad: Tensor) => Tensor | undefined | void): { remove(): void };
 
   /** How many elements it has; null while the shape is not known. */
   numel(): number | null;
@@ -180,6 +217,20 @@ export const torch: Omit<Ops, Dtype | 'randint'> & { readonly [D in Dtype]: D } 
   LongTensor: TensorClass;
   ByteTensor: TensorClass;
   BoolTensor: TensorClass;
+  /** Runs a function without recording what it does for gradients; answers what it answers. It must not wait. */
+  no_grad<T>(fn: () => T): T;
+  enable_grad<T>(fn: () => T): T;
+  is_grad_enabled(): boolean;
+  set_grad_enabled(value: boolean): void;
+  autograd: {
+    /** Gradients of outputs with respect to inputs; no grad changes. */
+    grad(
+      outputs: Tensor | Tensor[],
+      inputs: Tensor | Tensor[],
+      options?: BackwardOptions & { grad_outputs?: Tensor | Tensor[] | null },
+    ): Tensor[];
+    backward(tensors: Tensor | Tensor[], options?: BackwardOptions & { grad_tensors?: Tensor | Tensor[] }): void;
+  };
   /** Seeds what unseeded random ops of the local worker draw from. */
   manual_seed(seed: Int): void;
 };

@@ -21,10 +21,6 @@ export function isPlain(value) {
   return prototype === Object.prototype || prototype === null;
 }
 
-const isGradient = (key) => key === 'requires_grad' || key === 'requiresGrad';
-/** What is said of an option that others of its kind have and this version has not; undefined for any other. */
-export const notOffered = (key) => (isGradient(key) ? `${key}: gradients are not offered in 0.1` : undefined);
-
 /** Answers the options, none as an empty object; throws when there is one that is not in `allowed`. */
 export function checkOptions(where, options, allowed) {
   if (options === undefined) return {};
@@ -33,7 +29,7 @@ export function checkOptions(where, options, allowed) {
   };
   if (!isPlain(options)) fail(`the options are an object, such as { ${allowed[0]}: ... }, not ${describe(options)}`);
   for (const key of Object.keys(options))
-    if (!allowed.includes(key)) fail(notOffered(key) ?? `there is no option '${key}'; there are ${allowed.join(', ')}`);
+    if (!allowed.includes(key)) fail(`there is no option '${key}'; there are ${allowed.join(', ')}`);
   if (options.signal !== undefined && typeof options.signal?.addEventListener !== 'function')
     fail(`signal is an AbortSignal, not ${describe(options.signal)}`);
   return options;

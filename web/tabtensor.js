@@ -12,6 +12,7 @@
  * The core is loaded when this module is imported; from then on everything is synchronous but what waits for somebody else.
  */
 export { TensorError } from './errors.js';
+export { GradFn } from './autograd.js';
 export { LogTensor, PlusIsMinusTensor, TensorKind } from './kinds.js';
 export { tidy } from './scope.js';
 export {

@@ -27,7 +27,7 @@ import {
   writeMeta,
 } from './core.js';
 import { TensorError } from './errors.js';
-import { checkOptions, checkPolicy, checkWaiting, describe, listOfTags, noDtype } from './options.js';
+import { checkOptions, checkPolicy, checkWaiting, describe, isPlain, listOfTags, noDtype } from './options.js';
 import { scopeFor, setTensorRules } from './scope.js';
 
 if (Symbol.dispose === undefined) Object.defineProperty(Symbol, 'dispose', { value: Symbol('Symbol.dispose') });
@@ -53,6 +53,15 @@ const forgottenElsewhere = new FinalizationRegistry((release) => release());
 
 /** In a page, printed text is known until some tensor is changed in place: which others are views of it is not known here. */
 let nChanges = 0;
+
+/** How many changes in place there have been. */
+export const nChangesSoFar = () => nChanges;
+
+let gradOption;
+/** autograd.js tells what the option requires_grad does to a tensor that was made. */
+export function setGradOption(apply) {
+  gradOption = apply;
+}
 
 /** Tensors that an answer is awaited for: no garbage. */
 const inUse = new Set();
@@ -760,10 +769,10 @@ function fill(target, data, dtype) {
  * are float32 (1 and 1.0 are the same in JavaScript), booleans bool, BigInts int64, and TypedArrays what they are.
  */
 export function tensor(data, options) {
-  return makeFrom(data, checkOptions('tensor', options, ['dtype', 'tags', 'description']));
+  return makeFrom(data, checkOptions('tensor', options, ['dtype', 'tags', 'description', 'requires_grad']));
 }
 
-function makeFrom(data, { dtype, tags, description }) {
+function makeFrom(data, { dtype, tags, description, requires_grad }) {
   const tagList = tags === undefined ? undefined : listOfTags(tags);
   if (isTensor(data)) throw bad('the data is a tensor already; clone() copies one');
   const found = survey(data);
@@ -787,7 +796,7 @@ function makeFrom(data, { dtype, tags, description }) {
   } finally {
     core._tt_wasm_tensor_read_end();
   }
-  return placeTensor(makeTensor(handle, home, { tags: tagList, description }));
+  return gradOption(placeTensor(makeTensor(handle, home, { tags: tagList, description })), requires_grad);
 }
 
 // ---- methods and functions, from the table ----
@@ -816,7 +825,7 @@ for (const [name, number] of Object.entries(constants.tensorClass)) {
         `${name}: the argument is the data, such as [1, 2, 3]; torch.zeros(2, 3, { dtype: '${dtype}' }) makes one of that shape`,
         { code: 'argument' },
       );
-    return makeFrom(data, { ...checkOptions(name, options, ['tags', 'description']), dtype });
+    return makeFrom(data, { ...checkOptions(name, options, ['tags', 'description', 'requires_grad']), dtype });
   };
 }
 /** As in PyTorch: Tensor(data) is FloatTensor(data), and every tensor is one. */
@@ -825,6 +834,14 @@ torch.Tensor = new Proxy(Tensor, {
   construct: (target, args) => torch.FloatTensor(...args),
 });
 export const { FloatTensor, DoubleTensor, IntTensor, LongTensor, ByteTensor, BoolTensor } = torch;
+
+/** What makes a tensor takes the option requires_grad beside what its row says. */
+function makeBy(op, args) {
+  const last = args.at(-1);
+  if (!isPlain(last) || !Object.hasOwn(last, 'requires_grad')) return invoke(op, undefined, args);
+  const { requires_grad: requiresGrad, ...options } = last;
+  return gradOption(invoke(op, undefined, [...args.slice(0, -1), options]), requiresGrad);
+}
 
 for (const op of table) {
   if (op.isMethod && !(op.name in Tensor.prototype)) {
@@ -836,8 +853,11 @@ for (const op of table) {
       },
     });
   }
-  if (op.isInPlace || op.name in torch) continue;
-  torch[op.name] = Object.defineProperty((...args) => invoke(op, undefined, args), 'name', { value: op.name });
+  if (op.isInPlace || op.isHidden || op.name in torch) continue;
+  const makes = op.isFactory || op.name.endsWith('_like');
+  torch[op.name] = Object.defineProperty(makes ? (...args) => makeBy(op, args) : (...args) => invoke(op, undefined, args), 'name', {
+    value: op.name,
+  });
 }
 
 const { randint } = torch;

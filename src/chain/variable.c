@@ -642,3 +642,13 @@ void tt_variable_remove_hook(tt_node *head, uint64_t id) {
   if (!tt_grad_hook_remove(&autograd->hooks, id) && autograd->step != NULL)
     (void)tt_grad_hook_remove(&autograd->step->hooks, id);
 }
+
+void tt_node_print(tt_node *head, tt_buffer *text) {
+  tt_gradient_view gradient = tt_node_gradient(head);
+  char suffix[96];
+  if (gradient.is_leaf)
+    snprintf(suffix, sizeof suffix, "requires_grad=True");
+  else
+    snprintf(suffix, sizeof suffix, "grad_fn=<%s>", gradient.grad_fn);
+  tt_tensor_print_with(tt_local_tensor(tt_node_tail(head)), gradient.requires_grad ? suffix : NULL, text);
+}

@@ -22,6 +22,9 @@ typedef struct tt_gradient_view {
 } tt_gradient_view;
 tt_gradient_view tt_node_gradient(tt_node *node);
 
+/* tt_tensor_print of a local head, with what PyTorch adds about gradients: ", grad_fn=<MulBackward0>)". */
+void tt_node_print(tt_node *head, tt_buffer *text);
+
 /* What is shared about the gradients of a local head; NULL when there is nothing yet. Borrowed. */
 tt_autograd *tt_node_autograd(tt_node *node);
 

@@ -158,7 +158,9 @@ static void write_suffix(tt_buffer *text, size_t start, int indent, int *line_le
   }
 }
 
-void tt_tensor_print(const tt_tensor *tensor, tt_buffer *text) {
+void tt_tensor_print(const tt_tensor *tensor, tt_buffer *text) { tt_tensor_print_with(tensor, NULL, text); }
+
+void tt_tensor_print_with(const tt_tensor *tensor, const char *last_suffix, tt_buffer *text) {
   static const char prefix[] = "tensor(";
   enum { INDENT = sizeof prefix - 1 };
   const tt_shape *shape = tt_tensor_shape(tensor);
@@ -191,5 +193,6 @@ void tt_tensor_print(const tt_tensor *tensor, tt_buffer *text) {
     snprintf(suffix, sizeof suffix, "dtype=torch.%s", tt_dtype_name(dtype));
     write_suffix(text, start, INDENT, &line_length, suffix);
   }
+  if (last_suffix != NULL) write_suffix(text, start, INDENT, &line_length, last_suffix);
   tt_buffer_append(text, ")", 1);
 }

@@ -82,5 +82,7 @@ tt_status tt_tensor_item_i64(const tt_tensor *tensor, int64_t *value, tt_error *
  * edge before it summarises), dtype shown where PyTorch shows it. Source: torch/_tensor_str.py.
  */
 void tt_tensor_print(const tt_tensor *tensor, tt_buffer *text);
+/* The same with one thing more behind the elements, such as "requires_grad=True"; NULL: nothing. */
+void tt_tensor_print_with(const tt_tensor *tensor, const char *last_suffix, tt_buffer *text);
 
 #endif

@@ -33,12 +33,17 @@ int tt_wasm_tensor_new(void);
 /* The elements of a local tensor, contiguous: data, and the meta. They (and what tensor_new left) stay until read_end. */
 int tt_wasm_tensor_read(tt_handle tensor);
 void tt_wasm_tensor_read_end(void);
-/* dtype, n_dims, dims, flags; for a pointer id and, as text, its location. */
+/* dtype, n_dims, dims, flags; for a pointer id and, as text, its location; numbers[0]: which tensor its gradient is, if it has one here. */
 int tt_wasm_tensor_meta(tt_handle tensor);
 int tt_wasm_tensor_print(tt_handle tensor); /* text: as PyTorch prints it. TT_ERR_STATE for a pointer */
 int tt_wasm_tensor_chain(tt_handle tensor); /* text: "FloatTensor > _LocalTensor" */
 void tt_wasm_tensor_dispose(tt_handle tensor);
-uint32_t tt_wasm_n_tensors(void); /* how many handles to tensors there are */
+/* text: the name of its grad_fn, "" for a leaf. TT_META_* of gradients are in tt_wasm_tensor_meta's flags. */
+int tt_wasm_tensor_grad_fn(tt_handle tensor);
+/* Has a function of JavaScript called with each gradient of a tensor; it may answer another. Scratch id: the number that removes it. */
+int tt_wasm_register_hook(tt_handle worker, tt_handle tensor, uint32_t function);
+int tt_wasm_remove_hook(tt_handle tensor); /* scratch id */
+uint32_t tt_wasm_n_tensors(void);          /* how many handles to tensors there are */
 
 /* ---- kinds ---- */
 
@@ -65,6 +70,8 @@ void tt_wasm_worker_free(tt_handle worker);
 void tt_wasm_worker_flush(tt_handle worker);
 void tt_wasm_worker_tick(tt_handle worker);
 void tt_wasm_worker_listen(tt_handle worker, uint32_t event_mask);
+/* Whether what tt_wasm_call does is recorded for gradients (torch.no_grad), from now on. At first it is. */
+void tt_wasm_set_recording(int is_recording);
 void tt_wasm_worker_seed(tt_handle worker); /* scratch id: torch.manual_seed */
 /* numbers: frames in, out, bytes in, out, commands in, out, tensor bytes in, out */
 int tt_wasm_worker_counters(tt_handle worker);

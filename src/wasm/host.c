@@ -18,6 +18,7 @@ EM_JS(void, js_port_closed, (uint32_t port), { Module["host"].portClosed(port >>
 EM_JS(int, js_callback, (uint32_t number, uint32_t worker, uint32_t op, uint32_t n_args), {
   return Module["host"].callback(number >>> 0, worker >>> 0, op >>> 0, n_args >>> 0);
 })
+EM_JS(void, js_callback_gone, (uint32_t number), { Module["host"].callbackGone(number >>> 0); })
 /* clang-format on */
 
 void tt_host_want_flush(tt_handle worker) { js_want_flush(worker); }
@@ -39,3 +40,5 @@ void tt_host_port_closed(uint32_t port) { js_port_closed(port); }
 int tt_host_callback(uint32_t function, tt_handle worker, uint32_t op, uint32_t n_args) {
   return js_callback(function, worker, op, n_args);
 }
+
+void tt_host_callback_gone(uint32_t function) { js_callback_gone(function); }

@@ -29,4 +29,7 @@ void tt_host_port_closed(uint32_t port);
 /* Runs a function with the arguments in the scratch, as wasm/callback.h says. Answers a status; throws nothing. */
 int tt_host_callback(uint32_t function, tt_handle worker, uint32_t op, uint32_t n_args);
 
+/* A function of JavaScript that the core was given will not be called any more. */
+void tt_host_callback_gone(uint32_t function);
+
 #endif

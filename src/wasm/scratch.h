@@ -16,7 +16,14 @@
 #include "ops/op.h"
 #include "wasm/handles.h"
 
-enum { TT_META_POINTER = 1, TT_META_OWNS = 2, TT_META_BUSY = 4 };
+enum {
+  TT_META_POINTER = 1,
+  TT_META_OWNS = 2,
+  TT_META_BUSY = 4,
+  TT_META_REQUIRES_GRAD = 8,
+  TT_META_NO_LEAF = 16,
+  TT_META_HAS_GRAD = 32
+};
 
 typedef struct tt_scratch {
   /* In: the arguments of a call. An operand is a tt_handle in the first four bytes of `as`; lists point into ints or operands, strings into the input. */

@@ -1,11 +1,15 @@
 /* Tensors, for JavaScript: see wasm/exports.h. */
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/random.h"
 #include "chain/hook.h"
 #include "chain/pointer.h"
+#include "chain/variable.h"
+#include "wasm/callback.h"
 #include "wasm/door.h"
 #include "wasm/exports.h"
+#include "wasm/host.h"
 
 /* Elements that JavaScript is reading or writing. */
 static tt_tensor *being_read;
@@ -76,6 +80,10 @@ static tt_status call_at_own(tt_door *door, const tt_op *op, uint32_t n_args, tt
   return TT_ERR_MEMORY;
 }
 
+static bool is_recording = true;
+
+void tt_wasm_set_recording(int value) { is_recording = value != 0; }
+
 int tt_wasm_call(tt_handle worker, uint32_t op_number, uint32_t n_args) {
   tt_error error = {.status = TT_OK};
   tt_door *door = tt_door_get(worker, &error);
@@ -89,12 +97,15 @@ int tt_wasm_call(tt_handle worker, uint32_t op_number, uint32_t n_args) {
   tt_node *results[TT_MAX_RESULTS];
   size_t n_results = 0;
   tt_status status;
+  tt_hook *hook = tt_worker_hook(door->worker);
+  bool was_recording = hook->is_recording;
+  hook->is_recording = was_recording && is_recording;
   if ((op->flags & TT_OP_FACTORY) != 0 && door->own != NULL) {
     status = call_at_own(door, op, n_args, results, &n_results, &error);
   } else {
-    status = tt_hook_call(tt_worker_hook(door->worker), (tt_op_number)op_number, tt_wasm_area.args, n_args, NULL, 0, results,
-                          &n_results, &error);
+    status = tt_hook_call(hook, (tt_op_number)op_number, tt_wasm_area.args, n_args, NULL, 0, results, &n_results, &error);
   }
+  hook->is_recording = was_recording;
   if (status != TT_OK) return tt_scratch_fail(&error);
   tt_wasm_area.n_results = 0;
   if ((op->flags & TT_OP_INPLACE) != 0) {
@@ -174,6 +185,13 @@ int tt_wasm_tensor_meta(tt_handle tensor) {
   tt_scratch_show_meta(tt_node_meta(head));
   tt_node *tail = tt_node_tail(head);
   tt_wasm_area.flags = tt_head_busy(head) != NULL ? TT_META_BUSY : 0;
+  tt_gradient_view gradient = tt_node_gradient(head);
+  if (gradient.requires_grad) tt_wasm_area.flags |= TT_META_REQUIRES_GRAD;
+  if (!gradient.is_leaf) tt_wasm_area.flags |= TT_META_NO_LEAF;
+  if (gradient.grad != NULL) {
+    tt_wasm_area.flags |= TT_META_HAS_GRAD;
+    tt_wasm_area.numbers[0] = (double)(uintptr_t)gradient.grad->child; /* the same as long as it is the same tensor */
+  }
   tt_wasm_area.id = 0;
   tt_wasm_area.text_bytes = 0;
   if (tt_node_is_pointer(tail)) {
@@ -192,10 +210,72 @@ static int show_text(tt_error *error) {
 
 int tt_wasm_tensor_print(tt_handle tensor) {
   tt_error error = {.status = TT_OK};
-  tt_tensor *local = local_tensor(tensor, &error);
-  if (local == NULL) return tt_scratch_fail(&error);
-  tt_tensor_print(local, tt_scratch_text());
+  if (local_tensor(tensor, &error) == NULL) return tt_scratch_fail(&error);
+  tt_node_print(tt_door_head(tensor, NULL), tt_scratch_text());
   return show_text(&error);
+}
+
+int tt_wasm_tensor_grad_fn(tt_handle tensor) {
+  tt_error error = {.status = TT_OK};
+  tt_node *head = tt_door_head(tensor, &error);
+  if (head == NULL) return tt_scratch_fail(&error);
+  tt_buffer_printf(tt_scratch_text(), "%s", tt_node_gradient(head).grad_fn);
+  return show_text(&error);
+}
+
+/* ---- hooks on gradients ---- */
+
+typedef struct js_hook {
+  const tt_hook *hook;
+  uint32_t function;
+} js_hook;
+
+static tt_status call_js_hook(void *context, tt_node *gradient, tt_node **replacement, tt_error *error) {
+  const js_hook *own = context;
+  const tt_value args[] = {tt_operand_value(&gradient->operand)};
+  tt_node *answers[TT_MAX_RESULTS];
+  size_t n_answers;
+  TT_TRY(tt_door_call_js(&(tt_callback){.function = own->function, .hook = own->hook, .args = args, .n_args = 1}, answers,
+                         &n_answers, error));
+  if (n_answers > 0) *replacement = answers[0];
+  for (size_t i = 1; i < n_answers; i++) tt_node_unref(answers[i]);
+  return n_answers <= 1 ? TT_OK
+                        : tt_fail(error, TT_ERR_ARGUMENT, "a hook on a gradient answered %zu tensors, not one", n_answers);
+}
+
+static void release_js_hook(void *context) {
+  tt_host_callback_gone(((js_hook *)context)->function);
+  tt_free(context);
+}
+
+int tt_wasm_register_hook(tt_handle worker, tt_handle tensor, uint32_t function) {
+  tt_error error = {.status = TT_OK};
+  const tt_door *door = tt_door_get(worker, &error);
+  tt_node *head = door == NULL ? NULL : tt_door_head(tensor, &error);
+  if (head == NULL) return tt_scratch_fail(&error);
+  if (tt_node_is_pointer(tt_node_tail(head))) {
+    tt_fail(
+        &error, TT_ERR_STATE,
+        "register_hook: this tensor's data is at %s, and a function cannot be sent there; the worker that has it may hook it",
+        tt_pointer_location(tt_node_tail(head))->id);
+    return tt_scratch_fail(&error);
+  }
+  js_hook *made = tt_alloc(1, sizeof *made);
+  if (made == NULL) {
+    tt_fail(&error, TT_ERR_MEMORY, "no memory for a hook on a gradient");
+    return tt_scratch_fail(&error);
+  }
+  *made = (js_hook){.hook = tt_worker_hook(door->worker), .function = function};
+  tt_wasm_area.id = tt_variable_register_hook(head, call_js_hook, release_js_hook, made, &error);
+  return tt_wasm_area.id != 0 ? TT_OK : tt_scratch_fail(&error);
+}
+
+int tt_wasm_remove_hook(tt_handle tensor) {
+  tt_error error = {.status = TT_OK};
+  tt_node *head = tt_door_head(tensor, &error);
+  if (head == NULL) return tt_scratch_fail(&error);
+  tt_variable_remove_hook(head, tt_wasm_area.id);
+  return TT_OK;
 }
 
 int tt_wasm_tensor_chain(tt_handle tensor) {

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/random.h"
 #include "chain/kind.h"
+#include "chain/variable.h"
 #include "worker/internal.h"
 
 const tt_peer *tt_asker_of(const tt_peer *peer) {
@@ -733,7 +734,7 @@ static tt_status execute_data(tt_peer *peer, const tt_arrival *arrival, tt_error
 static tt_status print_object(const tt_object *object, tt_control *answer, tt_error *error) {
   tt_buffer text;
   tt_buffer_init(&text);
-  tt_tensor_print(tt_local_tensor(tt_node_tail(object->head)), &text);
+  tt_node_print(object->head, &text);
   answer->text = text.failed ? NULL : tt_strdup(tt_buffer_string(&text));
   tt_buffer_release(&text);
   return answer->text != NULL ? TT_OK : tt_fail(error, TT_ERR_MEMORY, "no memory to print object %" PRIu64, object->id);
