@@ -41,7 +41,7 @@ tensor([1], { dtype: 'float16' });
 // @ts-expect-error an op that there is not
 kept.frobnicate();
 // @ts-expect-error an option that there is not
-tensor([1], { requires_grad: true });
+tensor([1], { requiresGrad: true });
 // @ts-expect-error the dtype is in the options
 tensor([1], 'int32');
 // @ts-expect-error a tensor is wanted
