@@ -125,7 +125,7 @@ test('retain_grad, gradient as an argument, autograd.grad with a graph', async (
 });
 
 test('S17 backward runs where the data is, and gradients are pointers', async () => {
-  const x = leaf([[1, 1], [1, 1]]).send(bob);
+  const x = tensor([[1, 1], [1, 1]]).send(bob).requires_grad_();
   const x2 = tensor([[2, 2], [2, 2]]).send(bob);
   x2.requires_grad = true;
   assert.equal(x2.requires_grad, true);
