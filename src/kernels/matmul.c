@@ -176,18 +176,17 @@ static const matmul_row rows[TT_N_DTYPES] = {
     [TT_DTYPE_F64] = {product_f64, scratch_bytes_f64},
 };
 
-tt_status tt_matmul_run(const tt_matmul *product, tt_error *error) {
-  const matmul_row *row = &rows[product->dtype];
-  int64_t n_products = 1;
+static int64_t count_products(const tt_matmul *product) {
+  int64_t n_products = product->m == 0 || product->n == 0 ? 0 : 1;
   for (int d = 0; d < product->n_batch_dims; d++) n_products *= product->batch_sizes[d];
-  if (product->m == 0 || product->n == 0 || n_products == 0) return TT_OK;
+  return n_products;
+}
 
-  size_t n_bytes = row->scratch_bytes(product);
-  void *scratch = NULL;
-  if (n_bytes > 0) {
-    scratch = tt_alloc_aligned(n_bytes);
-    if (!scratch) return tt_fail(error, TT_ERR_MEMORY, "no memory for %zu bytes of packed matrix panels", n_bytes);
-  }
+size_t tt_matmul_scratch_bytes(const tt_matmul *product) { return rows[product->dtype].scratch_bytes(product); }
+
+void tt_matmul_run_in(const tt_matmul *product, void *scratch) {
+  const matmul_row *row = &rows[product->dtype];
+  int64_t n_products = count_products(product);
   int64_t element_bytes = (int64_t)tt_dtype_bytes(product->dtype);
   const uint8_t *a = product->a, *b = product->b;
   uint8_t *c = product->c;
@@ -204,6 +203,17 @@ tt_status tt_matmul_run(const tt_matmul *product, tt_error *error) {
       counter[d] = 0;
     }
   }
+}
+
+tt_status tt_matmul_run(const tt_matmul *product, tt_error *error) {
+  if (count_products(product) == 0) return TT_OK;
+  size_t n_bytes = tt_matmul_scratch_bytes(product);
+  void *scratch = NULL;
+  if (n_bytes > 0) {
+    scratch = tt_alloc_aligned(n_bytes);
+    if (!scratch) return tt_fail(error, TT_ERR_MEMORY, "no memory for %zu bytes of packed matrix panels", n_bytes);
+  }
+  tt_matmul_run_in(product, scratch);
   tt_free_aligned(scratch);
   return TT_OK;
 }

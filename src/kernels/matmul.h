@@ -27,4 +27,8 @@ typedef struct tt_matmul {
 /* Fills c. Errors: TT_ERR_MEMORY (c may then be partly written). */
 tt_status tt_matmul_run(const tt_matmul *product, tt_error *error);
 
+/* The same in memory of the caller's, for products that are made many times: 64-byte aligned, and that many bytes. */
+size_t tt_matmul_scratch_bytes(const tt_matmul *product);
+void tt_matmul_run_in(const tt_matmul *product, void *scratch);
+
 #endif
