@@ -73,6 +73,11 @@ export interface TensorOps {
 ${table.filter((op) => isMethod(op) && op.name !== 'requires_grad_').map((op) => member(op, op.params.slice(1))).join('\n')}
 }
 
+/** PyTorch's torch.nn.functional: these change their first argument where the name ends in an underscore. */
+export interface FunctionalOps {
+${table.filter((op) => op.torch_name.startsWith('torch.nn.functional.')).map((op) => member(op, op.params)).join('\n')}
+}
+
 /** Every op as a function. */
 export interface Ops {
 ${table.filter((op) => !op.flags.includes('inplace') && !op.flags.includes('hidden')).map((op) => member(op, op.params)).join('\n')}

@@ -3,7 +3,7 @@
  * The types of tabtensor. Methods and functions that are ops come from the op table: core/ops.d.ts, which `npm run build`
  * writes.
  */
-import type { Ops, TensorOps } from './core/ops.js';
+import type { FunctionalOps, Ops, TensorOps } from './core/ops.js';
 
 export type Dtype = 'bool' | 'uint8' | 'int32' | 'int64' | 'float32' | 'float64';
 /** A whole number; a BigInt is exact beyond 2^53. */
@@ -211,6 +211,7 @@ export const torch: Omit<Ops, Dtype | 'randint'> & { readonly [D in Dtype]: D } 
     det: Ops['det'];
     inv: Ops['inverse'];
   };
+  nn: { functional: FunctionalOps & Pick<Ops, 'relu' | 'sigmoid' | 'tanh' | 'softmax' | 'log_softmax'> & { relu_(self: Tensor): Tensor } };
   FloatTensor: TensorClass;
   DoubleTensor: TensorClass;
   IntTensor: TensorClass;

@@ -272,6 +272,7 @@ static void write_params(tt_buffer *text, const tt_op *op) {
     tt_buffer_printf(text, "%s{\"name\":\"%s\",\"type\":\"%s\",\"optional\":%s,\"keyword_only\":%s,\"has_default\":%s",
                      i == 0 ? "" : ",", param->name, tt_param_type_name(param->type), yes_or_no(param->is_optional),
                      yes_or_no(param->is_keyword_only), yes_or_no(param->has_default));
+    if (param->is_written) tt_buffer_printf(text, ",\"written\":true");
     if (param->has_default) {
       tt_buffer_printf(text, ",\"default\":");
       write_default(text, &param->default_value);

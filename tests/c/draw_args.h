@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "draw_letters.h"
 #include "ops/op.h"
 
 enum { DRAW_MAX_OPERANDS = 16, DRAW_MAX_LIST = 4, DRAW_WORDS_BYTES = 128 };
@@ -29,6 +30,7 @@ typedef struct drawn_args {
   tt_operand *lists[DRAW_MAX_LIST];
   int64_t ints[TT_MAX_PARAMS][TT_MAX_DIMS];
   char strings[TT_MAX_PARAMS][32];
+  draw_letters letters;
 } drawn_args;
 
 static inline int64_t draw_below(drawn_args *drawn, int64_t n) { return tt_generator_below(&drawn->generator, (uint64_t)n); }
@@ -100,7 +102,14 @@ static inline tt_shape draw_square(drawn_args *drawn, int n_batch) {
   return shape;
 }
 
+static inline tt_shape draw_written_shape(drawn_args *drawn, const char *words) {
+  tt_shape shape = {.n_dims = 0};
+  shape.n_dims = draw_sizes(&drawn->letters, &drawn->generator, words, shape.dims);
+  return shape;
+}
+
 static inline tt_shape draw_self_shape(drawn_args *drawn, const char *words) {
+  if (draw_find_sizes(words)) return draw_written_shape(drawn, words);
   if (draw_has_word(words, "scalar")) return (tt_shape){.n_dims = 0};
   if (draw_has_word(words, "vector")) return draw_shape_of_rank(drawn, 1);
   if (draw_has_word(words, "square")) return draw_square(drawn, 0);
@@ -144,6 +153,7 @@ static inline tt_shape draw_inner_shape(drawn_args *drawn, const char *words) {
 
 static inline tt_shape draw_operand_shape(drawn_args *drawn, const char *words) {
   if (!drawn->has_self) return draw_self_shape(drawn, words);
+  if (draw_find_sizes(words)) return draw_written_shape(drawn, words);
   if (draw_has_word(words, "same")) return drawn->self;
   if (draw_has_word(words, "scalar")) return (tt_shape){.n_dims = 0};
   if (draw_has_word(words, "inner")) return draw_inner_shape(drawn, words);
@@ -187,8 +197,12 @@ static inline void draw_matrix(drawn_args *drawn, const char *words, double *a, 
 static inline tt_tensor *draw_dense(drawn_args *drawn, const char *words, tt_shape shape) {
   int64_t n = tt_shape_n_elements(&shape);
   if (draw_has_word(words, "index(")) {
-    int dim = draw_word_dim(drawn, words);
-    int64_t size = drawn->self.n_dims > 0 ? drawn->self.dims[dim] : 1;
+    char letter = strstr(words, "index(")[6];
+    bool is_letter = letter >= 'A' && letter <= 'Z';
+    int dim = is_letter ? 0 : draw_word_dim(drawn, words);
+    int64_t size = is_letter                ? draw_letter(&drawn->letters, &drawn->generator, letter)
+                   : drawn->self.n_dims > 0 ? drawn->self.dims[dim]
+                                            : 1;
     if (size == 0) shape = (tt_shape){.n_dims = 1, .dims = {0}};
     tt_tensor *index = tt_tensor_zeros(TT_DTYPE_I64, &shape, NULL);
     int64_t *at = tt_tensor_data(index);
@@ -257,7 +271,8 @@ static inline tt_value draw_literal(drawn_args *drawn, size_t i, const char *tex
   size_t n = strcspn(text, "|");
   char *copy = drawn->strings[i];
   snprintf(copy, sizeof drawn->strings[i], "%.*s", (int)n, text);
-  if (strcmp(copy, "none") == 0) return tt_none();
+  bool is_word = type == TT_PARAM_STRING && !drawn->op->params[i].is_optional;
+  if (strcmp(copy, "none") == 0 && !is_word) return tt_none();
   if (strcmp(copy, "true") == 0 || strcmp(copy, "false") == 0) return tt_bool(copy[0] == 't');
   if (type == TT_PARAM_STRING) return (tt_value){.type = TT_VALUE_STRING, .n = (uint32_t)n, .as.string = copy};
   if (type == TT_PARAM_INTS) {
@@ -288,6 +303,9 @@ static inline tt_value draw_ints(drawn_args *drawn, size_t i, const tt_param *pa
   int64_t *out = drawn->ints[i];
   const tt_shape *self = &drawn->self;
   int64_t span = self->n_dims > 0 ? self->n_dims : 1;
+  if (draw_find_sizes(words)) {
+    return tt_ints(out, (uint32_t)draw_sizes(&drawn->letters, &drawn->generator, words, out));
+  }
   if (draw_has_word(words, "permutation")) return tt_ints(out, draw_permutation(drawn, out, self->n_dims));
   if (draw_has_word(words, "dims") || draw_has_word(words, "dims_or_none") || strncmp(param->name, "dim", 3) == 0) {
     if (param->is_optional && draw_below(drawn, 3) == 0) return tt_none();
@@ -328,6 +346,11 @@ static inline tt_value draw_ints(drawn_args *drawn, size_t i, const tt_param *pa
 
 static inline tt_value draw_int(drawn_args *drawn, const tt_param *param, const char *words) {
   int64_t span = drawn->self.n_dims > 0 ? drawn->self.n_dims : 1;
+  if (draw_find_sizes(words)) {
+    int64_t sizes[TT_MAX_DIMS] = {0};
+    draw_sizes(&drawn->letters, &drawn->generator, words, sizes);
+    return tt_int(sizes[0]);
+  }
   bool is_dim = draw_has_word(words, "dim") || draw_has_word(words, "dim_or_none");
   if (is_dim || (words[0] == 0 && strncmp(param->name, "dim", 3) == 0)) {
     if (param->is_optional && draw_below(drawn, 3) == 0) return tt_none();

@@ -43,19 +43,21 @@ static int init_table(void **state) {
   return -1;
 }
 
-/* One call of the op; an in-place op gets a copy of self. */
+/* One call of the op, with copies of what it writes to. */
 static tt_status evaluate(const drawn_args *drawn, tt_tensor **results, size_t *n_results, tt_error *error) {
   tt_generator generator;
   tt_generator_init(&generator, 7);
   tt_value args[TT_MAX_PARAMS];
   memcpy(args, drawn->args, sizeof args);
-  tt_tensor *copy = NULL;
-  if (drawn->op->flags & TT_OP_INPLACE) {
-    copy = tt_tensor_cast(drawn->operands[0], tt_tensor_dtype(drawn->operands[0]), NULL);
-    args[0] = tt_operand_value(&copy->operand);
+  tt_tensor *copies[TT_MAX_PARAMS] = {NULL};
+  for (size_t i = 0; i < drawn->op->n_params; i++) {
+    if (!drawn->op->params[i].is_written || args[i].type != TT_VALUE_OPERAND) continue;
+    const tt_tensor *tensor = (const tt_tensor *)(const void *)args[i].as.operand;
+    copies[i] = tt_tensor_cast(tensor, tt_tensor_dtype(tensor), NULL);
+    args[i] = tt_operand_value(&copies[i]->operand);
   }
   tt_status status = tt_op_eval(drawn->op->number, &generator, args, drawn->op->n_params, results, n_results, error);
-  tt_tensor_unref(copy);
+  for (size_t i = 0; i < drawn->op->n_params; i++) tt_tensor_unref(copies[i]);
   return status;
 }
 

@@ -108,7 +108,8 @@ def is_signature_error(error):
     return isinstance(error, TypeError) and any(words in str(error) for words in (
         "invalid combination of arguments", "unexpected keyword", "missing", "must be", "takes", "multiple values", "argument")) or (
             # None in the place of a dimension chooses the overload for named dimensions.
-            isinstance(error, RuntimeError) and ("look up dimensions by name" in str(error) or "You passed a dimname" in str(error)))
+            isinstance(error, RuntimeError) and any(words in str(error) for words in (
+                "look up dimensions by name", "You passed a dimname", "Overloaded torch operator invoked from Python failed", "torch operator was called with")))
 
 
 def call_forms(case, values):

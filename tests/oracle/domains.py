@@ -70,6 +70,49 @@ class Case:
         return f"{self.row['name']}(" + ", ".join(f"{name}={one(value)}" for name, value in self.values.items()) + ")"
 
 
+def is_spec(word):
+    """Sizes written with letters: "[N? C*G H W]"."""
+    return word.startswith("[") and word.endswith("]")
+
+
+def spec_of(words):
+    return next((word for word in words if is_spec(word)), None)
+
+
+class Letters:
+    """What the letters of a case's sizes stand for; each is drawn once, when it is first met."""
+
+    RANGES = {"H": (4, 9), "W": (4, 9), "L": (4, 9), "K": (1, 3), "M": (1, 3), "S": (1, 2), "T": (1, 2), "D": (1, 2), "P": (0, 1), "Q": (0, 1)}
+
+    def __init__(self, rng):
+        self.rng, self.values, self.kept = rng, {}, {}
+
+    def value(self, letter):
+        if letter not in self.values:
+            low, high = self.RANGES.get(letter, (1, 4))
+            self.values[letter] = 0 if letter == "N" and self.rng.random() < 0.05 else int(self.rng.integers(low, high + 1))
+        return self.values[letter]
+
+    def is_kept(self, token):
+        if token not in self.kept:
+            self.kept[token] = bool(self.rng.random() < 0.7)
+        return self.kept[token]
+
+    def sizes(self, spec):
+        sizes = []
+        for token in spec[1:-1].split():
+            if token == "...":
+                if "..." not in self.values:
+                    self.values["..."] = [int(size) for size in self.rng.integers(1, 4, self.rng.integers(0, 3))]
+                sizes += self.values["..."]
+            elif not token.endswith("?") or self.is_kept(token):
+                text = re.sub("[A-Z]", lambda match: str(self.value(match[0])), token.rstrip("?")).replace("/", "//")
+                sizes.append(eval(text, {"__builtins__": {}}))  # the table's own words: numbers and + - * /
+        if any(size < 0 for size in sizes):
+            raise NotDrawn
+        return sizes
+
+
 def parse_domain(text):
     """{'self': ['positive', 'matrix'], ...} of 'self=positive,matrix; ...'. An unknown word is an error: it would be ignored otherwise."""
     domain = {}
@@ -85,7 +128,7 @@ def parse_domain(text):
             domain[key], unknown = value, [] if value in ("self", "all") else [value]
         else:
             words = [value] if value.startswith("=") else value.split(",")
-            unknown = [word for word in words if not word.startswith("=") and not word.startswith(PATTERN_WORDS)
+            unknown = [word for word in words if not word.startswith("=") and not word.startswith(PATTERN_WORDS) and not is_spec(word)
                        and word not in VALUE_WORDS | SHAPE_WORDS | OTHER_WORDS]
             domain[key] = words
         if unknown:
@@ -220,6 +263,7 @@ class Drawer:
     def try_draw(self, rng, index, for_gradient):
         self.rng = rng
         self.case = Case(self.row)
+        self.letters = Letters(rng)
         dtypes = [name for name in self.dtypes if name.startswith("float")] if for_gradient else self.dtypes
         self.dtype = dtypes[index % len(dtypes)]
         self.for_gradient = for_gradient
@@ -249,6 +293,8 @@ class Drawer:
         side = lambda: int(rng.choice(MATRIX_SIDES))
         if self.probe == "rank":
             return list(SHAPES[rng.integers(len(SHAPES))])
+        if spec_of(words):
+            return self.letters.sizes(spec_of(words))
         if self.is_statistic:
             return [100, 200]
         if "scalar" in words:
@@ -272,6 +318,8 @@ class Drawer:
         if self.probe == "shape" or self.probe == "rank":
             return list(SHAPES[rng.integers(len(SHAPES))])
         pattern = next((w for w in words if w.startswith("index(")), None)
+        if spec_of(words):
+            return self.letters.sizes(spec_of(words))
         if "same" in words:
             return shape
         if "scalar" in words:
@@ -338,16 +386,19 @@ class Drawer:
         may_stride = self.domain.get("pick", "all") == "all" or is_self
         # One that is written to may not lie over itself; a probe sees that both refuse it.
         # Elements that are to differ cannot share a place, nor those of a matrix that is made whole.
-        may_expand = (not (self.is_inplace and is_self) or bool(self.probe)) and not {"distinct", "spd", "invertible", "lower"} & set(words)
+        is_written = param.get("written") and not (self.is_inplace and is_self)
+        may_expand = (not (self.is_inplace and is_self) or bool(self.probe)) and not is_written and not {"distinct", "spd", "invertible", "lower"} & set(words)
         # Now and then the operand is self again, or a view of the same memory.
-        if not is_self and self.case.storages and self.rng.random() < 0.08 and not any(w in VALUE_WORDS for w in words) \
+        if not is_self and not is_written and self.case.storages and self.rng.random() < 0.08 and not any(w in VALUE_WORDS for w in words) \
                 and list(self.self_tensor.shape) == list(shape) and DTYPE_NAMES[self.self_tensor.dtype] == dtype:
             return self.self_tensor
         strides, offset, length = draw_layout(self.rng, shape, may_stride, may_expand)
         kind = next((word for word in words if word in ("spd", "invertible", "lower")), None)
         pattern = next((word for word in words if word.startswith("index(")), None)
         if pattern:
-            size = self.shape[self.wrapped(pattern)] if self.shape else 1
+            letter = pattern[pattern.index("(") + 1:-1]
+            is_letter = letter.isupper()
+            size = self.letters.value(letter) if is_letter else self.shape[self.wrapped(pattern)] if self.shape else 1
             if size == 0:
                 if 0 not in shape:
                     raise NotDrawn
@@ -390,7 +441,7 @@ class Drawer:
         words, rng, kind = self.words(param), self.rng, param["type"]
         literal = next((word for word in words if word.startswith("=")), None)
         if literal is not None:
-            return self.parse_literal(str(rng.choice(literal[1:].split("|"))), kind)
+            return self.parse_literal(str(rng.choice(literal[1:].split("|"))), kind, param.get("optional"))
         if "none" in words:
             return self.default_of(param)
         if param.get("optional") and kind in ("Tensor", "Tensor|Scalar", "Scalar") and param is not getattr(self, "first", None) and rng.random() < 0.3:
@@ -426,6 +477,9 @@ class Drawer:
         rng, n_dims = self.rng, len(self.shape) if self.shape is not None else 0
         name, span = param["name"], max(n_dims, 1)
         takes_none = param.get("optional")
+        if spec_of(words):
+            sizes = self.letters.sizes(spec_of(words))
+            return sizes if kind == "int[]" else sizes[0]
         if "dim_or_none" in words or "dims_or_none" in words:
             if takes_none and rng.random() < 0.3:
                 return None
@@ -547,9 +601,9 @@ class Drawer:
             return None
         raise ValueError(f"row {self.row['name']}: {param['name']} has no default to leave it at")
 
-    def parse_literal(self, text, kind):
+    def parse_literal(self, text, kind, is_optional):
         named = {"none": None, "true": True, "false": False, "inf": float("inf"), "-inf": float("-inf"), "nan": float("nan")}
-        if text in named:
+        if text in named and not (kind == "str" and not is_optional):
             return named[text]
         if kind == "str":
             return text
