@@ -11,7 +11,7 @@ if(NOT doors)
 endif()
 
 add_executable(tabtensor_core ${doors})
-foreach(floor virtual worker nn chain wire prelude ops kernels tensor base)
+foreach(floor virtual worker nn numpy chain wire prelude ops kernels tensor base)
   if(TARGET tt_${floor})
     target_link_libraries(tabtensor_core PRIVATE tt_${floor})
   endif()
@@ -46,4 +46,10 @@ add_executable(oracle_driver ${CMAKE_SOURCE_DIR}/tests/oracle/driver.c)
 target_include_directories(oracle_driver PRIVATE ${CMAKE_SOURCE_DIR}/tests/c)
 target_link_libraries(oracle_driver PRIVATE tt_ops tt_cjson)
 target_link_options(oracle_driver PRIVATE ${core_link_options}
+  -sEXPORTED_FUNCTIONS=_malloc,_free,_oracle_begin,_oracle_table,_oracle_line)
+
+# NumPy's functions for tests/oracle/compare_numpy.py, served in the same way.
+add_executable(numpy_driver ${CMAKE_SOURCE_DIR}/tests/oracle/numpy_driver.c)
+target_link_libraries(numpy_driver PRIVATE tt_numpy tt_cjson)
+target_link_options(numpy_driver PRIVATE ${core_link_options}
   -sEXPORTED_FUNCTIONS=_malloc,_free,_oracle_begin,_oracle_table,_oracle_line)

@@ -300,32 +300,34 @@ static void write_flags(tt_buffer *text, uint32_t flags) {
   tt_buffer_u8(text, ']');
 }
 
+void tt_signature_json(tt_buffer *text, const tt_op *op) {
+  static const char *const forms[] = {[TT_RESULT_TENSOR] = "tensor", [TT_RESULT_TUPLE] = "tuple", [TT_RESULT_LIST] = "list"};
+  write_pair(text, "schema", op->schema);
+  write_params(text, op);
+  write_pair(text, "result", forms[op->result_form]);
+  if (op->result_form != TT_RESULT_TUPLE) return;
+  tt_buffer_printf(text, ",\"result_names\":[");
+  for (size_t k = 0; k < op->n_result_names; k++) tt_buffer_printf(text, "%s\"%s\"", k == 0 ? "" : ",", op->result_names[k]);
+  tt_buffer_u8(text, ']');
+}
+
 void tt_ops_json(tt_buffer *text) {
   static const char *const tolerances[] = {[TT_TOL_EXACT] = "exact",
                                            [TT_TOL_ROUNDING] = "rounding",
                                            [TT_TOL_REDUCE] = "reduce",
                                            [TT_TOL_SOLVE] = "solve",
                                            [TT_TOL_STATISTIC] = "statistic"};
-  static const char *const forms[] = {[TT_RESULT_TENSOR] = "tensor", [TT_RESULT_TUPLE] = "tuple", [TT_RESULT_LIST] = "list"};
   tt_buffer_u8(text, '[');
   for (int i = 1; i <= TT_N_OPS; i++) {
     const tt_op *op = &table[i];
     tt_buffer_printf(text, "%s{\"number\":%d", i == 1 ? "\n" : ",\n", i);
     write_pair(text, "name", op->name);
-    write_pair(text, "schema", op->schema);
     write_pair(text, "torch_name", op->torch_name);
     write_flags(text, op->flags);
     write_pair(text, "domain", op->domain);
     write_pair(text, "tolerance", tolerances[op->tolerance]);
     tt_buffer_printf(text, ",\"differentiable\":%s", yes_or_no(op->grad != NULL));
-    write_params(text, op);
-    write_pair(text, "result", forms[op->result_form]);
-    if (op->result_form == TT_RESULT_TUPLE) {
-      tt_buffer_printf(text, ",\"result_names\":[");
-      for (size_t k = 0; k < op->n_result_names; k++)
-        tt_buffer_printf(text, "%s\"%s\"", k == 0 ? "" : ",", op->result_names[k]);
-      tt_buffer_u8(text, ']');
-    }
+    tt_signature_json(text, op);
     tt_buffer_u8(text, '}');
   }
   tt_buffer_printf(text, "\n]\n");

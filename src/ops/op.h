@@ -213,4 +213,7 @@ tt_status tt_op_check_inplace(const tt_op *op, const tt_value *bound, const tt_m
 /* The whole table as JSON text for the generators, the oracle and JavaScript: [{"number":1,"name":...,"schema":...},...]. */
 void tt_ops_json(tt_buffer *text);
 
+/* The part that a signature gives, of a row of any table: ,"schema":...,"params":[...],"result":"tensor". */
+void tt_signature_json(tt_buffer *text, const tt_op *op);
+
 #endif

@@ -17,13 +17,14 @@ const floors = {
   kernels: ['tensor', 'base'],
   ops: ['kernels', 'tensor', 'base'],
   chain: ['ops', 'kernels', 'tensor', 'base'],
+  numpy: ['chain', 'ops', 'kernels', 'tensor', 'base'],
   nn: ['chain', 'ops', 'kernels', 'tensor', 'base'],
   wire: ['nn', 'chain', 'ops', 'kernels', 'tensor', 'base'],
   worker: ['wire', 'nn', 'chain', 'ops', 'kernels', 'tensor', 'base'],
   relay: ['base', 'net', 'wire/prelude.h'],
   transport: ['worker', 'wire', 'nn', 'chain', 'ops', 'kernels', 'tensor', 'base'],
-  cli: ['transport', 'worker', 'relay', 'wire', 'nn', 'chain', 'ops', 'kernels', 'tensor', 'net', 'base'],
-  wasm: ['transport', 'worker', 'wire', 'nn', 'chain', 'ops', 'kernels', 'tensor', 'base'],
+  cli: ['transport', 'worker', 'relay', 'wire', 'nn', 'numpy', 'chain', 'ops', 'kernels', 'tensor', 'net', 'base'],
+  wasm: ['transport', 'worker', 'wire', 'nn', 'numpy', 'chain', 'ops', 'kernels', 'tensor', 'base'],
 };
 /** Single files that may include a floor which the rest of theirs may not. */
 const exceptions = [

@@ -1,16 +1,18 @@
-// driver.c as WebAssembly, speaking the same lines on standard input and output: compare.py --driver "node tests/oracle/driver.js".
+// driver.c as WebAssembly, speaking the same lines on standard input and output: compare.py --driver "node tests/oracle/driver.js". The same for
+// numpy_driver.c: compare_numpy.py --driver "node tests/oracle/driver.js numpy_driver".
 import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 
+const program = process.argv.slice(2).find((word) => !word.startsWith('--')) ?? 'oracle_driver';
 const built = new URL('../../build/wasm/', import.meta.url);
-const { default: createDriver } = await import(new URL('oracle_driver.js', built));
+const { default: createDriver } = await import(new URL(`${program}.js`, built));
 
 let memory;
 const driver = await createDriver({
   print: (line) => process.stdout.write(`${line}\n`),
   printErr: (line) => process.stderr.write(`${line}\n`),
   instantiateWasm(imports, receive) {
-    readFile(new URL('oracle_driver.wasm', built))
+    readFile(new URL(`${program}.wasm`, built))
       .then((bytes) => WebAssembly.instantiate(bytes, imports))
       .then(({ instance }) => {
         memory = Object.values(instance.exports).find((value) => value instanceof WebAssembly.Memory);
@@ -21,7 +23,7 @@ const driver = await createDriver({
 });
 
 driver._oracle_begin();
-if (process.argv[2] === '--table') {
+if (process.argv.includes('--table')) {
   driver._oracle_table();
 } else {
   for await (const line of createInterface({ input: process.stdin, crlfDelay: Infinity })) {
