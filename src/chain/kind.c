@@ -112,15 +112,57 @@ tt_status tt_kind_unwrap(const tt_kind *kind, tt_node *head, tt_error *error) {
   return TT_OK;
 }
 
+tt_node *tt_kind_lowest(tt_node *head) {
+  tt_node *lowest = NULL;
+  for (tt_node *node = head->child; is_wrapping(node->kind); node = node->child) lowest = node;
+  return lowest;
+}
+
 tt_node *tt_kind_below(tt_node *node) {
   while (is_wrapping(node->kind)) node = node->child;
   return node;
+}
+
+void tt_kind_set_below(tt_node *head, tt_node *take_below) {
+  tt_node *above = head;
+  for (; is_wrapping(above->child->kind); above = above->child) above->operand.meta = *tt_node_meta(take_below);
+  set_child(above, take_below);
 }
 
 tt_node *tt_kind_over(tt_node *node, tt_node *take_below, tt_error *error) {
   if (!is_wrapping(node->kind)) return take_below;
   tt_node *below = tt_kind_over(node->child, take_below, error);
   return below == NULL ? NULL : tt_kind_node_new(node->kind, below, node, error);
+}
+
+/* ---- chains by name ---- */
+
+size_t tt_kind_names(tt_node *node, const char *names[TT_MAX_KINDS]) {
+  size_t n_names = 0;
+  for (; is_wrapping(node->kind) && n_names < TT_MAX_KINDS; node = node->child) names[n_names++] = node->kind->name;
+  return n_names;
+}
+
+tt_status tt_kind_check_names(const char *const *names, size_t n_names, tt_error *error) {
+  const tt_kind *above = NULL;
+  for (size_t i = 0; i < n_names; i++) {
+    const tt_kind *kind = tt_kind_find(names[i], error);
+    if (kind == NULL) return TT_ERR_ARGUMENT;
+    if (above != NULL && above->rank <= kind->rank)
+      return tt_fail(error, TT_ERR_ARGUMENT, "a chain in which %s stands above %s", above->name, kind->name);
+    above = kind;
+  }
+  return TT_OK;
+}
+
+tt_node *tt_kind_build(const char *const *names, size_t n_names, tt_node *take_below, tt_error *error) {
+  if (tt_kind_check_names(names, n_names, error) != TT_OK) {
+    tt_node_unref(take_below);
+    return NULL;
+  }
+  tt_node *top = take_below;
+  for (size_t i = n_names; i-- > 0 && top != NULL;) top = tt_kind_node_new(tt_kind_find(names[i], NULL), top, NULL, error);
+  return top;
 }
 
 /* ---- calls ---- */

@@ -48,10 +48,23 @@ tt_status tt_kind_wrap(const tt_kind *kind, tt_node *head, tt_error *error);
 tt_status tt_kind_unwrap(const tt_kind *kind, tt_node *head, tt_error *error);
 /* The node of that kind in a head's chain, borrowed; NULL when there is none. A NULL kind: the highest kind that may be unwrapped. */
 tt_node *tt_kind_find_node(const tt_kind *kind, tt_node *head);
+/* The lowest kind of a head's chain that may be unwrapped, borrowed; NULL when there is none. */
+tt_node *tt_kind_lowest(tt_node *head);
 /* What is below the kinds that stand at the top of a chain, from `node` (below a head) down; `node` itself when it is of none. Borrowed. */
 tt_node *tt_kind_below(tt_node *node);
+/* Puts `take_below` in the place of what is below the kinds of a head's chain; their links stay. */
+void tt_kind_set_below(tt_node *head, tt_node *take_below);
 /* New links of the kinds that stand at the top of that chain, in the same order, over `take_below`. NULL: TT_ERR_MEMORY (it is released). */
 tt_node *tt_kind_over(tt_node *node, tt_node *take_below, tt_error *error);
+
+/* ---- chains by name, as they travel: the highest kind first ---- */
+
+/* The names of the kinds that stand at the top of that chain; borrowed, at most TT_MAX_KINDS. Answers how many there are. */
+size_t tt_kind_names(tt_node *node, const char *names[TT_MAX_KINDS]);
+/* Whether such a chain can be built here. Errors: TT_ERR_ARGUMENT (a kind that is not known here, ranks that do not fall). */
+tt_status tt_kind_check_names(const char *const *names, size_t n_names, tt_error *error);
+/* New links of those kinds over `take_below`. NULL: as above, or TT_ERR_MEMORY (it is released). */
+tt_node *tt_kind_build(const char *const *names, size_t n_names, tt_node *take_below, tt_error *error);
 
 /* ---- calls ---- */
 

@@ -35,7 +35,14 @@ void tt_metadata_release(tt_metadata *metadata) {
   tt_free(metadata->description);
   tt_free(metadata->location);
   tt_free(metadata->promised_by);
+  free_texts(metadata->chain, metadata->n_chain);
   *metadata = (tt_metadata){.tags = NULL};
+}
+
+void tt_metadata_release_chain(tt_metadata *metadata) {
+  free_texts(metadata->chain, metadata->n_chain);
+  metadata->chain = NULL;
+  metadata->n_chain = 0;
 }
 
 static bool copy_text(char **to, const char *from) {
@@ -44,19 +51,20 @@ static bool copy_text(char **to, const char *from) {
   return *to != NULL;
 }
 
-static bool copy_tags(tt_metadata *to, const tt_metadata *from) {
-  if (from->tags == NULL) return true;
-  to->tags = tt_alloc(from->n_tags, sizeof *to->tags);
-  if (to->tags == NULL) return false;
-  for (; to->n_tags < from->n_tags; to->n_tags++) {
-    if (!copy_text(&to->tags[to->n_tags], from->tags[to->n_tags])) return false;
+static bool copy_texts(char ***to, size_t *n_to, char *const *from, size_t n_from) {
+  if (from == NULL) return true;
+  *to = tt_alloc(n_from, sizeof **to);
+  if (*to == NULL) return false;
+  for (; *n_to < n_from; ++*n_to) {
+    if (!copy_text(&(*to)[*n_to], from[*n_to])) return false;
   }
   return true;
 }
 
 tt_status tt_metadata_copy(tt_metadata *to, const tt_metadata *from, tt_error *error) {
   tt_metadata copy = {.has_policy = from->has_policy, .policy = from->policy, .location_id = from->location_id};
-  if (!copy_tags(&copy, from) || !copy_text(&copy.description, from->description) ||
+  if (!copy_texts(&copy.tags, &copy.n_tags, from->tags, from->n_tags) ||
+      !copy_texts(&copy.chain, &copy.n_chain, from->chain, from->n_chain) || !copy_text(&copy.description, from->description) ||
       !copy_text(&copy.location, from->location) || !copy_text(&copy.promised_by, from->promised_by)) {
     tt_metadata_release(&copy);
     return tt_fail(error, TT_ERR_MEMORY, "no memory for the metadata of an object with %zu tags", from->n_tags);
@@ -67,7 +75,7 @@ tt_status tt_metadata_copy(tt_metadata *to, const tt_metadata *from, tt_error *e
 
 bool tt_metadata_is_empty(const tt_metadata *metadata) {
   return metadata->n_tags == 0 && metadata->description == NULL && !metadata->has_policy && metadata->location == NULL &&
-         metadata->promised_by == NULL;
+         metadata->promised_by == NULL && metadata->n_chain == 0;
 }
 
 static void release_listed(tt_listed *listed) {
@@ -290,6 +298,9 @@ static tt_status read_metadata(const cJSON *object, tt_metadata *metadata, tt_er
   if (field(object, "description") != NULL) TT_TRY(read_description(object, metadata, error));
   if (field(object, "policy") != NULL) TT_TRY(read_policy(object, metadata, error));
   if (field(object, "promised_by") != NULL) TT_TRY(read_worker_id(object, "promised_by", &metadata->promised_by, error));
+  if (field(object, "chain") != NULL) {
+    TT_TRY(read_texts(object, "chain", TT_MAX_CHAIN_KINDS, TT_MAX_KIND_BYTES, &metadata->chain, &metadata->n_chain, error));
+  }
   if (field(object, "location") == NULL) return TT_OK;
   TT_TRY(read_worker_id(object, "location", &metadata->location, error));
   return read_id(object, "location_id", &metadata->location_id, error);

@@ -56,6 +56,8 @@ bool tt_policy_from_name(const char *name, tt_policy *policy);
 enum {
   TT_MAX_TAGS = 32,
   TT_MAX_TAG_BYTES = 128,
+  TT_MAX_CHAIN_KINDS = 64,
+  TT_MAX_KIND_BYTES = 63,
   TT_MAX_DESCRIPTION_BYTES = 4096
 }; /* also PROTOCOL.md's; terms are limited as tags */
 
@@ -69,12 +71,16 @@ typedef struct tt_metadata {
   char *location; /* owned; DATA of form 1 and listed pointers: the worker that has it, and its id there */
   uint64_t location_id;
   char *promised_by; /* owned; DATA that fulfils a promise: whose */
+  char **chain;      /* owned, as are its items; DATA: the names of the kinds that stand above the tensor, the highest first */
+  size_t n_chain;
 } tt_metadata;
 
 void tt_metadata_release(tt_metadata *metadata);
+/* Forgets the chain: what has been built by it knows it better. */
+void tt_metadata_release_chain(tt_metadata *metadata);
 /* A deep copy; what `to` held is neither read nor released. Errors: TT_ERR_MEMORY. */
 tt_status tt_metadata_copy(tt_metadata *to, const tt_metadata *from, tt_error *error);
-/* Whether a first DATA frame may leave it out: no tags, no description, no policy, no location, no promise. */
+/* Whether a first DATA frame may leave it out: no tags, no description, no policy, no location, no promise, no chain. */
 bool tt_metadata_is_empty(const tt_metadata *metadata);
 tt_status tt_metadata_write(tt_buffer *json, const tt_metadata *metadata, tt_error *error);
 /* No bytes at all are empty metadata. */

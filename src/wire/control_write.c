@@ -84,6 +84,7 @@ static void put_metadata(json_writer *writer, const tt_metadata *metadata) {
   if (metadata->description != NULL) put_text_field(writer, "description", metadata->description);
   if (metadata->has_policy) put_text_field(writer, "policy", tt_policy_name(metadata->policy));
   if (metadata->promised_by != NULL) put_text_field(writer, "promised_by", metadata->promised_by);
+  if (metadata->n_chain > 0) put_texts_field(writer, "chain", metadata->chain, metadata->n_chain);
   if (metadata->location == NULL) return;
   put_text_field(writer, "location", metadata->location);
   put_id_field(writer, "location_id", metadata->location_id);
@@ -127,14 +128,13 @@ static void put_listed(json_writer *writer, const tt_listed *listed) {
   close_bracket(writer, '}');
 }
 
-static tt_status check_texts(char *const *texts, size_t n, const char *what, tt_error *error) {
-  if (n > TT_MAX_TAGS)
-    return tt_fail(error, TT_ERR_ARGUMENT, "there are %zu %ss; at most %d are allowed", n, what, TT_MAX_TAGS);
+static tt_status check_texts(char *const *texts, size_t n, int max_texts, int max_bytes, const char *what, tt_error *error) {
+  if (n > (size_t)max_texts)
+    return tt_fail(error, TT_ERR_ARGUMENT, "there are %zu %ss; at most %d are allowed", n, what, max_texts);
   for (size_t i = 0; i < n; i++) {
     const size_t n_bytes = strlen(texts[i]);
-    if (n_bytes > TT_MAX_TAG_BYTES) {
-      return tt_fail(error, TT_ERR_ARGUMENT, "%s %zu has %zu bytes; at most %d are allowed", what, i, n_bytes,
-                     TT_MAX_TAG_BYTES);
+    if (n_bytes > (size_t)max_bytes) {
+      return tt_fail(error, TT_ERR_ARGUMENT, "%s %zu has %zu bytes; at most %d are allowed", what, i, n_bytes, max_bytes);
     }
     if (!tt_utf8_is_valid(texts[i], n_bytes)) return tt_fail(error, TT_ERR_ARGUMENT, "%s %zu is not valid UTF-8", what, i);
   }
@@ -142,7 +142,8 @@ static tt_status check_texts(char *const *texts, size_t n, const char *what, tt_
 }
 
 static tt_status check_metadata(const tt_metadata *metadata, tt_error *error) {
-  TT_TRY(check_texts(metadata->tags, metadata->n_tags, "tag", error));
+  TT_TRY(check_texts(metadata->tags, metadata->n_tags, TT_MAX_TAGS, TT_MAX_TAG_BYTES, "tag", error));
+  TT_TRY(check_texts(metadata->chain, metadata->n_chain, TT_MAX_CHAIN_KINDS, TT_MAX_KIND_BYTES, "kind", error));
   if (metadata->description != NULL) {
     const size_t n_bytes = strlen(metadata->description);
     if (n_bytes > TT_MAX_DESCRIPTION_BYTES) {
@@ -207,7 +208,7 @@ static tt_status check_query(const tt_control *control, tt_error *error) {
   const tt_query_row *row = &tt_query_rows[control->query];
   if (row->has_object && control->object == 0)
     return tt_fail(error, TT_ERR_ARGUMENT, "a query \"%s\" needs an object's id", row->name);
-  if (row->has_terms) TT_TRY(check_texts(control->terms, control->n_terms, "term", error));
+  if (row->has_terms) TT_TRY(check_texts(control->terms, control->n_terms, TT_MAX_TAGS, TT_MAX_TAG_BYTES, "term", error));
   if (!row->has_metadata) return TT_OK;
   if (control->metadata.location != NULL) {
     return tt_fail(error, TT_ERR_ARGUMENT, "a query \"%s\" cannot set a location: an object moves by send", row->name);

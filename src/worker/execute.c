@@ -441,7 +441,7 @@ static tt_status answer_fetch(tt_run *run, const tt_record *record, tt_error *er
                                    .meta = tensor->operand.meta,
                                    .total_bytes =
                                        (uint64_t)tt_tensor_n_elements(tensor) * tt_dtype_bytes(tt_tensor_dtype(tensor))};
-    status = tt_stream_send_tensor(run->peer, tensor, &header, &object->metadata, error);
+    status = tt_stream_send_tensor(run->peer, tensor, object->head->child, &header, &object->metadata, error);
   }
   if (status != TT_OK && takes) {
     tt_id_map_remove(&run->peer->takings, record->request);
@@ -565,19 +565,23 @@ static tt_status execute_run(tt_peer *peer, const tt_arrival *arrival, tt_error 
   return status;
 }
 
+static const char *const *chain_of(const tt_metadata *metadata) { return (const char *const *)(const void *)metadata->chain; }
+
 static tt_node *incoming_head(tt_peer *peer, tt_tensor *take_tensor, tt_error *error) {
   const tt_data_header *header = &peer->incoming_header;
-  tt_node *tail = take_tensor != NULL
-                      ? tt_local_new(take_tensor, error)
-                      : tt_pointer_new(&peer->location, peer->incoming_metadata.location_id, &header->meta, false, error);
-  return tail == NULL ? NULL : tt_head_new(tail, error);
+  tt_metadata *metadata = &peer->incoming_metadata;
+  tt_node *tail = take_tensor != NULL ? tt_local_new(take_tensor, error)
+                                      : tt_pointer_new(&peer->location, metadata->location_id, &header->meta, false, error);
+  tt_node *child = tail == NULL ? NULL : tt_kind_build(chain_of(metadata), metadata->n_chain, tail, error);
+  tt_metadata_release_chain(metadata); /* from now on the head says it */
+  return child == NULL ? NULL : tt_head_new(child, error);
 }
 
 /* What a peer has sent becomes an object here: its own, or that of whoever has promised it. *is_answered is false while nobody has. */
 static tt_status keep_incoming(tt_peer *peer, tt_tensor *take_tensor, bool *is_answered, tt_error *error) {
   const tt_data_header *header = &peer->incoming_header;
   tt_node *head = incoming_head(peer, take_tensor, error);
-  if (head == NULL) return TT_ERR_MEMORY;
+  if (head == NULL) return error->status;
   tt_object *object;
   bool is_early = false;
   tt_status status = header->fulfils ? tt_promise_fulfil(peer, header, &peer->incoming_metadata, head, &is_early, error)
@@ -596,6 +600,8 @@ static tt_status keep_incoming(tt_peer *peer, tt_tensor *take_tensor, bool *is_a
 
 static tt_status check_incoming(tt_peer *peer, const tt_data_header *header, tt_error *error) {
   const tt_worker *worker = peer->worker;
+  const tt_metadata *metadata = &peer->incoming_metadata;
+  if (header->object != 0) TT_TRY(tt_kind_check_names(chain_of(metadata), metadata->n_chain, error));
   if (header->object != 0 && header->fulfils) return tt_promise_check(peer, header, &peer->incoming_metadata, error);
   if (header->object != 0 && header->form != TT_DATA_TENSOR)
     return tt_fail(error, TT_ERR_ARGUMENT, "%s does not take pointers that nobody has promised", worker->id);
@@ -646,7 +652,10 @@ static void finish_incoming(tt_peer *peer) {
     tt_request_pointer(peer, header->transfer, &header->meta, &metadata);
     tt_metadata_release(&metadata);
   } else if (!is_refused && header->object == 0) {
-    tt_request_tensor(peer, header->transfer, tensor, NULL);
+    tt_metadata metadata = peer->incoming_metadata;
+    peer->incoming_metadata = (tt_metadata){0};
+    tt_request_tensor(peer, header->transfer, tensor, &metadata, NULL);
+    tt_metadata_release(&metadata);
     tt_tensor_unref(tensor);
   } else if (!is_refused) {
     tt_error error;
@@ -669,7 +678,7 @@ static void refuse_incoming(tt_peer *peer, const tt_error *error) {
   }
   tt_wire_error wire;
   tt_wire_error_fill(peer->worker, &wire, error);
-  tt_request_tensor(peer, header->transfer, NULL, &wire);
+  tt_request_tensor(peer, header->transfer, NULL, NULL, &wire);
 }
 
 static tt_status begin_incoming(tt_peer *peer, bool fulfils, const uint8_t *payload, size_t n_bytes, tt_error *error) {

@@ -150,12 +150,12 @@ static tt_status deliver(tt_peer *peer, tt_errand *errand, tt_object *object, ui
                            .meta = *tt_node_meta(object->head)};
   if (!errand->is_move) {
     const tt_metadata metadata = {.location = worker->id, .location_id = object->id, .promised_by = peer->id};
-    return tt_stream_send_pointer(errand->to, &header, &metadata, error);
+    return tt_stream_send_pointer(errand->to, NULL, &header, &metadata, error);
   }
   header.total_bytes = (uint64_t)tt_tensor_n_elements(tensor) * tt_dtype_bytes(tt_tensor_dtype(tensor));
   tt_metadata metadata = object->metadata; /* borrowed */
   metadata.promised_by = peer->id;
-  return tt_stream_send_tensor(errand->to, tensor, &header, &metadata, error);
+  return tt_stream_send_tensor(errand->to, tensor, object->head->child, &header, &metadata, error);
 }
 
 static tt_status give_away(tt_peer *peer, const tt_record *record, tt_object *object, tt_peer *to, tt_error *error) {
@@ -237,7 +237,7 @@ tt_status tt_show_pointer(tt_peer *peer, uint64_t request, const tt_node *head, 
   const tt_data_header header = {.transfer = request, .form = TT_DATA_POINTER, .meta = *tt_node_meta(tail)};
   const tt_metadata metadata = {.location = (char *)(uintptr_t)tt_pointer_location(tail)->id,
                                 .location_id = tt_pointer_id(tail)};
-  return tt_stream_send_pointer(peer, &header, &metadata, error);
+  return tt_stream_send_pointer(peer, head->child, &header, &metadata, error);
 }
 
 static void handed_over(void *context, const tt_answer *answer) {
@@ -296,7 +296,7 @@ static void fetched_on(void *context, const tt_answer *answer) {
                                    .total_bytes =
                                        (uint64_t)tt_tensor_n_elements(tensor) * tt_dtype_bytes(tt_tensor_dtype(tensor))};
     tt_error trouble;
-    if (tt_stream_send_tensor(peer, tensor, &header, NULL, &trouble) != TT_OK)
+    if (tt_stream_send_tensor(peer, tensor, NULL, &header, NULL, &trouble) != TT_OK)
       tt_reply_plain_error(peer, errand->request, &trouble);
   }
   end_errand(errand);

@@ -87,7 +87,7 @@ typedef struct tt_request {
   tt_peer *peer;          /* who answers */
   tt_query query;         /* QUERY */
   tt_node *head;          /* SEND GET: one reference */
-  tt_node *pointer;       /* SEND GET: what the head's child was when it was asked; one reference */
+  tt_node *pointer;       /* SEND GET: what was below the head (and its kinds) when it was asked; one reference */
   tt_control *parts;      /* QUERY: an answer that comes in parts; owned */
   size_t n_part_bytes;    /* of JSON, in all parts */
   tt_node *before;        /* SEND: the child that comes back when it fails; one reference */
@@ -96,6 +96,7 @@ typedef struct tt_request {
   bool takes;             /* GET: the object is to be let go of over there */
   bool is_remote_control; /* SEND GET: a page's, carried out by its own worker */
   char busy[96];          /* what the head says while it waits */
+  const tt_metadata *metadata; /* GET: of the tensor that has arrived; borrowed, while the request ends */
   tt_answer_fn *done;
   void *context;
 } tt_request;
@@ -221,10 +222,12 @@ tt_status tt_stream_begin_record(tt_peer *peer, tt_buffer **run, size_t *start, 
 tt_status tt_stream_end_record(tt_peer *peer, size_t start, tt_error *error);
 tt_status tt_stream_send_control(tt_peer *peer, const tt_control *control, tt_error *error);
 /* Queues a tensor (one more reference) in its place behind what was queued before. */
-tt_status tt_stream_send_tensor(tt_peer *peer, tt_tensor *tensor, const tt_data_header *header, const tt_metadata *metadata,
-                                tt_error *error);
+/* `chain` is what is below a head: the names of the kinds at its top travel in the metadata; NULL: none do. */
+tt_status tt_stream_send_tensor(tt_peer *peer, tt_tensor *tensor, tt_node *chain, const tt_data_header *header,
+                                const tt_metadata *metadata, tt_error *error);
 /* Queues a DATA frame of form 1. */
-tt_status tt_stream_send_pointer(tt_peer *peer, const tt_data_header *header, const tt_metadata *metadata, tt_error *error);
+tt_status tt_stream_send_pointer(tt_peer *peer, tt_node *chain, const tt_data_header *header, const tt_metadata *metadata,
+                                 tt_error *error);
 /* Sends what may leave. False when only memory was lacking: it is to be tried again. */
 bool tt_stream_flush(tt_peer *peer);
 /* The storage is about to be written to: tensors that wait in any stream and share it get memory of their own. Errors: TT_ERR_MEMORY, TT_ERR_FULL. */
@@ -299,7 +302,7 @@ void tt_request_finish(tt_worker *worker, tt_request *request, const tt_answer *
 void tt_request_fail_all(tt_peer *peer, const tt_wire_error *error);
 /* A CONTROL of n_bytes that is no query. */
 tt_status tt_request_answered(tt_peer *peer, tt_control *control, size_t n_bytes, tt_error *error);
-void tt_request_tensor(tt_peer *peer, uint64_t request, tt_tensor *tensor,
+void tt_request_tensor(tt_peer *peer, uint64_t request, tt_tensor *tensor, const tt_metadata *metadata,
                        const tt_wire_error *error); /* a FETCH's DATA is complete */
 
 #endif

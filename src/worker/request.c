@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/random.h"
+#include "chain/kind.h"
 #include "worker/internal.h"
 
 /* ---- the table of open requests ---- */
@@ -63,7 +64,21 @@ static void recount(tt_worker *worker, const tt_node *head) {
 /* ---- how each kind ends ---- */
 
 /* Whether the head still is what it was when it was asked: another request's answer may have changed it meanwhile. */
-static bool is_as_asked(const tt_request *request) { return request->head->child == request->pointer; }
+static bool is_as_asked(const tt_request *request) { return tt_kind_below(request->head->child) == request->pointer; }
+
+/* What has arrived, with the kinds that it had there: they stand below those that the head has here. */
+static tt_node *with_kinds(const tt_request *request, tt_node *take_arrived, const tt_metadata *metadata, tt_error *error) {
+  const char *const *names = (const char *const *)(const void *)metadata->chain;
+  tt_node *arrived = tt_kind_build(names, metadata->n_chain, take_arrived, error);
+  if (arrived == NULL || metadata->n_chain == 0) return arrived;
+  const tt_node *lowest = tt_kind_lowest(request->head);
+  if (lowest == NULL || lowest->kind->rank > arrived->kind->rank) return arrived;
+  tt_fail(error, TT_ERR_STATE,
+          "get: the tensor at %s has a %s, which cannot stand below the %s that it has here: unwrap it first",
+          request->peer->id, arrived->kind->name, lowest->kind->name);
+  tt_node_unref(arrived);
+  return NULL;
+}
 
 /* The head has been sent on meanwhile: should that fail too, what comes back is what comes back now. */
 static void give_back_later(tt_worker *worker, tt_request *request) {
@@ -85,7 +100,7 @@ static void end_send(tt_worker *worker, tt_request *request, bool succeeded) {
   } else if (is_as_asked(request)) {
     /* There is nothing there; where something was promised, its failure is to be freed. */
     if (!request->is_promised) tt_pointer_disown(request->pointer);
-    tt_head_set_child(request->head, request->before);
+    tt_kind_set_below(request->head, request->before);
     request->before = NULL;
   } else {
     give_back_later(worker, request);
@@ -103,16 +118,17 @@ static tt_status end_get(tt_worker *worker, tt_request *request, tt_tensor *tens
   if (request->arrived != NULL) {
     arrived = request->arrived;
     request->arrived = NULL;
-    if (!request->is_remote_control || tt_pointer_owns(pointer)) tt_pointer_own(arrived);
+    if (!request->is_remote_control || tt_pointer_owns(pointer)) tt_pointer_own(tt_node_tail(arrived));
   } else if (request->is_remote_control) {
     arrived = tt_pointer_new(&request->peer->location, tt_pointer_id(pointer), tt_node_meta(pointer), tt_pointer_owns(pointer),
                              error);
   } else {
     arrived = tt_local_new(tt_tensor_ref(tensor), error);
+    if (arrived != NULL) arrived = with_kinds(request, arrived, request->metadata, error);
   }
-  if (arrived == NULL) return TT_ERR_MEMORY;
+  if (arrived == NULL) return error->status;
   if (request->takes || request->is_remote_control) tt_pointer_disown(pointer);
-  tt_head_set_child(request->head, arrived);
+  tt_kind_set_below(request->head, arrived);
   recount(worker, request->head);
   if (!request->takes || tensor == NULL) return TT_OK;
   /* It is here: the giver may let go. If this cannot be said the giver is gone anyway. */
@@ -183,9 +199,10 @@ void tt_request_fail_all(tt_peer *peer, const tt_wire_error *error) {
   while (peer->requests != NULL) tt_request_finish(peer->worker, peer->requests, &(tt_answer){.error = error});
 }
 
-void tt_request_tensor(tt_peer *peer, uint64_t id, tt_tensor *tensor, const tt_wire_error *error) {
+void tt_request_tensor(tt_peer *peer, uint64_t id, tt_tensor *tensor, const tt_metadata *metadata, const tt_wire_error *error) {
   tt_request *request = tt_request_find(peer->worker, peer, id);
   if (request == NULL) return; /* given up: without a DONE what was taken stays there */
+  request->metadata = metadata;
   tt_request_finish(peer->worker, request, &(tt_answer){.tensor = tensor, .error = error});
 }
 
@@ -216,6 +233,7 @@ void tt_request_pointer(tt_peer *peer, uint64_t id, const tt_meta *meta, const t
   if (request == NULL) return;
   tt_error error;
   request->arrived = point_to(worker, request, meta, metadata, &error);
+  if (request->arrived != NULL) request->arrived = with_kinds(request, request->arrived, metadata, &error);
   if (request->arrived == NULL) {
     tt_wire_error wire;
     tt_wire_error_fill(worker, &wire, &error);
@@ -375,9 +393,11 @@ static tt_status ask_to_give(const tt_passage *passage, uint64_t request, uint64
 static tt_status send_on(tt_worker *worker, tt_node *head, tt_peer *to, uint64_t id, const tt_metadata *metadata, bool is_move,
                          tt_answer_fn *done, void *context, uint64_t *request_out, tt_error *error) {
   TT_TRY(check_head(head, "send", error));
-  tt_node *before = head->child;
+  tt_node *before = tt_kind_below(head->child);
   tt_passage passage;
   TT_TRY(plan(worker, before, to, id, is_move, &passage, error));
+  /* A tensor goes with its kinds; over a pointer they stay, and what is below them goes on. */
+  tt_node *chain = passage.tensor != NULL ? head->child : NULL;
   tt_node *pointer = tt_pointer_new(&to->location, passage.id, tt_node_meta(before), false, error);
   if (pointer == NULL) return TT_ERR_MEMORY;
   tt_pointer_set_id_there(pointer, passage.id_there);
@@ -391,7 +411,7 @@ static tt_status send_on(tt_worker *worker, tt_node *head, tt_peer *to, uint64_t
                                    .meta = tensor->operand.meta,
                                    .total_bytes =
                                        (uint64_t)tt_tensor_n_elements(tensor) * tt_dtype_bytes(tt_tensor_dtype(tensor))};
-    status = tt_stream_send_tensor(to, tensor, &header, metadata, error);
+    status = tt_stream_send_tensor(to, tensor, chain, &header, metadata, error);
   } else if (status == TT_OK) {
     status = ask_to_give(&passage, request->id, tt_pointer_id(before), error);
   }
@@ -402,11 +422,14 @@ static tt_status send_on(tt_worker *worker, tt_node *head, tt_peer *to, uint64_t
   }
   request->head = tt_node_ref(head);
   request->pointer = tt_node_ref(pointer);
-  request->before = tt_node_ref(before);
+  request->before = tt_node_ref(chain != NULL ? chain : before);
   request->is_remote_control = passage.is_remote_control;
   request->is_promised = tensor == NULL && !passage.is_remote_control;
   tt_pointer_own(pointer);
-  tt_head_set_child(head, pointer);
+  if (chain != NULL)
+    tt_head_set_child(head, pointer);
+  else
+    tt_kind_set_below(head, pointer);
   if (request_out != NULL) *request_out = request->id;
   return TT_OK;
 }
@@ -424,7 +447,7 @@ tt_status tt_worker_move(tt_worker *worker, tt_node *head, tt_peer *peer, uint64
 tt_status tt_worker_get(tt_worker *worker, tt_node *head, tt_answer_fn *done, void *context, uint64_t *request_out,
                         tt_error *error) {
   TT_TRY(check_head(head, "get", error));
-  tt_node *pointer = head->child;
+  tt_node *pointer = tt_kind_below(head->child);
   if (!tt_node_is_pointer(pointer)) return tt_fail(error, TT_ERR_STATE, "get: the tensor is here already");
   tt_peer *peer = tt_peer_of_location(tt_pointer_location(pointer));
   tt_peer *through = peer->via != NULL ? peer->via : peer;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "chain/kind.h"
 #include "worker/internal.h"
 
 static size_t prelude_room(const tt_peer *peer) { return tt_prelude_bytes(strlen(peer->worker->id), strlen(peer->id)); }
@@ -191,8 +192,23 @@ tt_status tt_stream_send_control(tt_peer *peer, const tt_control *control, tt_er
   return TT_OK;
 }
 
-tt_status tt_stream_send_tensor(tt_peer *peer, tt_tensor *tensor, const tt_data_header *header, const tt_metadata *metadata,
+static tt_status write_metadata(const tt_peer *peer, tt_outgoing *outgoing, const tt_metadata *metadata, tt_node *chain,
                                 tt_error *error) {
+  const char *names[TT_MAX_KINDS];
+  tt_metadata told = {.tags = NULL};
+  if (metadata != NULL) told = *metadata;
+  told.n_chain = chain == NULL ? 0 : tt_kind_names(chain, names);
+  told.chain = (char **)(void *)names;
+  if (tt_metadata_is_empty(&told)) return TT_OK;
+  TT_TRY(tt_metadata_write(&outgoing->metadata, &told, error));
+  if (outgoing->metadata.failed) return tt_fail(error, TT_ERR_MEMORY, "no memory to queue a tensor for %s", peer->id);
+  if (outgoing->metadata.n_bytes <= TT_MAX_FRAME_BYTES / 2) return TT_OK;
+  return tt_fail(error, TT_ERR_ARGUMENT, "tags and description of %zu bytes are too long to travel with a tensor",
+                 outgoing->metadata.n_bytes);
+}
+
+tt_status tt_stream_send_tensor(tt_peer *peer, tt_tensor *tensor, tt_node *chain, const tt_data_header *header,
+                                const tt_metadata *metadata, tt_error *error) {
   TT_TRY(tt_peer_greet(peer, error));
   TT_TRY(check_queue(peer, error));
   TT_TRY(close_run(peer, error));
@@ -201,16 +217,7 @@ tt_status tt_stream_send_tensor(tt_peer *peer, tt_tensor *tensor, const tt_data_
   tt_buffer_init(&outgoing->frame);
   tt_buffer_init(&outgoing->metadata);
   outgoing->header = *header;
-  tt_status status = TT_OK;
-  if (metadata != NULL && !tt_metadata_is_empty(metadata)) {
-    status = tt_metadata_write(&outgoing->metadata, metadata, error);
-    if (status == TT_OK && outgoing->metadata.failed)
-      status = tt_fail(error, TT_ERR_MEMORY, "no memory to queue a tensor for %s", peer->id);
-    if (status == TT_OK && outgoing->metadata.n_bytes > TT_MAX_FRAME_BYTES / 2) {
-      status = tt_fail(error, TT_ERR_ARGUMENT, "tags and description of %zu bytes are too long to travel with a tensor",
-                       outgoing->metadata.n_bytes);
-    }
-  }
+  tt_status status = write_metadata(peer, outgoing, metadata, chain, error);
   if (status == TT_OK) {
     bool is_copy = !tt_tensor_is_contiguous(tensor);
     if (is_copy) status = check_copies(peer->worker, header->total_bytes, error);
@@ -231,7 +238,8 @@ tt_status tt_stream_send_tensor(tt_peer *peer, tt_tensor *tensor, const tt_data_
   return TT_OK;
 }
 
-tt_status tt_stream_send_pointer(tt_peer *peer, const tt_data_header *header, const tt_metadata *metadata, tt_error *error) {
+tt_status tt_stream_send_pointer(tt_peer *peer, tt_node *chain, const tt_data_header *header, const tt_metadata *metadata,
+                                 tt_error *error) {
   TT_TRY(tt_peer_greet(peer, error));
   TT_TRY(check_queue(peer, error));
   TT_TRY(close_run(peer, error));
@@ -239,7 +247,7 @@ tt_status tt_stream_send_pointer(tt_peer *peer, const tt_data_header *header, co
   if (outgoing == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory to queue a pointer for %s", peer->id);
   tt_buffer_init(&outgoing->frame);
   tt_buffer_init(&outgoing->metadata);
-  tt_status status = tt_metadata_write(&outgoing->metadata, metadata, error);
+  tt_status status = write_metadata(peer, outgoing, metadata, chain, error);
   if (status == TT_OK) {
     tt_data_header told = *header;
     told.metadata = outgoing->metadata.bytes;

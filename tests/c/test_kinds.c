@@ -352,6 +352,157 @@ static void an_object_with_a_kind_answers_the_commands_of_others_with_it(void **
   tt_worker_free(bob);
 }
 
+static tt_node *object_at(tt_worker *worker, tt_node *pointer_head) {
+  tt_node *object = tt_worker_get_object(worker, tt_pointer_id(tt_node_tail(pointer_head)), NULL);
+  assert_non_null(object);
+  return object;
+}
+
+static void s16_a_chain_travels_and_comes_back(void **state) {
+  (void)state;
+  tt_worker *me = new_worker("me", NULL), *bob = new_worker("bob", NULL);
+  connect_workers(me, bob);
+  tt_node *x = wrapped(&tt_kind_log, minus());
+  send_to(me, x, "bob");
+  assert_true(tt_node_is_pointer(x->child));
+  tt_node *y = add(me, x, x);
+  tt_worker_flush(me);
+  tt_virtual_poll();
+  assert_chain(object_at(bob, x), "FloatTensor > _LogTensor(1 command) > _PlusIsMinusTensor > _LocalTensor");
+  assert_chain(object_at(bob, y), "FloatTensor > _LogTensor(1 command) > _PlusIsMinusTensor > _LocalTensor");
+  get(me, y);
+  assert_chain(y, "FloatTensor > _LogTensor(0 commands) > _PlusIsMinusTensor > _LocalTensor");
+  assert_printed(y, "tensor([0., 0., 0., 0., 0.])");
+  get(me, x);
+  assert_chain(x, "FloatTensor > _LogTensor(0 commands) > _PlusIsMinusTensor > _LocalTensor");
+  assert_int_equal(tt_worker_n_objects(bob), 0);
+  tt_node_unref(x);
+  tt_node_unref(y);
+  tt_worker_free(me);
+  tt_worker_free(bob);
+}
+
+static void a_chain_that_could_not_be_sent_is_what_it_was(void **state) {
+  (void)state;
+  tt_worker *me = new_worker("me", NULL), *bob = new_worker("bob", NULL);
+  connect_workers(me, bob);
+  tt_node *x = minus(), *taken = floats(X, 1);
+  assert_int_equal(tt_worker_set_object(bob, taken, 17, TT_POLICY_OPEN, NULL, NULL, NULL), TT_OK);
+  reply got = {0};
+  assert_int_equal(tt_worker_send(me, x, known(me, "bob"), 17, NULL, take_reply, &got, NULL, NULL), TT_OK);
+  /* In the meantime it is given another kind, which stays. */
+  wrapped(&tt_kind_log, x);
+  tt_worker_flush(me);
+  tt_virtual_poll();
+  assert_int_equal(got.status, TT_ERR_DUPLICATE);
+  assert_chain(x, "FloatTensor > _LogTensor(0 commands) > _PlusIsMinusTensor > _LocalTensor");
+  assert_printed(x, "tensor([1., 2., 3., 4., 5.])");
+  tt_node_unref(x);
+  tt_node_unref(taken);
+  tt_worker_free(me);
+  tt_worker_free(bob);
+}
+
+static void kinds_over_a_pointer_stay_with_whoever_holds_it(void **state) {
+  (void)state;
+  tt_worker *me = new_worker("me", NULL), *bob = new_worker("bob", NULL), *alice = new_worker("alice", NULL);
+  connect_workers(me, bob);
+  connect_workers(me, alice);
+  connect_workers(bob, alice);
+  tt_node *x = floats(X, 5);
+  send_to(me, x, "bob");
+  wrapped(&tt_kind_log, wrapped(&tt_kind_plus_is_minus, x));
+  send_to(me, x, "alice");
+  tt_worker_flush(me);
+  tt_virtual_poll();
+  assert_ptr_equal(x->child->kind, &tt_kind_log);
+  assert_ptr_equal(x->child->child->kind, &tt_kind_plus_is_minus);
+  assert_string_equal(tt_pointer_location(tt_node_tail(x))->id, "alice");
+  assert_int_equal(tt_worker_n_objects(alice), 1);
+  tt_node *y = add(me, x, x);
+  get(me, x); /* from alice: a pointer to bob */
+  assert_string_equal(tt_pointer_location(tt_node_tail(x))->id, "bob");
+  get(me, x);
+  assert_chain(x, "FloatTensor > _LogTensor(1 command) > _PlusIsMinusTensor > _LocalTensor");
+  assert_printed(x, "tensor([1., 2., 3., 4., 5.])");
+  tt_node_unref(y);
+  tt_node_unref(x);
+  tt_worker_free(me);
+  tt_worker_free(bob);
+  tt_worker_free(alice);
+}
+
+static void kinds_that_come_stand_below_those_that_are_here(void **state) {
+  (void)state;
+  tt_worker *me = new_worker("me", NULL), *bob = new_worker("bob", NULL);
+  connect_workers(me, bob);
+  tt_node *x = minus();
+  send_to(me, x, "bob");
+  wrapped(&tt_kind_plus_is_minus, x);
+  reply got = get(me, x);
+  assert_int_equal(got.status, TT_ERR_STATE);
+  assert_says(got.error.error.message, "has a _PlusIsMinusTensor, which cannot stand below the _PlusIsMinusTensor");
+  assert_true(tt_node_is_pointer(tt_node_tail(x)));
+  assert_int_equal(tt_worker_n_objects(bob), 1); /* nothing is lost */
+  assert_int_equal(tt_kind_unwrap(NULL, x, NULL), TT_OK);
+  wrapped(&tt_kind_log, x);
+  assert_int_equal(get(me, x).status, TT_OK);
+  assert_chain(x, "FloatTensor > _LogTensor(0 commands) > _PlusIsMinusTensor > _LocalTensor");
+  assert_int_equal(tt_worker_n_objects(bob), 0);
+  tt_node_unref(x);
+  tt_worker_free(me);
+  tt_worker_free(bob);
+}
+
+static void a_pointer_with_kinds_is_taken_with_them(void **state) {
+  (void)state;
+  tt_worker *me = new_worker("me", NULL), *bob = new_worker("bob", NULL), *alice = new_worker("alice", NULL);
+  connect_workers(me, bob);
+  connect_workers(me, alice);
+  connect_workers(bob, alice);
+  tt_node *x = floats(X, 5);
+  send_to(me, x, "bob");
+  send_to(me, x, "alice"); /* alice has a pointer to bob, for me */
+  tt_worker_flush(me);
+  tt_virtual_poll();
+  wrapped(&tt_kind_plus_is_minus, object_at(alice, x));
+  assert_int_equal(get(me, x).status, TT_OK);
+  assert_ptr_equal(x->child->kind, &tt_kind_plus_is_minus);
+  assert_string_equal(tt_pointer_location(tt_node_tail(x))->id, "bob");
+  assert_true(tt_pointer_owns(tt_node_tail(x)));
+  assert_int_equal(tt_worker_n_objects(alice), 0);
+  assert_int_equal(get(me, x).status, TT_OK);
+  assert_chain(x, "FloatTensor > _PlusIsMinusTensor > _LocalTensor");
+  assert_int_equal(tt_worker_n_objects(bob), 0);
+  tt_node_unref(x);
+  tt_worker_free(me);
+  tt_worker_free(bob);
+  tt_worker_free(alice);
+}
+
+static void chains_by_name_are_looked_at(void **state) {
+  (void)state;
+  static const char *const good[] = {"_LogTensor", "_PlusIsMinusTensor"}, *const wrong[] = {"_PlusIsMinusTensor", "_LogTensor"};
+  static const char *const twice[] = {"_LogTensor", "_LogTensor"}, *const unknown[] = {"_LogTensor", "_NoTensor"};
+  tt_error error;
+  assert_int_equal(tt_kind_check_names(good, 2, &error), TT_OK);
+  assert_int_equal(tt_kind_check_names(NULL, 0, &error), TT_OK);
+  assert_int_equal(tt_kind_check_names(wrong, 2, &error), TT_ERR_ARGUMENT);
+  assert_says(error.message, "a chain in which _PlusIsMinusTensor stands above _LogTensor");
+  assert_int_equal(tt_kind_check_names(twice, 2, &error), TT_ERR_ARGUMENT);
+  assert_int_equal(tt_kind_check_names(unknown, 2, &error), TT_ERR_ARGUMENT);
+  assert_says(error.message, "there is no kind '_NoTensor' here");
+  for (long n = 0; n < 3; n++) {
+    tt_node *x = floats(X, 1), *below = tt_node_ref(x->child);
+    tt_alloc_fail_after(n);
+    assert_null(tt_kind_build(good, 2, below, &error));
+    tt_alloc_fail_after(-1);
+    assert_int_equal(error.status, TT_ERR_MEMORY);
+    assert_int_equal(x->child->refs, 1);
+    tt_node_unref(x);
+  }
+}
+
 /* ---- the registry ---- */
 
 static void kinds_are_known_by_name(void **state) {
@@ -449,6 +600,12 @@ int main(void) {
       cmocka_unit_test(a_node_below_may_be_replaced),
       cmocka_unit_test(s1_a_kind_over_a_pointer_changes_what_is_commanded),
       cmocka_unit_test(an_object_with_a_kind_answers_the_commands_of_others_with_it),
+      cmocka_unit_test(s16_a_chain_travels_and_comes_back),
+      cmocka_unit_test(a_chain_that_could_not_be_sent_is_what_it_was),
+      cmocka_unit_test(kinds_over_a_pointer_stay_with_whoever_holds_it),
+      cmocka_unit_test(kinds_that_come_stand_below_those_that_are_here),
+      cmocka_unit_test(a_pointer_with_kinds_is_taken_with_them),
+      cmocka_unit_test(chains_by_name_are_looked_at),
       cmocka_unit_test(kinds_are_known_by_name),
       cmocka_unit_test(lost_memory_leaves_nothing_behind),
       cmocka_unit_test(a_chain_stays_when_there_is_no_memory_for_another_kind),

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { startNative } from './native.js';
 import { openPort } from '../../web/core.js';
-import { BaseWorker, LogTensor, PlusIsMinusTensor, TensorError, TensorKind, TorchHook, VirtualWorker, numTensors, tensor, tidy, torch } from '../../web/tabtensor.js';
+import { BaseWorker, LogTensor, PlusIsMinusTensor, TensorError, TensorKind, TorchHook, VirtualWorker, WebSocketWorker, numTensors, tensor, tidy, torch } from '../../web/tabtensor.js';
 
 const hook = new TorchHook();
 
@@ -417,6 +418,38 @@ test('a kind over a pointer changes what is commanded', async () => {
   await bob.close();
 });
 
+test('S16: a tensor is sent with its kinds, and comes back with them', async () => {
+  const bob = new VirtualWorker({ id: 'bob.chain', hook });
+  const x = tensor([1, 2]).wrap(Doubling).wrap(PlusIsMinusTensor).send(bob);
+  assert.match(x.chainPrint(), /^FloatTensor > _PointerTensor/);
+  const y = await x.add(1).get();
+  assert.equal(y.chainPrint(), 'FloatTensor > _DoublingTensor > _PlusIsMinusTensor > _LocalTensor');
+  assert.deepEqual(await y.array(), [0, 2]);
+  const there = await bob.getObj(x.idAtLocation);
+  assert.deepEqual(await x.array(), [1, 2]); // reading does not ask what the kinds are
+  there.dispose();
+  await x.get();
+  assert.equal(x.chainPrint(), 'FloatTensor > _DoublingTensor > _PlusIsMinusTensor > _LocalTensor');
+  await bob.close();
+});
+
+test('S16: whoever does not know a kind takes no tensor that has it, and nothing is lost', async (t) => {
+  const native = await startNative(['worker', '--id', 'native', '--port', '0']);
+  t.after(() => native.stop());
+  const remote = new WebSocketWorker({ hook, id: 'native', port: native.port, isPointer: true });
+  await remote.ready;
+  const x = tensor([1, 2, 3]).wrap(PlusIsMinusTensor).wrap(LogTensor).send(remote);
+  const y = await x.add(1).get();
+  assert.equal(y.chainPrint(), 'FloatTensor > _LogTensor(0 commands) > _PlusIsMinusTensor > _LocalTensor');
+  assert.deepEqual(await y.array(), [0, 1, 2]);
+  const mine = Doubling.wrap(tensor([1, 2]));
+  await assert.rejects(mine.send(remote).ready(), failure('argument', /there is no kind '_DoublingTensor' here; known are _PlusIsMinusTensor, _LogTensor/));
+  assert.equal(mine.chainPrint(), 'FloatTensor > _DoublingTensor > _LocalTensor');
+  assert.deepEqual(await mine.add(1).array(), [4, 6]);
+  assert.equal((await remote.list()).length, 1);
+  await remote.close();
+});
+
 test('a frame of commands stays what it was while a method runs', async (t) => {
   class Noisy extends TensorKind {
     static name = '_NoisyTensor';
@@ -454,6 +487,30 @@ test('a frame of commands stays what it was while a method runs', async (t) => {
   assert.deepEqual(await Promise.all(results.map((y) => y.array())), Array.from({ length: 20 }, (_, i) => [3 * i, 4 * i, 5 * i]));
   assert.ok((await asker.counters()).framesOut < framesOut + 20, 'the commands did not share frames');
   assert.deepEqual(failed, []);
+});
+
+test('gradients go through kinds: what a method called is what is differentiated', async () => {
+  const x = Doubling.wrap(tensor([1, 2, 3], { requires_grad: true }));
+  assert.equal(x.chainPrint(), 'FloatTensor > _DoublingTensor > Variable > _LocalTensor');
+  assert.equal(x.requires_grad, true);
+  // 2 (x + 1) x
+  x.add(1).mul(x).sum().backward();
+  assert.deepEqual(await x.grad.array(), [6, 10, 14]);
+  const y = tensor([1, 2]);
+  Doubling.wrap(y).requires_grad_();
+  y.add(y).sum().backward();
+  assert.deepEqual(await y.unwrap().grad.array(), [4, 4]);
+  const minus = PlusIsMinusTensor.wrap(tensor([1, 2], { requires_grad: true }));
+  tensor([5, 5]).add(minus).sum().backward();
+  assert.deepEqual(await minus.grad.array(), [-1, -1]);
+  assert.equal(minus.detach().chainPrint(), 'FloatTensor > _PlusIsMinusTensor > _LocalTensor');
+});
+
+test('a hook on a gradient may use kinds, and a kind may be under way in it', async () => {
+  const x = tensor([1, 2], { requires_grad: true });
+  x.register_hook((grad) => Doubling.wrap(grad.clone()).add(1).unwrap());
+  x.sum().backward();
+  assert.deepEqual(await x.grad.array(), [4, 4]);
 });
 
 // ---- the hook ----
