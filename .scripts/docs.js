@@ -19,11 +19,12 @@ const typeNames = {
 const reserved = new Set(['default', 'in', 'function', 'with', 'new', 'delete', 'var']);
 
 const typeOf = (param) => typeNames[param.type] + (param.optional ? ' | null' : '');
-const parameter = (param) => `${reserved.has(param.name) ? `${param.name}_` : param.name}${param.has_default || param.optional ? '?' : ''}: ${typeOf(param)}`;
+const wordOf = (name) => (reserved.has(name) ? `${name}_` : name);
+const parameter = (param) => `${wordOf(param.name)}${param.has_default || param.optional ? '?' : ''}: ${typeOf(param)}`;
 
 function resultOf(op) {
   if (op.result === 'list') return 'Tensor[]';
-  if (op.result === 'tuple') return `NamedTensors<[${op.result_names.map((name) => `${name}: Tensor`).join(', ')}], ${op.result_names.map((name) => `'${name}'`).join(' | ')}>`;
+  if (op.result === 'tuple') return `NamedTensors<[${op.result_names.map((name) => `${wordOf(name)}: Tensor`).join(', ')}], ${op.result_names.map((name) => `'${name}'`).join(' | ')}>`;
   return 'Tensor';
 }
 

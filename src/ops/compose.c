@@ -7,9 +7,10 @@
 
 enum {
   MAX_TENSORS = 4 * TT_MAX_COMPOSED, /* results of all calls of a body */
-  MAX_CALL_RESULTS = 4,              /* of one call whose gradient is wanted */
-  MAX_CALL_OPERANDS = TT_MAX_PARAMS,
-  MAX_CALL_INTS = 2 * TT_MAX_DIMS,
+  MAX_CALL_RESULTS = TT_MAX_RESULTS,
+  MAX_CALL_OPERANDS = 64, /* of one call whose gradient is wanted */
+  MAX_CALL_INTS = 4 * TT_MAX_DIMS,
+  MAX_LISTED = 4 * MAX_CALL_OPERANDS, /* in lists of all calls together */
   MAX_GRADS = 4 * TT_MAX_COMPOSED + TT_MAX_PARAMS,
 };
 
@@ -19,6 +20,17 @@ static tt_status in_the_rows_name(const tt_op *op, tt_status status, tt_error *e
   if (error == NULL || (strncmp(error->message, op->name, n) == 0 && error->message[n] == ':')) return status;
   tt_error_prefix(error, "%s", op->name);
   return status;
+}
+
+/* What the body answers; 0 where it failed. */
+static size_t run_body(tt_body body, tt_rule *rule, const tt_op *op, const tt_value *args, tt_operand **results) {
+  size_t n = 1;
+  if (body.several != NULL) {
+    n = body.several(rule, op, args, results);
+  } else {
+    results[0] = body.one(rule, op, args);
+  }
+  return rule->status == TT_OK ? n : 0;
 }
 
 static tt_status too_long(tt_error *error) {
@@ -53,15 +65,18 @@ static tt_status call_on_metas(tt_call_context *base, tt_op_number number, const
   return TT_OK;
 }
 
-tt_status tt_compose_infer(tt_body_fn *body, const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results,
+tt_status tt_compose_infer(tt_body body, const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results,
                            tt_error *error) {
   meta_context context;
   context.base.call = call_on_metas;
   context.n_operands = 0;
   tt_rule rule = tt_rule_begin(&context.base, error);
-  const tt_operand *result = body(&rule, op, args);
+  tt_operand *made[TT_MAX_RESULTS];
+  size_t n_made = run_body(body, &rule, op, args, made);
   if (rule.status != TT_OK) return in_the_rows_name(op, rule.status, error);
-  return tt_infer_one(result->meta, results, n_results);
+  for (size_t i = 0; i < n_made; i++) results[i] = made[i]->meta;
+  *n_results = n_made;
+  return TT_OK;
 }
 
 /* ---- the kernel: operands are tensors ---- */
@@ -94,6 +109,9 @@ static tt_status call_on_tensors(tt_call_context *base, tt_op_number number, con
 static bool shares_memory(const tt_op *op, const tt_value *args, const tt_tensor *result) {
   for (size_t i = 0; i < op->n_params; i++) {
     if (args[i].type == TT_VALUE_OPERAND && tt_arg_tensor(&args[i])->storage == result->storage) return true;
+    for (uint32_t k = 0; args[i].type == TT_VALUE_OPERANDS && k < args[i].n; k++) {
+      if (((const tt_tensor *)(const void *)args[i].as.operands[k])->storage == result->storage) return true;
+    }
   }
   return false;
 }
@@ -104,26 +122,30 @@ static tt_tensor *take_result(const tt_op *op, const tt_kernel_context *context,
   if (context->out != NULL) {
     return tt_tensor_copy(context->out, result, error) == TT_OK ? tt_tensor_ref(context->out) : NULL;
   }
-  if (shares_memory(op, args, result)) return tt_tensor_cast(result, tt_tensor_dtype(result), error);
+  if ((op->flags & TT_OP_VIEW) == 0 && shares_memory(op, args, result))
+    return tt_tensor_cast(result, tt_tensor_dtype(result), error);
   return tt_tensor_ref(result);
 }
 
-tt_status tt_compose_kernel(tt_body_fn *body, const tt_op *op, tt_kernel_context *context, const tt_value *args,
+tt_status tt_compose_kernel(tt_body body, const tt_op *op, tt_kernel_context *context, const tt_value *args,
                             tt_tensor **results, size_t *n_results, tt_error *error) {
   tensor_context tensors = {.base = {.call = call_on_tensors}, .generator = context->generator};
   tt_rule rule = tt_rule_begin(&tensors.base, error);
-  tt_operand *answer = body(&rule, op, args);
-  tt_tensor *result = NULL;
-  if (rule.status == TT_OK) {
-    result = take_result(op, context, args, (tt_tensor *)(void *)answer, error);
-    if (result == NULL) rule.status = TT_ERR_MEMORY;
-  } else {
-    in_the_rows_name(op, rule.status, error);
+  tt_operand *answers[TT_MAX_RESULTS];
+  tt_tensor *taken[TT_MAX_RESULTS];
+  size_t n_answers = run_body(body, &rule, op, args, answers), n_taken = 0;
+  if (rule.status != TT_OK) in_the_rows_name(op, rule.status, error);
+  for (; n_taken < n_answers && rule.status == TT_OK; n_taken++) {
+    taken[n_taken] = take_result(op, context, args, (tt_tensor *)(void *)answers[n_taken], error);
+    if (taken[n_taken] == NULL) rule.status = TT_ERR_MEMORY;
   }
   for (size_t i = 0; i < tensors.n_tensors; i++) tt_tensor_unref(tensors.tensors[i]);
-  if (rule.status != TT_OK) return rule.status;
-  results[0] = result;
-  *n_results = 1;
+  if (rule.status != TT_OK) {
+    for (size_t i = 0; i < n_taken; i++) tt_tensor_unref(taken[i]);
+    return rule.status;
+  }
+  memcpy(results, taken, n_taken * sizeof taken[0]);
+  *n_results = n_taken;
   return TT_OK;
 }
 
@@ -151,6 +173,8 @@ typedef struct tape {
   size_t n_calls;
   grad_pair pairs[MAX_GRADS]; /* every operand that depends on what is asked for */
   size_t n_pairs;
+  tt_operand *listed[MAX_LISTED]; /* what the calls' lists of operands point to */
+  size_t n_listed;
 } tape;
 
 static grad_pair *find_pair(tape *kept, const tt_operand *operand) {
@@ -171,12 +195,11 @@ static tt_status want(tape *kept, const tt_operand *operand, tt_error *error) {
 static size_t flatten(const tt_op *op, const tt_value *args, tt_operand **operands) {
   size_t n = 0;
   for (size_t i = 0; i < op->n_params; i++) {
-    if (args[i].type == TT_VALUE_OPERAND) {
-      if (n == MAX_CALL_OPERANDS) return SIZE_MAX;
-      operands[n++] = args[i].as.operand;
-    } else if (args[i].type == TT_VALUE_OPERANDS) {
-      return SIZE_MAX;
-    }
+    uint32_t n_here = args[i].type == TT_VALUE_OPERANDS ? args[i].n : args[i].type == TT_VALUE_OPERAND;
+    if (n + n_here > MAX_CALL_OPERANDS) return SIZE_MAX;
+    if (args[i].type == TT_VALUE_OPERAND) operands[n] = args[i].as.operand;
+    if (args[i].type == TT_VALUE_OPERANDS && n_here > 0) memcpy(operands + n, args[i].as.operands, n_here * sizeof *operands);
+    n += n_here;
   }
   return n;
 }
@@ -190,6 +213,13 @@ static tt_status keep_call(tape *kept, const tt_op *op, const tt_value *args, si
   TT_TRY(tt_op_bind(op, args, n_args, call->args, call->scratch, error));
   for (size_t i = 0; i < op->n_params; i++) {
     tt_value *arg = &call->args[i];
+    if (arg->type == TT_VALUE_OPERANDS && arg->n > 0) {
+      if (kept->n_listed + arg->n > MAX_LISTED) return too_long(error);
+      tt_operand **list = kept->listed + kept->n_listed;
+      memcpy(list, arg->as.operands, arg->n * sizeof *list);
+      arg->as.operands = list;
+      kept->n_listed += arg->n;
+    }
     if (arg->type != TT_VALUE_INTS || arg->n == 0) continue;
     if (call->n_ints + arg->n > MAX_CALL_INTS) return too_long(error);
     int64_t *copy = call->ints + call->n_ints;
@@ -255,7 +285,7 @@ static tt_status walk_back(tape *kept, const kept_call *call, tt_error *error) {
   return TT_OK;
 }
 
-static tt_status differentiate(tape *kept, tt_body_fn *body, const tt_grad_call *call, tt_operand **operand_grads,
+static tt_status differentiate(tape *kept, tt_body body, const tt_grad_call *call, tt_operand **operand_grads,
                                tt_error *error) {
   tt_operand *operands[MAX_CALL_OPERANDS];
   size_t n_operands = flatten(call->op, call->args, operands);
@@ -264,11 +294,18 @@ static tt_status differentiate(tape *kept, tt_body_fn *body, const tt_grad_call 
     if (call->is_needed[i] && tt_dtype_is_floating(operands[i]->meta.dtype)) TT_TRY(want(kept, operands[i], error));
   }
   tt_rule rule = tt_rule_begin(&kept->base, error);
-  const tt_operand *result = body(&rule, call->op, call->args);
+  tt_operand *made[TT_MAX_RESULTS];
+  size_t n_made = run_body(body, &rule, call->op, call->args, made);
   TT_TRY(rule.status);
-  grad_pair *last = find_pair(kept, result);
-  if (last == NULL) return TT_OK;
-  last->grad = call->grads[0];
+  tt_rule sums = tt_rule_begin(kept->outer, error);
+  for (size_t i = 0; i < n_made; i++) {
+    grad_pair *last = call->grads[i] == NULL ? NULL : find_pair(kept, made[i]);
+    if (last == NULL) continue;
+    /* An in-place call's result has self's dtype, and what the body made may have another. */
+    tt_operand *grad = tt_rule_cast(&sums, call->grads[i], made[i]->meta.dtype);
+    last->grad = last->grad == NULL ? grad : tt_rule_binary(&sums, TT_OP_add, last->grad, grad);
+  }
+  TT_TRY(sums.status);
   for (size_t i = kept->n_calls; i-- > 0;) TT_TRY(walk_back(kept, &kept->calls[i], error));
   for (size_t i = 0; i < n_operands; i++) {
     grad_pair *pair = call->is_needed[i] ? find_pair(kept, operands[i]) : NULL;
@@ -279,7 +316,7 @@ static tt_status differentiate(tape *kept, tt_body_fn *body, const tt_grad_call 
   return TT_OK;
 }
 
-tt_status tt_compose_grad(tt_body_fn *body, tt_call_context *context, const tt_grad_call *call, tt_operand **operand_grads,
+tt_status tt_compose_grad(tt_body body, tt_call_context *context, const tt_grad_call *call, tt_operand **operand_grads,
                           tt_error *error) {
   tape *kept = tt_alloc(1, sizeof *kept);
   if (kept == NULL) return tt_fail(error, TT_ERR_MEMORY, "%s: no memory for its gradient", call->op->name);

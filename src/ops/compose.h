@@ -7,7 +7,8 @@
  * every derivative that its parts have.
  *
  * A body answers one operand, calls no in-place row and no row that draws random numbers, and reads shapes only behind
- * tt_rule_need_shape. It may make at most TT_MAX_COMPOSED calls.
+ * tt_rule_need_shape. It may make at most TT_MAX_COMPOSED calls. A body of several results writes them down and answers how many there are. The results of
+ * a row with TT_OP_VIEW may share memory with its arguments, those of others never do.
  */
 #ifndef TT_OPS_COMPOSE_H
 #define TT_OPS_COMPOSE_H
@@ -17,18 +18,25 @@
 enum { TT_MAX_COMPOSED = 64 };
 
 typedef tt_operand *tt_body_fn(tt_rule *rule, const tt_op *op, const tt_value *args);
+typedef size_t tt_parts_fn(tt_rule *rule, const tt_op *op, const tt_value *args, tt_operand **results);
 
-tt_status tt_compose_infer(tt_body_fn *body, const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results,
+/* One of the two. */
+typedef struct tt_body {
+  tt_body_fn *one;
+  tt_parts_fn *several;
+} tt_body;
+
+tt_status tt_compose_infer(tt_body body, const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results,
                            tt_error *error);
 
-/* The result never shares memory with an argument; an in-place call's is copied into context->out. */
-tt_status tt_compose_kernel(tt_body_fn *body, const tt_op *op, tt_kernel_context *context, const tt_value *args,
+/* An in-place call's result is copied into context->out. */
+tt_status tt_compose_kernel(tt_body body, const tt_op *op, tt_kernel_context *context, const tt_value *args,
                             tt_tensor **results, size_t *n_results, tt_error *error);
 
-tt_status tt_compose_grad(tt_body_fn *body, tt_call_context *context, const tt_grad_call *call, tt_operand **operand_grads,
+tt_status tt_compose_grad(tt_body body, tt_call_context *context, const tt_grad_call *call, tt_operand **operand_grads,
                           tt_error *error);
 
-/* The functions of a row from `static tt_operand *body_NAME(...)`. */
+/* The functions of a row from `static const tt_body body_NAME`. */
 #define TT_COMPOSE_INFER(name)                                                                                             \
   tt_status tt_infer_##name(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error) { \
     return tt_compose_infer(body_##name, op, args, results, n_results, error);                                             \
@@ -48,6 +56,14 @@ tt_status tt_compose_grad(tt_body_fn *body, tt_call_context *context, const tt_g
   TT_COMPOSE_KERNEL(name) \
   TT_COMPOSE_GRAD(name)
 
-#define TT_BODY(name) static tt_operand *body_##name(tt_rule *rule, const tt_op *op, const tt_value *args)
+/* TT_BODY(name) { return ...; } and, of several results, TT_PARTS(name) { results[0] = ...; return n; } */
+#define TT_BODY(name)                                                                    \
+  static tt_operand *write_##name(tt_rule *rule, const tt_op *op, const tt_value *args); \
+  static const tt_body body_##name = {.one = write_##name};                              \
+  static tt_operand *write_##name(tt_rule *rule, const tt_op *op, const tt_value *args)
+#define TT_PARTS(name)                                                                                    \
+  static size_t write_##name(tt_rule *rule, const tt_op *op, const tt_value *args, tt_operand **results); \
+  static const tt_body body_##name = {.several = write_##name};                                           \
+  static size_t write_##name(tt_rule *rule, const tt_op *op, const tt_value *args, tt_operand **results)
 
 #endif

@@ -2,12 +2,16 @@
 
 #include "ops/infer_common.h"
 
-tt_operand *tt_rule_call(tt_rule *rule, tt_op_number number, const tt_value *args, size_t n_args) {
-  if (rule->status != TT_OK) return NULL;
-  tt_operand *results[TT_MAX_RESULTS];
+size_t tt_rule_call_all(tt_rule *rule, tt_op_number number, const tt_value *args, size_t n_args, tt_operand **results) {
+  if (rule->status != TT_OK) return 0;
   size_t n_results = 0;
   rule->status = rule->context->call(rule->context, number, args, n_args, results, &n_results, rule->error);
-  return rule->status == TT_OK ? results[0] : NULL;
+  return rule->status == TT_OK ? n_results : 0;
+}
+
+tt_operand *tt_rule_call(tt_rule *rule, tt_op_number number, const tt_value *args, size_t n_args) {
+  tt_operand *results[TT_MAX_RESULTS];
+  return tt_rule_call_all(rule, number, args, n_args, results) > 0 ? results[0] : NULL;
 }
 
 tt_operand *tt_rule_unary(tt_rule *rule, tt_op_number number, tt_operand *x) {

@@ -26,6 +26,9 @@ static inline tt_rule tt_rule_begin(tt_call_context *context, tt_error *error) {
 /* The first result of an op. Trailing arguments that have defaults may be left out. */
 tt_operand *tt_rule_call(tt_rule *rule, tt_op_number number, const tt_value *args, size_t n_args);
 
+/* All results of an op, in results[TT_MAX_RESULTS]; how many there are. */
+size_t tt_rule_call_all(tt_rule *rule, tt_op_number number, const tt_value *args, size_t n_args, tt_operand **results);
+
 /* TT_RULE(&rule, narrow, tt_operand_value(x), tt_int(0), ...) */
 #define TT_RULE(rule, name, ...) \
   tt_rule_call(rule, TT_OP_##name, (tt_value[]){__VA_ARGS__}, sizeof((tt_value[]){__VA_ARGS__}) / sizeof(tt_value))

@@ -15,7 +15,7 @@
 #include "draw_letters.h"
 #include "ops/op.h"
 
-enum { DRAW_MAX_OPERANDS = 16, DRAW_MAX_LIST = 4, DRAW_WORDS_BYTES = 128 };
+enum { DRAW_MAX_OPERANDS = 16, DRAW_MAX_LIST = 4, DRAW_WORDS_BYTES = 160 };
 
 typedef struct drawn_args {
   const tt_op *op;
@@ -114,6 +114,16 @@ static inline tt_shape draw_self_shape(drawn_args *drawn, const char *words) {
   if (draw_has_word(words, "vector")) return draw_shape_of_rank(drawn, 1);
   if (draw_has_word(words, "square")) return draw_square(drawn, 0);
   if (draw_has_word(words, "square_batch")) return draw_square(drawn, (int)draw_below(drawn, 2));
+  if (draw_has_word(words, "cubes")) {
+    tt_shape shape = draw_square(drawn, 1);
+    shape.dims[0] = 2;
+    return shape;
+  }
+  if (draw_has_word(words, "triples")) {
+    tt_shape shape = draw_shape_of_rank(drawn, (int)draw_between(drawn, 1, 3));
+    shape.dims[draw_below(drawn, shape.n_dims)] = 3;
+    return shape;
+  }
   if (draw_has_word(words, "matrix")) return draw_shape_of_rank(drawn, 2);
   if (draw_has_word(words, "batch")) return draw_shape_of_rank(drawn, 3);
   tt_shape shape = draw_shape_of_rank(drawn, (int)draw_below(drawn, 4));
@@ -159,6 +169,7 @@ static inline tt_shape draw_operand_shape(drawn_args *drawn, const char *words) 
   if (draw_has_word(words, "inner")) return draw_inner_shape(drawn, words);
   if (draw_has_word(words, "vector")) return draw_shape_of_rank(drawn, 1);
   int64_t last = drawn->self.n_dims > 0 ? drawn->self.dims[drawn->self.n_dims - 1] : 1;
+  if (draw_has_word(words, "cubes")) return (tt_shape){.n_dims = 3, .dims = {2, last, last}};
   if (draw_has_word(words, "square")) return (tt_shape){.n_dims = 2, .dims = {last, last}};
   if (draw_has_word(words, "matrix")) return (tt_shape){.n_dims = 2, .dims = {last, draw_between(drawn, 1, 3)}};
   if (draw_has_word(words, "index(")) {
@@ -206,7 +217,8 @@ static inline tt_tensor *draw_dense(drawn_args *drawn, const char *words, tt_sha
     if (size == 0) shape = (tt_shape){.n_dims = 1, .dims = {0}};
     tt_tensor *index = tt_tensor_zeros(TT_DTYPE_I64, &shape, NULL);
     int64_t *at = tt_tensor_data(index);
-    for (int64_t i = 0; i < tt_tensor_n_elements(index); i++) at[i] = draw_below(drawn, size);
+    for (int64_t i = 0; i < tt_tensor_n_elements(index); i++)
+      at[i] = draw_has_word(words, "distinct") ? i : draw_below(drawn, size);
     return index;
   }
   if (draw_has_word(words, "bool")) {
@@ -368,6 +380,23 @@ static inline tt_value draw_int(drawn_args *drawn, const tt_param *param, const 
   return tt_int(draw_between(drawn, 0, 3));
 }
 
+/* The shapes that an equation names: a size for each letter, dots standing for one dimension. As many as there are room for. */
+static inline tt_value draw_lettered(drawn_args *drawn, const char *equation, const char *words) {
+  uint32_t n = 0;
+  const char *end = strstr(equation, "->");
+  if (!end) end = equation + strlen(equation);
+  for (const char *at = equation; at <= end && n < DRAW_MAX_LIST; n++) {
+    tt_shape shape = {.n_dims = 0};
+    for (; at < end && *at != ','; at++) {
+      if (*at == '.') at += 2;
+      shape.dims[shape.n_dims++] = 1 + (*at * 7) % 3;
+    }
+    drawn->lists[n] = draw_operand(drawn, words, &shape);
+    at++;
+  }
+  return tt_operands_value(drawn->lists, n);
+}
+
 static inline tt_value draw_param(drawn_args *drawn, size_t i) {
   const tt_param *param = &drawn->op->params[i];
   char words[DRAW_WORDS_BYTES];
@@ -379,6 +408,7 @@ static inline tt_value draw_param(drawn_args *drawn, size_t i) {
   case TT_PARAM_TENSOR:
     return is_left_out ? tt_none() : tt_operand_value(draw_operand(drawn, words, NULL));
   case TT_PARAM_TENSORS: {
+    if (draw_has_word(words, "lettered")) return draw_lettered(drawn, drawn->strings[0], words);
     uint32_t n = (uint32_t)draw_between(drawn, 1, DRAW_MAX_LIST - 1);
     for (uint32_t k = 0; k < n; k++) {
       tt_shape shape = drawn->has_self ? drawn->self : draw_self_shape(drawn, words);

@@ -14,12 +14,13 @@ DTYPE_WORDS = {"float": ["float32", "float64"], "int": ["int32", "int64"], "all"
 
 VALUE_WORDS = {"any", "finite", "positive", "nonnegative", "nonzero", "unit", "probability", "above_one", "small", "distinct",
                "spd", "invertible", "lower", "bool"}
-SHAPE_WORDS = {"broadcast", "same", "scalar", "vector", "matrix", "batch", "square", "square_batch", "inner", "expandable"}
-OTHER_WORDS = {"dim", "dims", "dim_or_none", "dims_or_none", "shape", "shape_of", "permutation", "size", "length", "none", "mixed"}
+SHAPE_WORDS = {"broadcast", "same", "scalar", "vector", "matrix", "batch", "square", "square_batch", "cubes", "triples", "inner", "expandable"}
+OTHER_WORDS = {"lettered", "dim", "dims", "dim_or_none", "dims_or_none", "shape", "shape_of", "permutation", "size", "length", "none", "mixed"}
 PATTERN_WORDS = ("index(", "along(")
 
 SHAPES = [[], [1], [3], [5], [0], [2, 3], [3, 2], [1, 4], [3, 1], [3, 0], [0, 2], [4, 4], [2, 3, 4], [2, 1, 3], [1, 1, 1], [2, 0, 3],
           [2, 2, 3, 2], [17], [67], [3, 33], [9, 16], [5, 3, 7], [130], [1, 70], [40, 3]]
+TRIPLES = [[3], [2, 3], [3, 2], [3, 3], [4, 3, 2], [3, 1, 3], [0, 3], [2, 2, 1, 3], [40, 3]]
 MATRIX_SIDES = [0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33]
 
 
@@ -305,6 +306,10 @@ class Drawer:
             return [side()] * 2
         if "square_batch" in words:
             return [int(s) for s in rng.integers(0, 4, rng.integers(0, 3))] + [side()] * 2
+        if "cubes" in words:
+            return [int(rng.integers(0, 5))] + [side()] * 2
+        if "triples" in words:
+            return list(TRIPLES[rng.integers(len(TRIPLES))])
         if "matrix" in words:
             return [side(), side()]
         if "batch" in words:
@@ -328,6 +333,8 @@ class Drawer:
             return [int(rng.integers(0, 6))] if not shape or "inner" not in words else [shape[-1]]
         if "inner" in words:
             return self.inner_shape(words)
+        if "cubes" in words:
+            return [3] + [shape[-1] if shape else 2] * 2
         if "square" in words:
             return [shape[-1] if shape else 1] * 2
         if "matrix" in words:
@@ -403,7 +410,9 @@ class Drawer:
                 if 0 not in shape:
                     raise NotDrawn
                 size = 1
-            values = torch.from_numpy(self.rng.integers(0, size, length))
+            if "distinct" in words and length > size:
+                raise NotDrawn
+            values = torch.from_numpy(self.rng.permutation(size)[:length] if "distinct" in words else self.rng.integers(0, size, length))
             if self.probe == "dim" and length > 0:
                 values[self.rng.integers(length)] = int(self.rng.choice([size, -1, -size - 1, 2 ** 40]))
         elif kind and len(shape) >= 2 and shape[-1] == shape[-2] and dtype.startswith("float"):
@@ -420,8 +429,23 @@ class Drawer:
             self.self_tensor = tensor
         return tensor
 
+    def lettered_shapes(self):
+        """Shapes that fit the equation, a size for each letter; dots stand for two dimensions, of which a tensor may lack the first."""
+        rng, sizes, shapes = self.rng, {}, []
+        for operand in self.equation.split("->")[0].split(","):
+            letters = operand.replace("...", ".:")
+            shape = [sizes.setdefault(letter, int(rng.choice([1, 2, 3, 5, 8, 0], p=[0.15, 0.25, 0.25, 0.2, 0.1, 0.05]))) for letter in letters]
+            shapes.append(shape[:letters.index(".")] + shape[letters.index(".") + 1:] if "." in letters and rng.random() < 0.3 else shape)
+        return shapes
+
     def draw_list(self, param):
         words, rng = self.words(param), self.rng
+        if "lettered" in words:
+            shapes = self.lettered_shapes()
+            if self.probe in ("shape", "rank"):
+                shapes[0] = list(SHAPES[rng.integers(len(SHAPES))])
+            self.shape = shapes[0]
+            return [self.make_operand(param, shape) for shape in shapes]
         pattern = next((w for w in words if w.startswith("along(")), None)
         tensors = []
         for i in range(int(rng.integers(1, 5))):
@@ -441,7 +465,10 @@ class Drawer:
         words, rng, kind = self.words(param), self.rng, param["type"]
         literal = next((word for word in words if word.startswith("=")), None)
         if literal is not None:
-            return self.parse_literal(str(rng.choice(literal[1:].split("|"))), kind, param.get("optional"))
+            value = self.parse_literal(str(rng.choice(literal[1:].split("|"))), kind, param.get("optional"))
+            if param["name"] == "equation":
+                self.equation = value
+            return value
         if "none" in words:
             return self.default_of(param)
         if param.get("optional") and kind in ("Tensor", "Tensor|Scalar", "Scalar") and param is not getattr(self, "first", None) and rng.random() < 0.3:

@@ -120,7 +120,8 @@ def difference(gradient_case, i, ours, theirs):
         return None
     tensors = gradient_case.operands + gradient_case.weights
     narrow = any(tensor is not None and tensor.dtype == torch.float32 for tensor in tensors)
-    longest = max([size for tensor in tensors if tensor is not None for size in tensor.shape] + [1])
+    longest = max([size for tensor in tensors if tensor is not None for size in tensor.shape]
+                  + [weight.numel() // theirs.numel() for weight in gradient_case.weights if weight is not None] + [1])
     factor = 400 if gradient_case.case.row["tolerance"] == "solve" else 10
     allowed = factor * torch.finfo(torch.float32 if narrow else torch.float64).eps * (8 + longest)
     # Rounding is relative to the terms that were added up, not to what was left of them.
