@@ -47,7 +47,9 @@ function signatures(op, given) {
   const found = [];
   const add = (list) => found.push(`${op.name}(${list.join(', ')}): ${resultOf(op)};`);
   if (isOneWithoutDim) found.push(`${op.name}(${given.filter((param) => param.type === 'Tensor').map(parameter).join(', ')}): Tensor;`);
-  add([...positional.map(parameter), ...options(named)]);
+  // What stands before a required parameter is required too, though it may be null.
+  const isNeededFor = (i) => [...positional.slice(i + 1), ...named].some((param) => !isLeftOut(param));
+  add([...positional.map((param, i) => (isNeededFor(i) ? parameter(param).replace('?:', ':') : parameter(param))), ...options(named)]);
   const last = positional.at(-1);
   if (isSpread(last)) {
     const before = positional.slice(0, -1).map(parameter);

@@ -47,18 +47,32 @@ static bool overlaps(const tt_tensor *self, const tt_tensor *other) {
   return first_a < end_b && first_b < end_a;
 }
 
+static bool lies_over_itself(const tt_tensor *tensor) {
+  const tt_shape *shape = tt_tensor_shape(tensor);
+  if (tt_shape_n_elements(shape) == 0) return false;
+  for (int i = 0; i < shape->n_dims; i++) {
+    if (shape->dims[i] > 1 && tensor->strides[i] == 0) return true;
+  }
+  return false;
+}
+
+tt_status tt_inplace_check_apart(const tt_op *op, const char *param, const tt_tensor *written, tt_error *error) {
+  if (!lies_over_itself(written)) return TT_OK;
+  return tt_fail(
+      error, TT_ERR_ARGUMENT,
+      "%s: more than one element of %s refers to a single memory location; please clone() it before it is written to", op->name,
+      param);
+}
+
 tt_status tt_inplace_begin(const tt_op *op, tt_value *bound, tt_inplace_guard *guard, tt_error *error) {
   *guard = (tt_inplace_guard){.copies = {NULL}};
   const tt_tensor *self = (const tt_tensor *)(const void *)bound[0].as.operand;
-  const tt_shape *shape = tt_tensor_shape(self);
-  for (int i = 0; i < shape->n_dims && tt_shape_n_elements(shape) > 0; i++) {
-    if (shape->dims[i] > 1 && self->strides[i] == 0) {
-      return tt_fail(
-          error, TT_ERR_ARGUMENT,
-          "%s: unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
-          "Please clone() the tensor before performing the operation.",
-          op->name);
-    }
+  if (lies_over_itself(self)) {
+    return tt_fail(
+        error, TT_ERR_ARGUMENT,
+        "%s: unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+        "Please clone() the tensor before performing the operation.",
+        op->name);
   }
   for (size_t i = 1; i < op->n_params; i++) {
     if (bound[i].type != TT_VALUE_OPERAND) continue;

@@ -12,6 +12,12 @@
 /* Whether a result of meta `result` may be stored in self. Unknown shapes pass. Errors: TT_ERR_SHAPE, TT_ERR_DTYPE. */
 tt_status tt_inplace_check(const tt_op *op, const tt_meta *self, const tt_meta *result, tt_error *error);
 
+/*
+ * TT_ERR_ARGUMENT when elements of `written` share a place in memory: what a row writes to beside self (tt_param.is_written)
+ * is looked at by its kernel.
+ */
+tt_status tt_inplace_check_apart(const tt_op *op, const char *param, const tt_tensor *written, tt_error *error);
+
 typedef struct tt_inplace_guard {
   tt_tensor *copies[TT_MAX_PARAMS]; /* owned; NULL where the operand itself is read */
 } tt_inplace_guard;

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "ops/compose.h"
+#include "ops/inplace.h"
 #include "ops/rows.h"
 #include "ops/terms.h"
 #include "tensor/convert.h"
@@ -149,7 +150,7 @@ static void read_doubles(const tt_tensor *vector, double *values) {
                                                     tt_tensor_shape(vector)->dims[0]);
 }
 
-static tt_status begin_statistics(statistics *s, const tt_value *args, int64_t n_channels, tt_error *error) {
+static tt_status begin_statistics(statistics *s, const tt_op *op, const tt_value *args, int64_t n_channels, tt_error *error) {
   *s = (statistics){.block = tt_alloc((size_t)(3 * n_channels) + 1, sizeof(double))};
   if (s->block == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory for a batch's statistics");
   s->means = s->block;
@@ -157,10 +158,14 @@ static tt_status begin_statistics(statistics *s, const tt_value *args, int64_t n
   for (int i = 0; i < 2 && args[BN_TRAINING].as.boolean; i++) {
     if (tt_arg_is_none(&args[BN_MEAN + i])) continue;
     const tt_tensor *running = tt_arg_tensor(&args[BN_MEAN + i]);
-    s->running[i] = tt_tensor_new(tt_tensor_dtype(running), tt_tensor_shape(running), error);
-    if (s->running[i] != NULL) continue;
+    tt_status status = tt_inplace_check_apart(op, op->params[BN_MEAN + i].name, running, error);
+    if (status == TT_OK) {
+      s->running[i] = tt_tensor_new(tt_tensor_dtype(running), tt_tensor_shape(running), error);
+      if (s->running[i] == NULL) status = TT_ERR_MEMORY;
+    }
+    if (status == TT_OK) continue;
     release_statistics(s);
-    return TT_ERR_MEMORY;
+    return status;
   }
   return TT_OK;
 }
@@ -184,14 +189,14 @@ static tt_status move_running(statistics *s, const tt_value *args, int64_t n_cha
 }
 
 KERNEL(batch_norm) {
-  (void)op, (void)context;
+  (void)context;
   const tt_shape *shape = &metas[0].shape;
   int64_t n_channels = shape->dims[1], inner = 1;
   for (int d = 2; d < shape->n_dims; d++) inner *= shape->dims[d];
   dense_args dense;
   statistics s;
   TT_TRY(densify(&args[BN_SELF], &args[BN_WEIGHT], &args[BN_BIAS], &dense, error));
-  tt_status status = begin_statistics(&s, args, n_channels, error);
+  tt_status status = begin_statistics(&s, op, args, n_channels, error);
   if (status != TT_OK) {
     release(&dense);
     return status;

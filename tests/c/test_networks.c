@@ -91,6 +91,37 @@ static void a_failed_batch_norm_leaves_the_running_statistics(void **state) {
   fail_msg("forty allocations were not enough");
 }
 
+/* Without a gradient nothing happens, not even the count. */
+static void a_step_waits_for_its_gradient(void **state) {
+  (void)state;
+  tt_tensor *x = TENSOR(F32, SHAPE(2), 1, 2), *buffer = TENSOR(F32, SHAPE(2), 9, 9), *count = TENSOR(I64, SCALAR, 0);
+  tt_tensor *g = TENSOR(F32, SHAPE(2), 2, -4);
+  tt_value lr = tt_float(0.5), momentum = tt_float(0.5);
+  CALL(sgd_step_, arg(x), arg(buffer), arg(count), tt_none(), lr, momentum);
+  EXPECT(x, F32, SHAPE(2), 1, 2);
+  EXPECT(count, I64, SCALAR, 0);
+  EXPECT(CALL(sgd_step_, arg(x), arg(buffer), arg(count), arg(g), lr, momentum), F32, SHAPE(2), 0, 4);
+  EXPECT(buffer, F32, SHAPE(2), 2, -4);
+  EXPECT(count, I64, SCALAR, 1);
+  CALL(sgd_step_, arg(x), arg(buffer), arg(count), arg(g), lr, momentum);
+  EXPECT(x, F32, SHAPE(2), -1.5, 7);
+  EXPECT(count, I64, SCALAR, 2);
+  EXPECT_FAILURE(TT_ERR_ARGUMENT, "momentum_buffer", sgd_step_, arg(x), tt_none(), arg(count), arg(g), lr, momentum);
+  EXPECT_FAILURE(TT_ERR_DTYPE, "sgd_step_", sgd_step_, arg(x), arg(buffer), arg(count), arg(count), lr, momentum);
+}
+
+static void what_is_written_to_lies_apart(void **state) {
+  (void)state;
+  const int64_t strides[1] = {0};
+  tt_tensor *one = TENSOR(F64, SHAPE(1), 0), *x = TENSOR(F64, SHAPE(2, 2), 1, 2, 3, 4), *var = TENSOR(F64, SHAPE(2), 1, 1);
+  tt_tensor *count = TENSOR(F64, SCALAR, 0), *row = TENSOR(F64, SHAPE(2), 1, 2);
+  tt_tensor *wide = kept(tt_tensor_view(one, SHAPE(2), strides, 0, NULL));
+  EXPECT_FAILURE(TT_ERR_ARGUMENT, "running_mean", batch_norm, arg(x), arg(wide), arg(var), tt_none(), tt_none(), tt_bool(true));
+  EXPECT_FAILURE(TT_ERR_ARGUMENT, "state_sum", adagrad_step_, arg(row), arg(wide), arg(count), arg(row));
+  EXPECT(var, F64, SHAPE(2), 1, 1);
+  EXPECT(row, F64, SHAPE(2), 1, 2);
+}
+
 static void errors_name_the_row_that_was_called(void **state) {
   (void)state;
   tt_tensor *x = filled(SHAPE(2, 3), 1), *target = TENSOR(I64, SHAPE(2), 0, 7);
@@ -102,9 +133,14 @@ static void errors_name_the_row_that_was_called(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      OP_TEST(gradients_have_the_mask_of_their_dropout),          OP_TEST(without_training_dropout_passes_all),
-      OP_TEST(the_padding_of_an_embedding_has_no_gradient),       OP_TEST(an_operand_in_two_places_is_counted_once),
-      OP_TEST(a_failed_batch_norm_leaves_the_running_statistics), OP_TEST(errors_name_the_row_that_was_called),
+      OP_TEST(gradients_have_the_mask_of_their_dropout),
+      OP_TEST(without_training_dropout_passes_all),
+      OP_TEST(the_padding_of_an_embedding_has_no_gradient),
+      OP_TEST(an_operand_in_two_places_is_counted_once),
+      OP_TEST(a_failed_batch_norm_leaves_the_running_statistics),
+      OP_TEST(a_step_waits_for_its_gradient),
+      OP_TEST(what_is_written_to_lies_apart),
+      OP_TEST(errors_name_the_row_that_was_called),
   };
   return cmocka_run_group_tests_name("networks", tests, NULL, NULL);
 }
