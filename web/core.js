@@ -97,31 +97,13 @@ export function refuseWithinOps(what) {
   });
 }
 
-for (const name of [
-  'worker_free',
-  'worker_flush',
-  'worker_tick',
-  'virtual_connect',
-  'virtual_poll',
-  'add_via',
-  'remove_via',
-  'set_object',
-  'remove_object',
-  'send',
-  'get',
-  'fetch',
-  'query',
-  'sync',
-  'cancel',
-  'websocket_open',
-  'websocket_close',
-  'port_open',
-  'port_receive',
-  'port_lost',
-]) {
-  const plain = core[`_tt_wasm_${name}`];
-  core[`_tt_wasm_${name}`] = (...args) => {
-    refuseWithinOps(name);
+// What may be called in there: ops, and what only looks.
+const ALLOWED_WITHIN_OPS =
+  /^_tt_wasm_(start|scratch|input|text|text_bytes|constants|ops|call|n_tensors|tensor_.*|kind.*|callback_.*|register_hook|remove_hook|set_recording|get_object|create_pointer|worker_(listen|seed|counters|events|whoami|search|peers))$/;
+for (const [name, plain] of Object.entries(core)) {
+  if (!name.startsWith('_tt_wasm_') || ALLOWED_WITHIN_OPS.test(name)) continue;
+  core[name] = (...args) => {
+    refuseWithinOps(name.slice('_tt_wasm_'.length));
     return plain(...args);
   };
 }
