@@ -94,6 +94,11 @@ static tt_status find_place(void *context, tt_node *node, tt_error *error) {
   return TT_OK;
 }
 
+void tt_pointer_copy_gradient(tt_node *node, const tt_node *from) {
+  ((tt_pointer *)node)->requires_grad = ((const tt_pointer *)from)->requires_grad;
+  ((tt_pointer *)node)->grad_op = ((const tt_pointer *)from)->grad_op;
+}
+
 /* ---- gradients, as far as they are known here ---- */
 
 static bool any_requires_grad(const tt_op *op, const tt_value *args) {

@@ -58,6 +58,8 @@ tt_status tt_pointer_call(const tt_hook *hook, tt_location *location, const tt_o
 bool tt_pointer_requires_grad(const tt_node *node);
 const tt_op *tt_pointer_grad_op(const tt_node *node);
 void tt_pointer_set_requires_grad(tt_node *node, bool requires_grad);
+/* The same as another pointer knows. */
+void tt_pointer_copy_gradient(tt_node *node, const tt_node *from);
 uint64_t tt_pointer_operand_id(const tt_operand *operand); /* for tt_run_write_call */
 
 #endif

@@ -364,7 +364,7 @@ static tt_status read_send(tt_reader *reader, tt_record *record, tt_error *error
 
 static uint8_t known_flags(uint8_t kind) {
   return kind == TT_RECORD_CALL    ? TT_CALL_NO_GRAD
-         : kind == TT_RECORD_FETCH ? TT_FETCH_TAKE
+         : kind == TT_RECORD_FETCH ? TT_FETCH_TAKE | TT_FETCH_GRADIENTS
          : kind == TT_RECORD_SEND  ? TT_SEND_MOVE | TT_SEND_POINTER
                                    : 0;
 }
@@ -376,7 +376,8 @@ static tt_status read_record(tt_run_reader *run, tt_record *record, tt_error *er
   if (reader->failed) return fail_short(error);
   record->kind = (tt_record_kind)kind;
   record->flags = flags;
-  if ((flags & ~known_flags(kind)) != 0 || flags == (TT_SEND_MOVE | TT_SEND_POINTER)) {
+  bool is_both = kind == TT_RECORD_SEND && flags == (TT_SEND_MOVE | TT_SEND_POINTER);
+  if ((flags & ~known_flags(kind)) != 0 || is_both) {
     return tt_fail(error, TT_ERR_PROTOCOL, "it has the unknown flags 0x%02x", flags);
   }
   switch (kind) {

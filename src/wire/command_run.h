@@ -31,7 +31,7 @@ typedef enum tt_record_kind {
   TT_RECORD_ASSIGN = 9,
 } tt_record_kind;
 
-enum { TT_CALL_NO_GRAD = 1, TT_FETCH_TAKE = 1 };
+enum { TT_CALL_NO_GRAD = 1, TT_FETCH_TAKE = 1, TT_FETCH_GRADIENTS = 2 };
 enum { TT_SEND_MOVE = 1, TT_SEND_POINTER = 2 }; /* one of them at most */
 
 /* One argument as it stands on the wire. */

@@ -7,6 +7,7 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are sent from memory as it is: little-endian machines only");
 
 enum { HEADER_FIXED_BYTES = 32, TRANSFER_BYTES = 8, DIMS_NOT_KNOWN = 255 };
+enum { REQUIRES_GRAD = 1, HAS_GRADIENT = 2 };
 
 static size_t padded(size_t n_bytes) { return (n_bytes + 7) & ~(size_t)7; }
 
@@ -26,7 +27,7 @@ void tt_data_header_write(tt_buffer *payload, const tt_data_header *header) {
   tt_buffer_u8(payload, (uint8_t)header->form);
   tt_buffer_u8(payload, (uint8_t)header->meta.dtype);
   tt_buffer_u8(payload, tt_shape_is_known(shape) ? (uint8_t)shape->n_dims : DIMS_NOT_KNOWN);
-  tt_buffer_u8(payload, 0);
+  tt_buffer_u8(payload, (header->requires_grad ? REQUIRES_GRAD : 0) | (header->has_gradient ? HAS_GRADIENT : 0));
   tt_buffer_u32(payload, (uint32_t)header->metadata_bytes);
   tt_buffer_u64(payload, header->total_bytes);
   for (int i = 0; i < shape->n_dims; i++) tt_buffer_u64(payload, (uint64_t)shape->dims[i]);
@@ -51,7 +52,8 @@ static tt_status check_total(const tt_data_header *header, tt_error *error) {
     return tt_fail(error, TT_ERR_PROTOCOL, "a pointer arrives with %" PRIu64 " bytes of elements; it has none",
                    header->total_bytes);
   }
-  const uint64_t needed = (uint64_t)tt_shape_n_elements(&header->meta.shape) * tt_dtype_bytes(header->meta.dtype);
+  const uint64_t n_parts = header->has_gradient ? 2 : 1;
+  const uint64_t needed = n_parts * (uint64_t)tt_shape_n_elements(&header->meta.shape) * tt_dtype_bytes(header->meta.dtype);
   if (header->total_bytes == needed) return TT_OK;
   char text[TT_SHAPE_TEXT_BYTES];
   return tt_fail(error, TT_ERR_PROTOCOL, "a %s tensor of shape %s has %" PRIu64 " bytes, but %" PRIu64 " are announced",
@@ -66,7 +68,7 @@ tt_status tt_data_header_read(const uint8_t *payload, size_t n_bytes, tt_data_he
   const uint8_t form = tt_read_u8(&reader);
   const uint8_t dtype = tt_read_u8(&reader);
   const uint8_t n_dims = tt_read_u8(&reader);
-  const uint8_t reserved = tt_read_u8(&reader);
+  const uint8_t gradients = tt_read_u8(&reader);
   read.metadata_bytes = tt_read_u32(&reader);
   read.total_bytes = tt_read_u64(&reader);
   const bool is_open = form == TT_DATA_POINTER && n_dims == DIMS_NOT_KNOWN;
@@ -80,8 +82,12 @@ tt_status tt_data_header_read(const uint8_t *payload, size_t n_bytes, tt_data_he
   if (read.transfer == 0) return tt_fail(error, TT_ERR_PROTOCOL, "a tensor arrives under the transfer 0, which is no id");
   if (form > TT_DATA_POINTER) return tt_fail(error, TT_ERR_PROTOCOL, "a tensor arrives in the unknown form %d", form);
   if (dtype >= TT_N_DTYPES) return tt_fail(error, TT_ERR_PROTOCOL, "a tensor arrives with the unknown dtype %d", dtype);
-  if (reserved != 0)
-    return tt_fail(error, TT_ERR_PROTOCOL, "a tensor arrives with %d in its reserved byte; it must be 0", reserved);
+  if (gradients > (form == TT_DATA_POINTER ? REQUIRES_GRAD : REQUIRES_GRAD | HAS_GRADIENT))
+    return tt_fail(error, TT_ERR_PROTOCOL, "a tensor arrives with the unknown flags 0x%02x about gradients", gradients);
+  if (gradients != 0 && !tt_dtype_is_floating((tt_dtype)dtype)) {
+    return tt_fail(error, TT_ERR_PROTOCOL, "a %s tensor arrives with a gradient, which only floats have",
+                   tt_dtype_name((tt_dtype)dtype));
+  }
   for (size_t i = read.metadata_bytes; i < padded(read.metadata_bytes); i++) {
     if (padding[i - read.metadata_bytes] != 0) {
       return tt_fail(error, TT_ERR_PROTOCOL, "a tensor arrives with a padding byte that is not 0 behind its metadata");
@@ -89,6 +95,8 @@ tt_status tt_data_header_read(const uint8_t *payload, size_t n_bytes, tt_data_he
   }
   read.form = (tt_data_form)form;
   read.meta.dtype = (tt_dtype)dtype;
+  read.requires_grad = (gradients & REQUIRES_GRAD) != 0;
+  read.has_gradient = (gradients & HAS_GRADIENT) != 0;
   const size_t element_bytes = tt_reader_left(&reader);
   if (element_bytes > read.total_bytes) {
     return tt_fail(error, TT_ERR_PROTOCOL, "%zu bytes of elements came for a tensor that announces %" PRIu64, element_bytes,
@@ -112,9 +120,17 @@ static tt_status check_elements(const tt_tensor *tensor, const uint8_t *elements
   return tt_fail(error, TT_ERR_PROTOCOL, "a bool tensor arrives with elements that are neither 0 nor 1");
 }
 
+/* The tensor's own elements, then its gradient's. */
 static void take_elements(tt_data_reader *reader, const uint8_t *elements, size_t n_bytes) {
   if (reader->tensor != NULL && n_bytes != 0) {
-    memcpy((uint8_t *)tt_tensor_data(reader->tensor) + reader->n_bytes, elements, n_bytes);
+    uint64_t own_bytes = reader->gradient == NULL ? reader->total_bytes : reader->total_bytes / 2;
+    uint64_t left = reader->n_bytes < own_bytes ? own_bytes - reader->n_bytes : 0;
+    size_t n_own = n_bytes < left ? n_bytes : (size_t)left;
+    if (n_own > 0) memcpy((uint8_t *)tt_tensor_data(reader->tensor) + reader->n_bytes, elements, n_own);
+    if (n_own < n_bytes) {
+      uint64_t at = reader->n_bytes + n_own - own_bytes;
+      memcpy((uint8_t *)tt_tensor_data(reader->gradient) + at, elements + n_own, n_bytes - n_own);
+    }
   }
   reader->n_bytes += n_bytes;
 }
@@ -125,7 +141,7 @@ tt_status tt_data_reader_begin(tt_data_reader *reader, const tt_data_header *hea
     return tt_fail(error, TT_ERR_STATE, "transfer %" PRIu64 " begins while transfer %" PRIu64 " has %" PRIu64 " bytes to come",
                    header->transfer, reader->transfer, reader->total_bytes - reader->n_bytes);
   }
-  tt_tensor *tensor = NULL;
+  tt_tensor *tensor = NULL, *gradient = NULL;
   if (keep && header->form == TT_DATA_TENSOR) {
     tensor = tt_tensor_new(header->meta.dtype, &header->meta.shape, error);
     if (tensor == NULL) return error != NULL ? error->status : TT_ERR_MEMORY;
@@ -134,9 +150,19 @@ tt_status tt_data_reader_begin(tt_data_reader *reader, const tt_data_header *hea
       tt_tensor_unref(tensor);
       return status;
     }
+    if (header->has_gradient) {
+      gradient = tt_tensor_new(header->meta.dtype, &header->meta.shape, error);
+      if (gradient == NULL) {
+        tt_tensor_unref(tensor);
+        return TT_ERR_MEMORY;
+      }
+    }
   }
-  *reader =
-      (tt_data_reader){.transfer = header->transfer, .tensor = tensor, .total_bytes = header->total_bytes, .is_active = true};
+  *reader = (tt_data_reader){.transfer = header->transfer,
+                             .tensor = tensor,
+                             .gradient = gradient,
+                             .total_bytes = header->total_bytes,
+                             .is_active = true};
   take_elements(reader, elements, n_bytes);
   return TT_OK;
 }
@@ -166,8 +192,15 @@ bool tt_data_reader_is_complete(const tt_data_reader *reader) {
   return reader->is_active && reader->n_bytes == reader->total_bytes;
 }
 
+tt_tensor *tt_data_reader_take_gradient(tt_data_reader *reader) {
+  tt_tensor *gradient = reader->gradient;
+  reader->gradient = NULL;
+  return gradient;
+}
+
 tt_tensor *tt_data_reader_take(tt_data_reader *reader) {
   tt_tensor *tensor = reader->tensor;
+  tt_tensor_unref(reader->gradient);
   *reader = (tt_data_reader){.tensor = NULL};
   return tensor;
 }

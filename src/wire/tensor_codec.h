@@ -24,6 +24,8 @@ typedef struct tt_data_header {
   tt_data_form form;
   bool fulfils; /* a promise; stands in the frame's flags */
   tt_meta meta; /* the shape of a pointer may be unknown */
+  bool requires_grad;
+  bool has_gradient; /* whose elements follow the tensor's own; in total_bytes too */
   uint64_t total_bytes;
   const uint8_t *metadata; /* JSON, borrowed; tt_metadata_read */
   size_t metadata_bytes;
@@ -44,8 +46,9 @@ tt_status tt_data_header_read(const uint8_t *payload, size_t n_bytes, tt_data_he
 /* A transfer on its way in. */
 typedef struct tt_data_reader {
   uint64_t transfer;
-  tt_tensor *tensor; /* owned; NULL when refused: the rest is skipped */
-  uint64_t n_bytes;  /* arrived */
+  tt_tensor *tensor;   /* owned; NULL when refused: the rest is skipped */
+  tt_tensor *gradient; /* owned; NULL when none comes */
+  uint64_t n_bytes;    /* arrived */
   uint64_t total_bytes;
   bool is_active;
 } tt_data_reader;
@@ -60,6 +63,8 @@ tt_status tt_data_reader_begin(tt_data_reader *reader, const tt_data_header *hea
 tt_status tt_data_reader_continue(tt_data_reader *reader, const uint8_t *payload, size_t n_bytes, tt_error *error);
 bool tt_data_reader_is_complete(const tt_data_reader *reader);
 tt_tensor *tt_data_reader_take(tt_data_reader *reader); /* the tensor, or NULL when it was skipped; the reader is free again */
+/* The gradient that came with it, or NULL; to be asked for before the tensor is taken. */
+tt_tensor *tt_data_reader_take_gradient(tt_data_reader *reader);
 void tt_data_reader_release(tt_data_reader *reader);
 
 #endif

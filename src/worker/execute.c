@@ -436,12 +436,9 @@ static tt_status answer_fetch(tt_run *run, const tt_record *record, tt_error *er
   if (tensor == NULL) {
     status = tt_show_pointer(run->peer, record->request, object->head, error);
   } else {
-    const tt_data_header header = {.transfer = record->request,
-                                   .form = TT_DATA_TENSOR,
-                                   .meta = tensor->operand.meta,
-                                   .total_bytes =
-                                       (uint64_t)tt_tensor_n_elements(tensor) * tt_dtype_bytes(tt_tensor_dtype(tensor))};
-    status = tt_stream_send_tensor(run->peer, tensor, object->head->child, &header, &object->metadata, error);
+    const tt_parcel parcel = tt_parcel_of(object->head, (record->flags & TT_FETCH_GRADIENTS) != 0);
+    const tt_data_header header = {.transfer = record->request};
+    status = tt_stream_send_tensor(run->peer, &parcel, &header, &object->metadata, error);
   }
   if (status != TT_OK && takes) {
     tt_id_map_remove(&run->peer->takings, record->request);
@@ -567,20 +564,23 @@ static tt_status execute_run(tt_peer *peer, const tt_arrival *arrival, tt_error 
 
 static const char *const *chain_of(const tt_metadata *metadata) { return (const char *const *)(const void *)metadata->chain; }
 
-static tt_node *incoming_head(tt_peer *peer, tt_tensor *take_tensor, tt_error *error) {
+static tt_node *incoming_head(tt_peer *peer, tt_tensor *take_tensor, tt_tensor *take_gradient, tt_error *error) {
   const tt_data_header *header = &peer->incoming_header;
   tt_metadata *metadata = &peer->incoming_metadata;
-  tt_node *tail = take_tensor != NULL ? tt_local_new(take_tensor, error)
-                                      : tt_pointer_new(&peer->location, metadata->location_id, &header->meta, false, error);
-  tt_node *child = tail == NULL ? NULL : tt_kind_build(chain_of(metadata), metadata->n_chain, tail, error);
+  tt_node *below = take_tensor != NULL
+                       ? tt_parcel_open(take_tensor, take_gradient, header->requires_grad, error)
+                       : tt_pointer_new(&peer->location, metadata->location_id, &header->meta, false, error);
+  if (below != NULL && take_tensor == NULL) tt_pointer_set_requires_grad(below, header->requires_grad);
+  tt_node *child = below == NULL ? NULL : tt_kind_build(chain_of(metadata), metadata->n_chain, below, error);
   tt_metadata_release_chain(metadata); /* from now on the head says it */
   return child == NULL ? NULL : tt_head_new(child, error);
 }
 
 /* What a peer has sent becomes an object here: its own, or that of whoever has promised it. *is_answered is false while nobody has. */
-static tt_status keep_incoming(tt_peer *peer, tt_tensor *take_tensor, bool *is_answered, tt_error *error) {
+static tt_status keep_incoming(tt_peer *peer, tt_tensor *take_tensor, tt_tensor *take_gradient, bool *is_answered,
+                               tt_error *error) {
   const tt_data_header *header = &peer->incoming_header;
-  tt_node *head = incoming_head(peer, take_tensor, error);
+  tt_node *head = incoming_head(peer, take_tensor, take_gradient, error);
   if (head == NULL) return error->status;
   tt_object *object;
   bool is_early = false;
@@ -644,23 +644,27 @@ static void refuse_object(tt_peer *peer, const tt_error *error) {
 static void finish_incoming(tt_peer *peer) {
   const tt_data_header *header = &peer->incoming_header;
   bool is_refused = peer->is_incoming_refused;
+  tt_tensor *gradient = tt_data_reader_take_gradient(&peer->incoming);
   tt_tensor *tensor = tt_data_reader_take(&peer->incoming);
   tt_incoming_release(peer);
   if (!is_refused && header->object == 0 && header->form == TT_DATA_POINTER) {
     tt_metadata metadata = peer->incoming_metadata; /* the request's end may end the peer's stream */
     peer->incoming_metadata = (tt_metadata){0};
-    tt_request_pointer(peer, header->transfer, &header->meta, &metadata);
+    tt_request_pointer(peer, header, &metadata);
     tt_metadata_release(&metadata);
   } else if (!is_refused && header->object == 0) {
     tt_metadata metadata = peer->incoming_metadata;
     peer->incoming_metadata = (tt_metadata){0};
-    tt_request_tensor(peer, header->transfer, tensor, &metadata, NULL);
+    const tt_answer answer = {
+        .tensor = tensor, .gradient = gradient, .requires_grad = tensor != NULL && header->requires_grad};
+    tt_request_tensor(peer, header->transfer, &metadata, &answer);
     tt_metadata_release(&metadata);
     tt_tensor_unref(tensor);
+    tt_tensor_unref(gradient);
   } else if (!is_refused) {
     tt_error error;
     bool is_answered = true;
-    if (keep_incoming(peer, tensor, &is_answered, &error) != TT_OK)
+    if (keep_incoming(peer, tensor, gradient, &is_answered, &error) != TT_OK)
       refuse_object(peer, &error);
     else if (is_answered)
       tt_reply_done(peer, header->transfer);
@@ -678,7 +682,7 @@ static void refuse_incoming(tt_peer *peer, const tt_error *error) {
   }
   tt_wire_error wire;
   tt_wire_error_fill(peer->worker, &wire, error);
-  tt_request_tensor(peer, header->transfer, NULL, NULL, &wire);
+  tt_request_tensor(peer, header->transfer, NULL, &(tt_answer){.error = &wire});
 }
 
 static tt_status begin_incoming(tt_peer *peer, bool fulfils, const uint8_t *payload, size_t n_bytes, tt_error *error) {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "chain/variable.h"
 #include "worker/internal.h"
 
 /* A request of a peer's that waits for the answer of somebody else. */
@@ -142,20 +143,20 @@ void tt_give_up(tt_peer *peer, const tt_record *record, const tt_error *error) {
 /* DATA to the new holder: the tensor, or a pointer to the object here. */
 static tt_status deliver(tt_peer *peer, tt_errand *errand, tt_object *object, uint64_t transfer, tt_error *error) {
   tt_worker *worker = peer->worker;
-  tt_tensor *tensor = tt_local_tensor(tt_node_tail(object->head));
   tt_data_header header = {.transfer = transfer,
                            .object = errand->object_there,
-                           .form = errand->is_move ? TT_DATA_TENSOR : TT_DATA_POINTER,
+                           .form = TT_DATA_POINTER,
                            .fulfils = true,
-                           .meta = *tt_node_meta(object->head)};
+                           .meta = *tt_node_meta(object->head),
+                           .requires_grad = tt_node_gradient(object->head).requires_grad};
   if (!errand->is_move) {
     const tt_metadata metadata = {.location = worker->id, .location_id = object->id, .promised_by = peer->id};
     return tt_stream_send_pointer(errand->to, NULL, &header, &metadata, error);
   }
-  header.total_bytes = (uint64_t)tt_tensor_n_elements(tensor) * tt_dtype_bytes(tt_tensor_dtype(tensor));
   tt_metadata metadata = object->metadata; /* borrowed */
   metadata.promised_by = peer->id;
-  return tt_stream_send_tensor(errand->to, tensor, object->head->child, &header, &metadata, error);
+  const tt_parcel parcel = tt_parcel_of(object->head, true);
+  return tt_stream_send_tensor(errand->to, &parcel, &header, &metadata, error);
 }
 
 static tt_status give_away(tt_peer *peer, const tt_record *record, tt_object *object, tt_peer *to, tt_error *error) {
@@ -173,6 +174,7 @@ static tt_status give_away(tt_peer *peer, const tt_record *record, tt_object *ob
       return tt_fail(error, TT_ERR_STATE, "object %" PRIu64 " at %s is a pointer to %s; get it from there, or send it on",
                      object->id, worker->id, tt_pointer_location(tail)->id);
     }
+    TT_TRY(tt_parcel_check(object->head, "move", error));
   }
   tt_errand *errand = begin_errand(peer, record->request, object, error);
   if (errand == NULL) return error->status;
@@ -234,7 +236,10 @@ tt_status tt_assign(tt_peer *peer, const tt_record *record, tt_object *object, t
 
 tt_status tt_show_pointer(tt_peer *peer, uint64_t request, const tt_node *head, tt_error *error) {
   const tt_node *tail = tt_node_tail((tt_node *)(uintptr_t)head);
-  const tt_data_header header = {.transfer = request, .form = TT_DATA_POINTER, .meta = *tt_node_meta(tail)};
+  const tt_data_header header = {.transfer = request,
+                                 .form = TT_DATA_POINTER,
+                                 .meta = *tt_node_meta(tail),
+                                 .requires_grad = tt_pointer_requires_grad(tail)};
   const tt_metadata metadata = {.location = (char *)(uintptr_t)tt_pointer_location(tail)->id,
                                 .location_id = tt_pointer_id(tail)};
   return tt_stream_send_pointer(peer, head->child, &header, &metadata, error);
@@ -289,14 +294,10 @@ static void fetched_on(void *context, const tt_answer *answer) {
   if (peer->worker != NULL && answer->error != NULL) {
     tt_reply_error(peer, errand->request, answer->error);
   } else if (peer->worker != NULL) {
-    tt_tensor *tensor = answer->tensor;
-    const tt_data_header header = {.transfer = errand->request,
-                                   .form = TT_DATA_TENSOR,
-                                   .meta = tensor->operand.meta,
-                                   .total_bytes =
-                                       (uint64_t)tt_tensor_n_elements(tensor) * tt_dtype_bytes(tt_tensor_dtype(tensor))};
+    const tt_parcel parcel = {.tensor = answer->tensor};
+    const tt_data_header header = {.transfer = errand->request};
     tt_error trouble;
-    if (tt_stream_send_tensor(peer, tensor, NULL, &header, NULL, &trouble) != TT_OK)
+    if (tt_stream_send_tensor(peer, &parcel, &header, NULL, &trouble) != TT_OK)
       tt_reply_plain_error(peer, errand->request, &trouble);
   }
   end_errand(errand);

@@ -8,6 +8,7 @@
  *   execute.c  the commands, tensors and queries of others
  *   promise.c  objects that somebody else is going to deliver, and what waits for them
  *   give.c     what this worker does with other workers because a peer asks for it: giving, fetching on, handing over
+ *   parcel.c   what a tensor takes along when it leaves
  *   request.c  what this worker asks of others, and their answers
  */
 #ifndef TT_WORKER_INTERNAL_H
@@ -29,15 +30,21 @@ enum {
   TT_MAX_ANSWER_BYTES = 16 << 20, /* of JSON in all parts of an answer */
 };
 
+/* A tensor that waits to leave. */
+typedef struct tt_cargo {
+  tt_tensor *tensor;       /* contiguous, one reference; NULL when there is none */
+  uint64_t n_copied_bytes; /* of one that has been copied for this; in the worker's n_copied_bytes */
+} tt_cargo;
+
 /* One thing that waits to leave on a stream: a frame whose prelude is filled in when it goes, or a tensor that is cut into frames as credit allows. */
 typedef struct tt_outgoing {
   struct tt_outgoing *next;
   tt_buffer frame;       /* a whole frame, or, for a tensor, empty */
-  tt_tensor *tensor;     /* contiguous, one reference; NULL for a frame */
+  tt_cargo tensor;       /* none for a frame */
+  tt_cargo gradient;     /* that goes with the tensor, if one does */
   tt_data_header header; /* of a tensor; its metadata lies in `metadata` */
   tt_buffer metadata;
-  uint64_t n_sent;         /* element bytes */
-  uint64_t n_copied_bytes; /* of a tensor that has been copied for this queue; in the worker's n_copied_bytes */
+  uint64_t n_sent; /* element bytes */
   bool is_begun;
 } tt_outgoing;
 
@@ -221,9 +228,27 @@ tt_status tt_stream_begin_record(tt_peer *peer, tt_buffer **run, size_t *start, 
 /* Closes a frame that has become full. Errors: TT_ERR_ARGUMENT (a record larger than a frame), TT_ERR_MEMORY; the record is then taken back. */
 tt_status tt_stream_end_record(tt_peer *peer, size_t start, tt_error *error);
 tt_status tt_stream_send_control(tt_peer *peer, const tt_control *control, tt_error *error);
-/* Queues a tensor (one more reference) in its place behind what was queued before. */
-/* `chain` is what is below a head: the names of the kinds at its top travel in the metadata; NULL: none do. */
-tt_status tt_stream_send_tensor(tt_peer *peer, tt_tensor *tensor, tt_node *chain, const tt_data_header *header,
+/*
+ * What a tensor takes along when it leaves (parcel.c), and what one that arrives becomes.
+ *
+ * A leaf goes with its gradient, so that data and gradient stay linked. What was computed has a history that stays: it can be got, and is plain data
+ * then, but not sent or moved.
+ */
+typedef struct tt_parcel {
+  tt_tensor *tensor;   /* borrowed */
+  tt_tensor *gradient; /* borrowed; NULL: none */
+  bool requires_grad;
+  tt_node *chain; /* borrowed; what is below the head: the names of the kinds at its top travel in the metadata; NULL: none do */
+} tt_parcel;
+/* What leaves of a chain whose data is here. with_gradients: not for a mere copy of the data. */
+tt_parcel tt_parcel_of(tt_node *head, bool with_gradients);
+/* TT_ERR_STATE when its history would be lost; `verb`: "send", "move". */
+tt_status tt_parcel_check(tt_node *head, const char *verb, tt_error *error);
+/* A node over what has arrived; takes over both tensors (gradient may be NULL). NULL: TT_ERR_MEMORY. */
+tt_node *tt_parcel_open(tt_tensor *take_tensor, tt_tensor *take_gradient, bool requires_grad, tt_error *error);
+
+/* Queues a tensor (more references) in its place behind what was queued before. Of the header only transfer, object and fulfils are read. */
+tt_status tt_stream_send_tensor(tt_peer *peer, const tt_parcel *parcel, const tt_data_header *header,
                                 const tt_metadata *metadata, tt_error *error);
 /* Queues a DATA frame of form 1. */
 tt_status tt_stream_send_pointer(tt_peer *peer, tt_node *chain, const tt_data_header *header, const tt_metadata *metadata,
@@ -293,7 +318,7 @@ tt_request *tt_request_open(tt_worker *worker, tt_peer *peer, tt_request_kind ki
                             tt_error *error);
 void tt_request_close(tt_worker *worker, tt_request *request); /* one that has asked nothing yet */
 /* DATA of form 1 has come for it. */
-void tt_request_pointer(tt_peer *peer, uint64_t request, const tt_meta *meta, const tt_metadata *metadata);
+void tt_request_pointer(tt_peer *peer, const tt_data_header *header, const tt_metadata *metadata);
 tt_request *tt_request_find(tt_worker *worker, tt_peer *peer, uint64_t id);
 /* Whether DATA of that form answers it. */
 bool tt_request_wants(const tt_request *request, tt_data_form form);
@@ -302,7 +327,7 @@ void tt_request_finish(tt_worker *worker, tt_request *request, const tt_answer *
 void tt_request_fail_all(tt_peer *peer, const tt_wire_error *error);
 /* A CONTROL of n_bytes that is no query. */
 tt_status tt_request_answered(tt_peer *peer, tt_control *control, size_t n_bytes, tt_error *error);
-void tt_request_tensor(tt_peer *peer, uint64_t request, tt_tensor *tensor, const tt_metadata *metadata,
-                       const tt_wire_error *error); /* a FETCH's DATA is complete */
+/* A FETCH's DATA is complete, or refused; metadata came with it. */
+void tt_request_tensor(tt_peer *peer, uint64_t request, const tt_metadata *metadata, const tt_answer *answer);
 
 #endif

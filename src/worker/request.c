@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/random.h"
 #include "chain/kind.h"
+#include "chain/variable.h"
 #include "worker/internal.h"
 
 /* ---- the table of open requests ---- */
@@ -108,7 +109,8 @@ static void end_send(tt_worker *worker, tt_request *request, bool succeeded) {
   recount(worker, request->head);
 }
 
-static tt_status end_get(tt_worker *worker, tt_request *request, tt_tensor *tensor, tt_error *error) {
+static tt_status end_get(tt_worker *worker, tt_request *request, const tt_answer *answer, tt_error *error) {
+  tt_tensor *tensor = answer->tensor;
   tt_node *pointer = request->pointer;
   tt_node *arrived;
   if (!is_as_asked(request)) {
@@ -122,8 +124,10 @@ static tt_status end_get(tt_worker *worker, tt_request *request, tt_tensor *tens
   } else if (request->is_remote_control) {
     arrived = tt_pointer_new(&request->peer->location, tt_pointer_id(pointer), tt_node_meta(pointer), tt_pointer_owns(pointer),
                              error);
+    if (arrived != NULL) tt_pointer_copy_gradient(arrived, pointer);
   } else {
-    arrived = tt_local_new(tt_tensor_ref(tensor), error);
+    tt_tensor *gradient = answer->gradient == NULL ? NULL : tt_tensor_ref(answer->gradient);
+    arrived = tt_parcel_open(tt_tensor_ref(tensor), gradient, answer->requires_grad, error);
     if (arrived != NULL) arrived = with_kinds(request, arrived, request->metadata, error);
   }
   if (arrived == NULL) return error->status;
@@ -182,11 +186,11 @@ void tt_request_finish(tt_worker *worker, tt_request *request, const tt_answer *
   if (request->head != NULL) tt_head_set_busy(request->head, NULL);
   if (request->kind == TT_REQUEST_SEND) end_send(worker, request, answer->error == NULL && status == TT_OK);
   if (request->kind == TT_REQUEST_GET && answer->error == NULL && status == TT_OK)
-    status = end_get(worker, request, answer->tensor, &error);
+    status = end_get(worker, request, answer, &error);
   /* The peer is gone and has perhaps made it ours before. If not, it goes with the peer. */
   if (request->arrived != NULL && answer->error != NULL && answer->error->error.status == TT_ERR_CONNECTION &&
       is_as_asked(request))
-    (void)end_get(worker, request, NULL, NULL);
+    (void)end_get(worker, request, &(tt_answer){0}, NULL);
   if (status != TT_OK) {
     tt_wire_error_fill(worker, &trouble, &error);
     told = (tt_answer){.error = &trouble};
@@ -199,11 +203,11 @@ void tt_request_fail_all(tt_peer *peer, const tt_wire_error *error) {
   while (peer->requests != NULL) tt_request_finish(peer->worker, peer->requests, &(tt_answer){.error = error});
 }
 
-void tt_request_tensor(tt_peer *peer, uint64_t id, tt_tensor *tensor, const tt_metadata *metadata, const tt_wire_error *error) {
+void tt_request_tensor(tt_peer *peer, uint64_t id, const tt_metadata *metadata, const tt_answer *answer) {
   tt_request *request = tt_request_find(peer->worker, peer, id);
   if (request == NULL) return; /* given up: without a DONE what was taken stays there */
   request->metadata = metadata;
-  tt_request_finish(peer->worker, request, &(tt_answer){.tensor = tensor, .error = error});
+  tt_request_finish(peer->worker, request, answer);
 }
 
 /* What the head is going to point to. */
@@ -227,12 +231,14 @@ static tt_node *point_to(tt_worker *worker, tt_request *request, const tt_meta *
   return tt_pointer_new(&peer->location, metadata->location_id, meta, false, error);
 }
 
-void tt_request_pointer(tt_peer *peer, uint64_t id, const tt_meta *meta, const tt_metadata *metadata) {
+void tt_request_pointer(tt_peer *peer, const tt_data_header *header, const tt_metadata *metadata) {
   tt_worker *worker = peer->worker;
+  uint64_t id = header->transfer;
   tt_request *request = tt_request_find(worker, peer, id);
   if (request == NULL) return;
   tt_error error;
-  request->arrived = point_to(worker, request, meta, metadata, &error);
+  request->arrived = point_to(worker, request, &header->meta, metadata, &error);
+  if (request->arrived != NULL) tt_pointer_set_requires_grad(request->arrived, header->requires_grad);
   if (request->arrived != NULL) request->arrived = with_kinds(request, request->arrived, metadata, &error);
   if (request->arrived == NULL) {
     tt_wire_error wire;
@@ -330,6 +336,10 @@ typedef struct tt_passage {
   bool is_remote_control;
 } tt_passage;
 
+static tt_peer *holder_of(const tt_node *node) {
+  return tt_node_is_pointer(node) ? tt_peer_of_location(tt_pointer_location(node)) : NULL;
+}
+
 /* A page has its own worker do it, which keeps an object of the same id. */
 static tt_status plan_for_page(const tt_node *before, tt_peer *to, uint64_t id, tt_passage *passage, tt_error *error) {
   tt_peer *own = to->via;
@@ -351,8 +361,9 @@ static tt_status plan_for_page(const tt_node *before, tt_peer *to, uint64_t id, 
 
 static tt_status plan(const tt_worker *worker, const tt_node *before, tt_peer *to, uint64_t id, bool is_move,
                       tt_passage *passage, tt_error *error) {
-  *passage = (tt_passage){.to = to, .through = to, .tensor = tt_local_tensor(before)};
-  const tt_peer *holder = tt_node_is_pointer(before) ? tt_peer_of_location(tt_pointer_location(before)) : NULL;
+  const tt_node *data = before->kind == &tt_kind_variable ? before->child : before;
+  *passage = (tt_passage){.to = to, .through = to, .tensor = tt_local_tensor(data)};
+  const tt_peer *holder = holder_of(before);
   if (holder == to) return tt_fail(error, TT_ERR_STATE, "send: the tensor is at %s already", to->id);
   if (is_move) passage->send_flags = TT_SEND_MOVE;
   if (to->via != NULL) return plan_for_page(before, to, id, passage, error);
@@ -398,20 +409,22 @@ static tt_status send_on(tt_worker *worker, tt_node *head, tt_peer *to, uint64_t
   TT_TRY(plan(worker, before, to, id, is_move, &passage, error));
   /* A tensor goes with its kinds; over a pointer they stay, and what is below them goes on. */
   tt_node *chain = passage.tensor != NULL ? head->child : NULL;
+  /* A pointer may go on alone; its data's history stays with the data. */
+  bool data_leaves = is_move || passage.tensor != NULL || (passage.is_remote_control && passage.through == holder_of(before));
+  if (data_leaves) TT_TRY(tt_parcel_check(head, is_move ? "move" : "send", error));
   tt_node *pointer = tt_pointer_new(&to->location, passage.id, tt_node_meta(before), false, error);
   if (pointer == NULL) return TT_ERR_MEMORY;
   tt_pointer_set_id_there(pointer, passage.id_there);
+  if (tt_node_is_pointer(before))
+    tt_pointer_copy_gradient(pointer, before);
+  else
+    tt_pointer_set_requires_grad(pointer, tt_node_gradient(head).requires_grad);
   tt_request *request = tt_request_open(worker, passage.through, TT_REQUEST_SEND, done, context, error);
   tt_status status = request == NULL ? TT_ERR_MEMORY : TT_OK;
-  tt_tensor *tensor = passage.tensor;
-  if (status == TT_OK && tensor != NULL) {
-    const tt_data_header header = {.transfer = request->id,
-                                   .object = passage.id,
-                                   .form = TT_DATA_TENSOR,
-                                   .meta = tensor->operand.meta,
-                                   .total_bytes =
-                                       (uint64_t)tt_tensor_n_elements(tensor) * tt_dtype_bytes(tt_tensor_dtype(tensor))};
-    status = tt_stream_send_tensor(to, tensor, chain, &header, metadata, error);
+  if (status == TT_OK && passage.tensor != NULL) {
+    const tt_parcel parcel = tt_parcel_of(head, true);
+    const tt_data_header header = {.transfer = request->id, .object = passage.id};
+    status = tt_stream_send_tensor(to, &parcel, &header, metadata, error);
   } else if (status == TT_OK) {
     status = ask_to_give(&passage, request->id, tt_pointer_id(before), error);
   }
@@ -424,7 +437,7 @@ static tt_status send_on(tt_worker *worker, tt_node *head, tt_peer *to, uint64_t
   request->pointer = tt_node_ref(pointer);
   request->before = tt_node_ref(chain != NULL ? chain : before);
   request->is_remote_control = passage.is_remote_control;
-  request->is_promised = tensor == NULL && !passage.is_remote_control;
+  request->is_promised = passage.tensor == NULL && !passage.is_remote_control;
   tt_pointer_own(pointer);
   if (chain != NULL)
     tt_head_set_child(head, pointer);
@@ -461,7 +474,7 @@ tt_status tt_worker_get(tt_worker *worker, tt_node *head, tt_answer_fn *done, vo
   if (request->is_remote_control)
     tt_run_write_pull(run, request->id, tt_pointer_id(pointer));
   else
-    tt_run_write_fetch(run, request->takes ? TT_FETCH_TAKE : 0, request->id, tt_pointer_id(pointer));
+    tt_run_write_fetch(run, TT_FETCH_GRADIENTS | (request->takes ? TT_FETCH_TAKE : 0), request->id, tt_pointer_id(pointer));
   TT_TRY(asked(worker, request, tt_stream_end_record(through, start, error), request_out));
   request->head = tt_node_ref(head);
   request->pointer = tt_node_ref(pointer);

@@ -29,20 +29,22 @@ void tt_stream_mark(tt_peer *peer) {
 
 /* ---- tensors that wait: not copied, unless they must be ---- */
 
-static void release_tensor(tt_worker *worker, tt_outgoing *outgoing) {
-  if (outgoing->tensor == NULL) return;
-  worker->n_copied_bytes -= outgoing->n_copied_bytes;
-  outgoing->n_copied_bytes = 0;
-  outgoing->tensor->storage->n_readers--;
-  tt_tensor_unref(outgoing->tensor);
-  outgoing->tensor = NULL;
+static void release_cargo(tt_worker *worker, tt_cargo *cargo) {
+  if (cargo->tensor == NULL) return;
+  worker->n_copied_bytes -= cargo->n_copied_bytes;
+  cargo->tensor->storage->n_readers--;
+  tt_tensor_unref(cargo->tensor);
+  *cargo = (tt_cargo){.tensor = NULL};
 }
 
-static void hold_tensor(tt_worker *worker, tt_outgoing *outgoing, tt_tensor *take_tensor, uint64_t n_copied_bytes) {
+static void hold_cargo(tt_worker *worker, tt_cargo *cargo, tt_tensor *take_tensor, uint64_t n_copied_bytes) {
   take_tensor->storage->n_readers++;
-  outgoing->tensor = take_tensor;
-  outgoing->n_copied_bytes = n_copied_bytes;
+  *cargo = (tt_cargo){.tensor = take_tensor, .n_copied_bytes = n_copied_bytes};
   worker->n_copied_bytes += n_copied_bytes;
+}
+
+static uint64_t tensor_bytes(const tt_tensor *tensor) {
+  return (uint64_t)tt_tensor_n_elements(tensor) * tt_dtype_bytes(tt_tensor_dtype(tensor));
 }
 
 /* Who makes copies wait without end, by fetching what it changes or what is not contiguous, may hold as much again as the store. */
@@ -55,16 +57,33 @@ static tt_status check_copies(const tt_worker *worker, uint64_t n_bytes, tt_erro
                  now, worker->id, n_bytes);
 }
 
+/* Takes a tensor as cargo, as it is now: contiguous, copied only where it is not. */
+static tt_status load(tt_worker *worker, tt_cargo *cargo, tt_tensor *tensor, tt_error *error) {
+  bool is_copy = !tt_tensor_is_contiguous(tensor);
+  if (is_copy) TT_TRY(check_copies(worker, tensor_bytes(tensor), error));
+  tt_tensor *contiguous = tt_tensor_contiguous(tensor, error);
+  if (contiguous == NULL) return TT_ERR_MEMORY;
+  hold_cargo(worker, cargo, contiguous, is_copy ? tensor_bytes(tensor) : 0);
+  return TT_OK;
+}
+
+static tt_status detach(tt_worker *worker, tt_cargo *cargo, const tt_storage *storage, tt_error *error) {
+  if (cargo->tensor == NULL || cargo->tensor->storage != storage) return TT_OK;
+  uint64_t n_bytes = tensor_bytes(cargo->tensor);
+  TT_TRY(check_copies(worker, n_bytes, error));
+  tt_tensor *copy = tt_tensor_cast(cargo->tensor, tt_tensor_dtype(cargo->tensor), error);
+  if (copy == NULL) return TT_ERR_MEMORY;
+  release_cargo(worker, cargo);
+  hold_cargo(worker, cargo, copy, n_bytes);
+  return TT_OK;
+}
+
 tt_status tt_streams_detach(tt_worker *worker, tt_storage *storage, tt_error *error) {
   size_t cursor = 0;
   for (tt_peer *peer; (peer = tt_worker_next_peer(worker, &cursor)) != NULL;) {
     for (tt_outgoing *outgoing = peer->first; outgoing != NULL; outgoing = outgoing->next) {
-      if (outgoing->tensor == NULL || outgoing->tensor->storage != storage) continue;
-      TT_TRY(check_copies(worker, outgoing->header.total_bytes, error));
-      tt_tensor *copy = tt_tensor_cast(outgoing->tensor, tt_tensor_dtype(outgoing->tensor), error);
-      if (copy == NULL) return TT_ERR_MEMORY;
-      release_tensor(worker, outgoing);
-      hold_tensor(worker, outgoing, copy, outgoing->header.total_bytes);
+      TT_TRY(detach(worker, &outgoing->tensor, storage, error));
+      TT_TRY(detach(worker, &outgoing->gradient, storage, error));
     }
   }
   return TT_OK;
@@ -73,7 +92,8 @@ tt_status tt_streams_detach(tt_worker *worker, tt_storage *storage, tt_error *er
 static void release_outgoing(tt_worker *worker, tt_outgoing *outgoing) {
   tt_buffer_release(&outgoing->frame);
   tt_buffer_release(&outgoing->metadata);
-  release_tensor(worker, outgoing);
+  release_cargo(worker, &outgoing->tensor);
+  release_cargo(worker, &outgoing->gradient);
   tt_free(outgoing);
 }
 
@@ -207,7 +227,7 @@ static tt_status write_metadata(const tt_peer *peer, tt_outgoing *outgoing, cons
                  outgoing->metadata.n_bytes);
 }
 
-tt_status tt_stream_send_tensor(tt_peer *peer, tt_tensor *tensor, tt_node *chain, const tt_data_header *header,
+tt_status tt_stream_send_tensor(tt_peer *peer, const tt_parcel *parcel, const tt_data_header *header,
                                 const tt_metadata *metadata, tt_error *error) {
   TT_TRY(tt_peer_greet(peer, error));
   TT_TRY(check_queue(peer, error));
@@ -217,16 +237,14 @@ tt_status tt_stream_send_tensor(tt_peer *peer, tt_tensor *tensor, tt_node *chain
   tt_buffer_init(&outgoing->frame);
   tt_buffer_init(&outgoing->metadata);
   outgoing->header = *header;
-  tt_status status = write_metadata(peer, outgoing, metadata, chain, error);
-  if (status == TT_OK) {
-    bool is_copy = !tt_tensor_is_contiguous(tensor);
-    if (is_copy) status = check_copies(peer->worker, header->total_bytes, error);
-    tt_tensor *contiguous = status == TT_OK ? tt_tensor_contiguous(tensor, error) : NULL;
-    if (contiguous != NULL)
-      hold_tensor(peer->worker, outgoing, contiguous, is_copy ? header->total_bytes : 0);
-    else if (status == TT_OK)
-      status = TT_ERR_MEMORY;
-  }
+  outgoing->header.form = TT_DATA_TENSOR;
+  outgoing->header.meta = parcel->tensor->operand.meta;
+  outgoing->header.total_bytes = (parcel->gradient != NULL ? 2 : 1) * tensor_bytes(parcel->tensor);
+  outgoing->header.requires_grad = parcel->requires_grad;
+  outgoing->header.has_gradient = parcel->gradient != NULL;
+  tt_status status = write_metadata(peer, outgoing, metadata, parcel->chain, error);
+  if (status == TT_OK) status = load(peer->worker, &outgoing->tensor, parcel->tensor, error);
+  if (status == TT_OK && parcel->gradient != NULL) status = load(peer->worker, &outgoing->gradient, parcel->gradient, error);
   if (status != TT_OK) {
     release_outgoing(peer->worker, outgoing);
     return status;
@@ -294,7 +312,12 @@ typedef enum tt_leaving { TT_LEFT, TT_MUST_WAIT, TT_NO_MEMORY } tt_leaving;
 static tt_leaving send_piece(tt_peer *peer, tt_outgoing *outgoing) {
   size_t room = prelude_room(peer);
   size_t head = outgoing->is_begun ? sizeof(uint64_t) : tt_data_header_bytes(&outgoing->header);
-  uint64_t left = outgoing->header.total_bytes - outgoing->n_sent;
+  /* A piece is of the tensor or of its gradient. */
+  uint64_t n_own = tensor_bytes(outgoing->tensor.tensor);
+  bool is_own = outgoing->n_sent < n_own || outgoing->gradient.tensor == NULL;
+  const tt_tensor *from = is_own ? outgoing->tensor.tensor : outgoing->gradient.tensor;
+  uint64_t at = is_own ? outgoing->n_sent : outgoing->n_sent - n_own;
+  uint64_t left = n_own - at;
   uint64_t fits = TT_MAX_FRAME_BYTES - room - head;
   size_t n_elements = (size_t)(left < fits ? left : fits);
   size_t frame_bytes = room + head + n_elements;
@@ -312,7 +335,7 @@ static tt_leaving send_piece(tt_peer *peer, tt_outgoing *outgoing) {
   else
     tt_data_header_write(frame, &outgoing->header);
   if (n_elements > 0) {
-    tt_buffer_append(frame, (const uint8_t *)tt_tensor_data(outgoing->tensor) + outgoing->n_sent, n_elements);
+    tt_buffer_append(frame, (const uint8_t *)tt_tensor_data(from) + at, n_elements);
   }
   outgoing->is_begun = true;
   outgoing->n_sent += n_elements;
@@ -326,7 +349,7 @@ bool tt_stream_flush(tt_peer *peer) {
   if (close_run(peer, NULL) != TT_OK) return false;
   while (peer->first != NULL && peer->link != NULL) {
     tt_outgoing *first = peer->first;
-    if (first->tensor != NULL) {
+    if (first->tensor.tensor != NULL) {
       tt_leaving leaving = send_piece(peer, first);
       if (leaving != TT_LEFT) return leaving == TT_MUST_WAIT;
       if (peer->first == first && first->n_sent == first->header.total_bytes) drop_first(peer);

@@ -159,6 +159,8 @@ tt_status tt_worker_search(tt_worker *worker, const char *const *terms, size_t n
 /* Borrowed during the callback. Exactly one of tensor, control, error may be set; none for a plain DONE. */
 typedef struct tt_answer {
   tt_tensor *tensor;
+  tt_tensor *gradient; /* of the tensor, where it came along; or NULL */
+  bool requires_grad;
   const tt_control *control;
   const tt_wire_error *error;
 } tt_answer;

@@ -309,7 +309,8 @@ static void fetches_of_a_strided_view_that_nobody_reads(void **state) {
   for (uint64_t request = 100; request < 120; request++) put_fetch(&mallory, 0, request, turned);
   size_t waiting_bytes = 0;
   for (const tt_outgoing *each = known(worker, "mallory")->first; each != NULL; each = each->next) {
-    if (each->tensor != NULL && each->tensor->storage->n_holds == 0) waiting_bytes += each->tensor->storage->n_bytes;
+    const tt_tensor *tensor = each->tensor.tensor;
+    if (tensor != NULL && tensor->storage->n_holds == 0) waiting_bytes += tensor->storage->n_bytes;
   }
   assert_true(waiting_bytes <= 32 << 20);
   at->room = SIZE_MAX;

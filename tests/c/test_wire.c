@@ -453,7 +453,11 @@ static void check_record(const tt_record *record, const cJSON *expected) {
   if (record->kind != TT_RECORD_PROMISE) assert_true(record->request == id_of_field(expected, "request"));
   if (record->kind == TT_RECORD_SYNC || record->kind == TT_RECORD_DONE) return;
   assert_true(record->object == id_of_field(expected, "object"));
-  if (record->kind == TT_RECORD_FETCH) assert_int_equal(record->flags, cJSON_IsTrue(get(expected, "take")) ? TT_FETCH_TAKE : 0);
+  if (record->kind == TT_RECORD_FETCH) {
+    int wanted = (cJSON_IsTrue(get(expected, "take")) ? TT_FETCH_TAKE : 0) |
+                 (cJSON_IsTrue(cJSON_GetObjectItem(expected, "gradients")) ? TT_FETCH_GRADIENTS : 0);
+    assert_int_equal(record->flags, wanted);
+  }
   if (record->kind == TT_RECORD_FETCH || record->kind == TT_RECORD_PULL) return;
   if (record->kind == TT_RECORD_SEND) {
     assert_true(record->object_there == id_of_field(expected, "id_there"));
@@ -508,6 +512,9 @@ static void check_data(const uint8_t *payload, size_t n_bytes, const cJSON *expe
     for (int i = 0; i < header.meta.shape.n_dims; i++) {
       assert_true(header.meta.shape.dims[i] == (int64_t)id_text(cJSON_GetArrayItem(dims, i)->valuestring));
     }
+    const cJSON *gradients = cJSON_GetObjectItem(expected, "gradients");
+    assert_int_equal((header.requires_grad ? 1 : 0) | (header.has_gradient ? 2 : 0),
+                     gradients == NULL ? 0 : gradients->valueint);
     assert_int_equal(n_element_bytes, sent.n_bytes);
     if (sent.n_bytes != 0) assert_memory_equal(elements, sent.bytes, sent.n_bytes);
 
@@ -531,7 +538,14 @@ static void check_data(const uint8_t *payload, size_t n_bytes, const cJSON *expe
   assert_true(reader->transfer == id);
   if (!tt_data_reader_is_complete(reader)) return;
   const bool is_tensor = reader->tensor != NULL;
+  tt_tensor *gradient = tt_data_reader_take_gradient(reader);
   tt_tensor *tensor = tt_data_reader_take(reader);
+  if (gradient != NULL) {
+    const size_t half = under_way->sent.n_bytes / 2;
+    assert_memory_equal(tt_tensor_data(gradient), under_way->sent.bytes + half, half);
+    under_way->sent.n_bytes = half;
+  }
+  tt_tensor_unref(gradient);
   if (is_tensor) {
     const size_t tensor_bytes = (size_t)tt_tensor_n_elements(tensor) * tt_dtype_bytes(tt_tensor_dtype(tensor));
     assert_bytes(&under_way->sent, tt_tensor_data(tensor), tensor_bytes);

@@ -125,7 +125,7 @@ test('retain_grad, gradient as an argument, autograd.grad with a graph', async (
 });
 
 test('S17 backward runs where the data is, and gradients are pointers', async () => {
-  const x = tensor([[1, 1], [1, 1]]).send(bob).requires_grad_();
+  const x = leaf([[1, 1], [1, 1]]).send(bob);
   const x2 = tensor([[2, 2], [2, 2]]).send(bob);
   x2.requires_grad = true;
   assert.equal(x2.requires_grad, true);
@@ -159,4 +159,59 @@ test('a backward that fails elsewhere tells why', async () => {
   y.backward();
   y.backward();
   await assert.rejects(y.ready(), failure('state', /backward through the graph a second time/));
+});
+
+test('S17 send and get keep data, gradient and what it is together', async () => {
+  const w = leaf([1, 2, 3]);
+  w.mul(w).sum().backward();
+  w.send(bob);
+  assert.equal(w.requires_grad, true);
+  assert.equal(w.is_leaf, true);
+  assert.deepEqual(await w.grad.array(), [2, 4, 6]);
+  w.sum().backward();
+  await w.get();
+  assert.equal(w.requires_grad, true);
+  assert.equal(w.is_leaf, true);
+  assert.equal(String(w), 'tensor([1., 2., 3.], requires_grad=True)');
+  assert.deepEqual(await w.grad.array(), [3, 5, 7]);
+  w.sum().backward();
+  assert.deepEqual(await w.grad.array(), [4, 6, 8]);
+});
+
+test('S17 what was computed is got as plain data, and not sent without its history', async () => {
+  const w = leaf([1, 2]);
+  const y = w.mul(2);
+  assert.throws(() => y.send(bob), failure('state', /the tensor was computed \(MulBackward0\), and its history would be lost; send what detach\(\) answers/));
+  assert.equal(y.grad_fn.name, 'MulBackward0');
+  const there = y.detach().send(bob);
+  assert.equal(there.requires_grad, false);
+  w.send(bob);
+  const loss = w.mul(there).sum();
+  loss.backward();
+  await loss.get();
+  assert.equal(loss.requires_grad, false);
+  assert.equal(await loss.item(), 10);
+  await w.get();
+  assert.deepEqual(await w.grad.array(), [2, 4]);
+});
+
+test('S17 a leaf that moves on takes its gradient along, and so does a pointer to a pointer', async () => {
+  const carol = new VirtualWorker({ id: 'carol', hook });
+  const w = leaf([1, 2]).send(bob);
+  w.mul(3).sum().backward();
+  w.move(carol);
+  assert.equal(w.location, carol);
+  assert.equal(w.requires_grad, true);
+  w.sum().backward();
+  assert.deepEqual(await w.grad.array(), [4, 4]);
+  w.send(bob);
+  assert.equal(w.requires_grad, true);
+  w.sum().backward();
+  await w.get();
+  assert.equal(w.location, carol);
+  assert.equal(w.requires_grad, true);
+  await w.get();
+  assert.equal(String(w), 'tensor([1., 2.], requires_grad=True)');
+  assert.deepEqual(await w.grad.array(), [5, 5]);
+  assert.equal((await bob.whoami()).objects + (await carol.whoami()).objects, 0);
 });

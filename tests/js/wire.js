@@ -25,8 +25,8 @@ export const DTYPES = ['bool', 'uint8', 'int32', 'int64', 'float32', 'float64']
 
 const DTYPE_BYTES = [1, 1, 4, 8, 4, 8]
 const RECORD_KINDS = ['', 'CALL', 'FREE', 'FETCH', 'SEND', 'PULL', 'SYNC', 'DONE', 'PROMISE', 'ASSIGN']
-/** No record has two flags at once. */
-const MOST_FLAGS = { CALL: 1, FETCH: 1, SEND: 2 }
+/** SEND has one of its flags at most. */
+const MOST_FLAGS = { CALL: 1, FETCH: 3, SEND: 2 }
 const ARGUMENT_TYPES = ['none', 'operand', 'operands', 'bool', 'int', 'float', 'ints', 'dtype', 'string']
 const FORMS = ['tensor', 'pointer']
 const PRELUDE_BYTES = 40
@@ -343,7 +343,7 @@ const WRITE_RECORD = {
     }
   },
   FREE: (writer, { ids }) => ids.reduce((w, id) => w.u64(id), writer.u8(0).u16(ids.length)),
-  FETCH: (writer, { take, request, object }) => writer.u8(take ? 1 : 0).u64(request).u64(object),
+  FETCH: (writer, { take, gradients = false, request, object }) => writer.u8((take ? 1 : 0) | (gradients ? 2 : 0)).u64(request).u64(object),
   SEND: (writer, { flags = 0, request, object, id_there: there, worker }) => writer.u8(flags).u64(request).u64(object).u64(there).name(worker),
   PULL: (writer, { request, object }) => writer.u8(0).u64(request).u64(object),
   SYNC: (writer, { request }) => writer.u8(0).u64(request),
@@ -369,7 +369,7 @@ const readCall = (reader, flags) => {
 const READ_RECORD = {
   CALL: readCall,
   FREE: (reader) => ({ ids: times(reader.u16(), () => reader.id()) }),
-  FETCH: (reader, flags) => ({ take: flags === 1, request: reader.id(), object: reader.id() }),
+  FETCH: (reader, flags) => ({ take: (flags & 1) !== 0, ...(flags & 2 ? { gradients: true } : {}), request: reader.id(), object: reader.id() }),
   SEND: (reader, flags) => ({ flags, request: reader.id(), object: reader.id(), id_there: reader.id(), worker: reader.name() }),
   PULL: (reader) => ({ request: reader.id(), object: reader.id() }),
   SYNC: (reader) => ({ request: reader.id() }),
@@ -403,9 +403,9 @@ export const decodeRun = (payload) => {
 /* ---- tensors ---- */
 
 /** The payload of a first DATA frame. `dims` are null when they are not known (of a pointer only), `metadata` is null or what JSON.stringify takes; `elements` the bytes that come in this frame. */
-export const encodeData = ({ transfer, object = 0n, form = 'tensor', dtype, dims, total_bytes: total, metadata = null, elements = new Uint8Array() }) => {
+export const encodeData = ({ transfer, object = 0n, form = 'tensor', dtype, dims, total_bytes: total, metadata = null, gradients = 0, elements = new Uint8Array() }) => {
   const json = metadata === null ? new Uint8Array() : encodeJson(metadata)
-  const writer = new Writer().u64(transfer).u64(object).u8(FORMS.indexOf(form)).u8(DTYPES.indexOf(dtype)).u8(dims?.length ?? DIMS_NOT_KNOWN).u8(0)
+  const writer = new Writer().u64(transfer).u64(object).u8(FORMS.indexOf(form)).u8(DTYPES.indexOf(dtype)).u8(dims?.length ?? DIMS_NOT_KNOWN).u8(gradients)
   writer.u32(json.length).u64(total ?? elements.length)
   for (const dim of dims ?? []) writer.i64(dim)
   return writer.bytes(json).align(8).bytes(elements).done()
@@ -428,7 +428,9 @@ export const decodeData = (payload) => {
   const dtypeNumber = reader.u8()
   const dtype = DTYPES[dtypeNumber] ?? fail(`dtype ${dtypeNumber}`)
   const nDims = reader.u8()
-  reader.zeros(1)
+  const gradients = reader.u8()
+  if (gradients > (form === 'pointer' ? 1 : 3)) fail(`flags ${gradients} about gradients`)
+  if (gradients !== 0 && !dtype.startsWith('float')) fail(`a gradient of ${dtype}`)
   const metadataBytes = reader.u32()
   const total = reader.u64()
   const isOpen = form === 'pointer' && nDims === DIMS_NOT_KNOWN
@@ -436,11 +438,11 @@ export const decodeData = (payload) => {
   const json = reader.bytes(metadataBytes)
   reader.zeros(-metadataBytes & 7)
   if (nDims > MAX_DIMS && !isOpen) fail(`${nDims} dimensions`, 'shape')
-  const wanted = form === 'pointer' ? 0n : countElements(dims) * BigInt(DTYPE_BYTES[dtypeNumber])
+  const wanted = form === 'pointer' ? 0n : countElements(dims) * BigInt(DTYPE_BYTES[dtypeNumber]) * (gradients & 2 ? 2n : 1n)
   if (total !== wanted || BigInt(reader.left) > total) fail(`${total} bytes announced and ${reader.left} here where ${wanted} are needed`)
   const elements = reader.bytes(reader.left)
   if (dtype === 'bool' && elements.some((byte) => byte > 1)) fail('a bool that is neither 0 nor 1')
-  return { transfer, object, form, dtype, dims, total_bytes: total, metadata: metadataBytes === 0 ? null : decodeJson(json), elements }
+  return { transfer, object, form, dtype, dims, total_bytes: total, metadata: metadataBytes === 0 ? null : decodeJson(json), ...(gradients === 0 ? {} : { gradients }), elements }
 }
 
 export const decodeDataMore = (payload) => {
