@@ -17,6 +17,11 @@ typedef int tt_command_fn(int argc, char **argv);
 
 tt_command_fn tt_command_relay;
 tt_command_fn tt_command_worker;
+tt_command_fn tt_command_list;
+tt_command_fn tt_command_search;
+tt_command_fn tt_command_send;
+tt_command_fn tt_command_get;
+tt_command_fn tt_command_run;
 tt_command_fn tt_command_ops;
 tt_command_fn tt_command_version;
 
@@ -31,6 +36,7 @@ int tt_option_error(const char *command, int what, char *const *argv);
 
 /* Prints text that comes from elsewhere: what could steer a terminal comes out as '?'. */
 void tt_print_clean(FILE *stream, const char *text);
+void tt_print_clean_lines(FILE *stream, const char *text); /* but for ends of lines and tabs */
 
 /* Whole numbers of the command line within bounds; a size may end in k, m or g. False when text is not one. */
 bool tt_parse_number(const char *text, uint64_t least, uint64_t most, uint64_t *number);

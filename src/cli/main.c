@@ -15,7 +15,12 @@ static tt_command_fn run_help;
 
 static const command COMMANDS[] = {
     {"relay", "carry frames between workers, and serve their pages", tt_command_relay},
-    {"worker", "a worker of this machine: it listens, or attaches to a relay", tt_command_worker},
+    {"worker", "a worker of this machine: it listens, and attaches to others and to relays", tt_command_worker},
+    {"list", "what a worker has", tt_command_list},
+    {"search", "those of a worker's objects that have a word or a tag", tt_command_search},
+    {"send", "give a .npy file to a worker", tt_command_send},
+    {"get", "take an object of a worker's into a .npy file", tt_command_get},
+    {"run", "run a script of commands at a worker", tt_command_run},
     {"ops", "list the ops of this build", tt_command_ops},
     {"version", "print the version", tt_command_version},
     {"help", "print this, or a command's own help: tabtensor help relay", run_help},

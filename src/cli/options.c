@@ -27,14 +27,18 @@ int tt_option_error(const char *command, int what, char *const *argv) {
   return tt_usage_error(command, "there is no option %s", written);
 }
 
-void tt_print_clean(FILE *stream, const char *text) {
+static void print_clean(FILE *stream, const char *text, bool has_lines) {
   for (; *text != '\0'; text++) {
     unsigned char byte = (unsigned char)*text;
     bool is_c1 = byte == 0xC2 && (unsigned char)text[1] >= 0x80 && (unsigned char)text[1] <= 0x9F;
     if (is_c1) text++;
-    putc(byte < 0x20 || byte == 0x7F || is_c1 ? '?' : byte, stream);
+    bool is_kept = has_lines && (byte == '\n' || byte == '\t');
+    putc((byte < 0x20 && !is_kept) || byte == 0x7F || is_c1 ? '?' : byte, stream);
   }
 }
+
+void tt_print_clean(FILE *stream, const char *text) { print_clean(stream, text, false); }
+void tt_print_clean_lines(FILE *stream, const char *text) { print_clean(stream, text, true); }
 
 static bool read_digits(const char *text, uint64_t *number, const char **end) {
   if (!isdigit((unsigned char)*text)) return false;

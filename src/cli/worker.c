@@ -52,6 +52,8 @@ static const char HELP[] = "Usage: tabtensor worker [OPTIONS]\n"
                            "\n"
                            "What\n"
                            "  --max-store SIZE     what its objects may take together; k, m and g are understood [1g]\n"
+                           "  --grace SECONDS      how long what others own lives on when they have gone, for them to\n"
+                           "                       come back to; or `forever` [60]\n"
                            "  --max-connections N  how many may be attached at a time [1000]\n"
                            "  --allow-origin URL   ws: let pages of another origin attach, for example\n"
                            "                       http://localhost:8080 (may be repeated). Without it only pages\n"
@@ -76,6 +78,7 @@ enum {
   MAX_ENDPOINTS = 64,
   MOST_CONNECTIONS = 50000,
   LEAST_STORE_BYTES = 1024,
+  MOST_GRACE_S = 1000000000,
   FIRST_RETRY_MS = 1000,
   LAST_RETRY_MS = 30000,
   GOODBYE_MS = 6000, /* a little more than a connection takes to close at most */
@@ -103,6 +106,7 @@ typedef struct worker_options {
   bool has_port, is_help;
   tt_tls_options tls;
   uint64_t max_store_bytes;
+  int64_t grace_ms;
   size_t max_connections;
   verbosity verbosity;
 } worker_options;
@@ -357,8 +361,12 @@ static void leave(native_worker *native) {
 
 static tt_status start(native_worker *native, tt_error *error) {
   const worker_options *options = native->options;
-  const tt_worker_options worker = {
-      .id = options->id, .kind = "native", .max_store_bytes = options->max_store_bytes, .host = native, .on_event = on_event};
+  const tt_worker_options worker = {.id = options->id,
+                                    .kind = "native",
+                                    .max_store_bytes = options->max_store_bytes,
+                                    .grace_ms = options->grace_ms,
+                                    .host = native,
+                                    .on_event = on_event};
   native->worker = tt_worker_new(&worker, error);
   if (native->worker == NULL) return error->status;
   say(native, NORMAL, "Hooking into Tensors... Overloading complete.", "");
@@ -426,6 +434,13 @@ static int read_option(worker_options *options, int option, const char *value) {
                             value);
     }
     return 0;
+  case 'g':
+    if (strcmp(value, "forever") != 0 && !tt_parse_number(value, 1, MOST_GRACE_S, &number)) {
+      return tt_usage_error("worker", "--grace %s does not work: a number of seconds from 1 to %d does, and `forever`", value,
+                            MOST_GRACE_S);
+    }
+    options->grace_ms = strcmp(value, "forever") == 0 ? INT64_MAX : (int64_t)number * 1000;
+    return 0;
   case 'c':
     if (!tt_parse_number(value, 1, MOST_CONNECTIONS, &number)) {
       return tt_usage_error("worker", "--max-connections %s does not work: from 1 to %d does", value, MOST_CONNECTIONS);
@@ -483,6 +498,7 @@ static int read_options(int argc, char **argv, worker_options *options) {
       TT_TLS_CONNECTING_OPTIONS,
       TT_TLS_LISTENING_OPTIONS,
       {"max-store", required_argument, NULL, 'm'},
+      {"grace", required_argument, NULL, 'g'},
       {"max-connections", required_argument, NULL, 'c'},
       {"allow-origin", required_argument, NULL, 'o'},
       {"pages", required_argument, NULL, 'd'},

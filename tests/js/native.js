@@ -26,8 +26,9 @@ export const nativeBinaries = () => {
 };
 
 /** Runs it to its end: { code, stdout, stderr }. */
-export const runNative = async (args, { binary = nativeBinaries()[0].path } = {}) => {
-  const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+export const runNative = async (args, { binary = nativeBinaries()[0].path, cwd, stdin } = {}) => {
+  const child = spawn(binary, args, { stdio: ['pipe', 'pipe', 'pipe'], cwd });
+  child.stdin.on('error', () => {}).end(stdin);
   const output = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr']) child[name].setEncoding('utf8').on('data', (text) => (output[name] += text));
   const [code, signal] = await once(child, 'close');
@@ -66,12 +67,12 @@ export const startNative = async (args, { binary = nativeBinaries()[0].path, rea
     said(ready),
     ended.then((code) => assert.fail(`${args.join(' ')} ended with ${code} before it was ready:\n${log.join('\n')}`)),
   ]);
-  const url = readyLine.match(/(http|ws)s?:\/\/\S+/)?.[0];
+  const url = readyLine.match(/(?:(?:http|ws|tcp|tls):\/\/|unix:)\S+/)?.[0];
   assert.ok(url, `no address in the ready line: ${readyLine}`);
   let stopped;
   return {
     pid: child.pid,
-    port: Number(new URL(url).port),
+    port: Number(new URL(url).port), // 0 at a path
     url,
     readyLine,
     log,
