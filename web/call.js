@@ -28,13 +28,14 @@ const { value: types, dtype: dtypeNumbers, limit } = constants;
 
 core._tt_wasm_ops();
 
-/** The op table: one object an op, as tt_ops_json writes it, with what calls need beside it. */
-export const table = JSON.parse(readText()).map((row) => {
+/** A row of a table, as the core writes it, with what calls need beside it. `entry` is the function of the core that runs it. */
+export function prepareRow(row, entry = '_tt_wasm_call') {
   const flags = new Set(row.flags);
   const positional = row.params.filter((param) => !param.keyword_only);
   const last = positional.at(-1);
   return {
     ...row,
+    entry,
     isInPlace: flags.has('inplace'),
     isFactory: flags.has('factory'),
     isHidden: flags.has('hidden'),
@@ -44,7 +45,10 @@ export const table = JSON.parse(readText()).map((row) => {
     spread: last?.type === 'int[]' && !last.has_default && !last.optional ? positional.length - 1 : -1,
     index: new Map(row.params.map((param, i) => [param.name, i])),
   };
-});
+}
+
+/** The op table: one object an op. */
+export const table = JSON.parse(readText()).map((row) => prepareRow(row));
 
 let handleOf;
 /**
@@ -228,7 +232,7 @@ export function call(worker, op, self, args) {
   u32[at.n_ints >> 2] = nInts;
   u32[at.n_operands >> 2] = nOperands;
   takeThrown();
-  const status = core._tt_wasm_call(worker, op.number, nArgs);
+  const status = core[op.entry](worker, op.number, nArgs);
   if (status !== 0) throwFailure(op, status);
   checkViews();
   return u32[at.n_results >> 2];

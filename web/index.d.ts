@@ -4,6 +4,7 @@
  * writes.
  */
 import type { FunctionalOps, Ops, TensorOps } from './core/ops.js';
+import type { LinalgFunctions, NDArrayMethods, NumpyFunctions, RandomFunctions } from './core/numpy.js';
 
 export type Dtype = 'bool' | 'uint8' | 'int32' | 'int64' | 'float32' | 'float64';
 /** A whole number; a BigInt is exact beyond 2^53. */
@@ -146,6 +147,8 @@ export class Tensor {
   readonly T: Tensor;
   /** A view with its last two dimensions swapped. */
   readonly mT: Tensor;
+  /** An array of np's with the same memory; x.detach() first when x requires grad. */
+  numpy(): NDArray;
   /** A copy of the elements, row by row (bool: 0 and 1; int64: a BigInt64Array). */
   data(options?: Waiting): Promise<ElementArray>;
   /** The elements as nested arrays. */
@@ -234,6 +237,8 @@ export const torch: Omit<Ops, Dtype | 'randint'> & { readonly [D in Dtype]: D } 
   };
   /** Seeds what unseeded random ops of the local worker draw from. */
   manual_seed(seed: Int): void;
+  /** A tensor with the same memory. */
+  from_numpy(a: NDArray): Tensor;
 };
 
 export interface Scope {
@@ -407,6 +412,101 @@ export class TorchHook {
   /** The kinds that are known, by name. */
   readonly kinds: Map<string, KindClass>;
 }
+
+/** What stands for an array: one, a tensor, or data of which one is made. */
+export type ArrayLike = NDArray | Tensor | TensorData | ArrayLike[];
+
+/** An array of np's, or a pointer to one that is elsewhere. docs/numpy.md says what it has. */
+export interface NDArray extends NDArrayMethods {}
+export class NDArray {
+  private constructor();
+  /** The tensor that it stands for. */
+  readonly tensor: Tensor;
+  /** The sizes of its dimensions; null while they depend on data elsewhere. */
+  readonly shape: number[] | null;
+  readonly dtype: Dtype;
+  readonly ndim: number | null;
+  /** How many elements it has. */
+  readonly size: number | null;
+  /** A view with its dimensions in reverse order. */
+  readonly T: NDArray;
+  readonly isPointer: boolean;
+  readonly location: BaseWorker | null;
+  readonly idAtLocation: string | null;
+  readonly owner: BaseWorker;
+  readonly isDisposed: boolean;
+  get tags(): string[];
+  set tags(tags: string | string[]);
+  description: string;
+  flatten(): NDArray;
+  tolist(options?: Waiting): Promise<NestedNumbers>;
+  item(options?: Waiting): Promise<number | bigint | boolean>;
+  data(options?: Waiting): Promise<ElementArray>;
+  elements(options?: Waiting): Promise<{ dtype: Dtype; shape: number[]; data: ElementArray }>;
+  /** As NumPy prints it, wherever it is. */
+  text(options?: Waiting): Promise<string>;
+  /** As NumPy prints it when its values are here, else where they are. */
+  toString(): string;
+  send(worker: BaseWorker | string, options?: SendOptions): this;
+  get(options?: Waiting): Promise<this>;
+  ready(options?: Waiting): Promise<this>;
+  dispose(): void;
+  [Symbol.dispose](): void;
+}
+
+/** numpy.random's generators: the same seed gives the same numbers on every machine, but not NumPy's own. */
+export interface Generator {
+  random(size?: Int | Int[] | null): NDArray;
+  standard_normal(size?: Int | Int[] | null): NDArray;
+  normal(loc?: number, scale?: number, size?: Int | Int[] | null): NDArray;
+  uniform(low?: number, high?: number, size?: Int | Int[] | null): NDArray;
+  integers(low: Int, high?: Int | null, size?: Int | Int[] | null): NDArray;
+  permutation(n: Int): NDArray;
+}
+
+/** What a file may be given as; a string is a path in Node and a URL elsewhere. */
+export type FileSource = ArrayBuffer | ArrayBufferView | Blob | Response | URL | string;
+
+/** NumPy's namespace. */
+export const np: NumpyFunctions & {
+  readonly ndarray: typeof NDArray;
+  array(data: ArrayLike, options?: TensorOptions): NDArray;
+  asarray(data: ArrayLike, options?: { dtype?: Dtype }): NDArray;
+  shape(a: ArrayLike): number[] | null;
+  ndim(a: ArrayLike): number | null;
+  size(a: ArrayLike): number | null;
+  /** An array of a .npy file; of a .npz file an object of arrays (and bytes, where a member is no array). */
+  load(source: FileSource, options?: { max_bytes?: number }): Promise<any>;
+  save(a: ArrayLike): Promise<Uint8Array>;
+  save(path: string | URL, a: ArrayLike): Promise<void>;
+  savez(arrays: Record<string, ArrayLike> | ArrayLike[]): Promise<Uint8Array>;
+  savez(path: string | URL, arrays: Record<string, ArrayLike> | ArrayLike[]): Promise<void>;
+  savez_compressed(arrays: Record<string, ArrayLike> | ArrayLike[]): Promise<Uint8Array>;
+  savez_compressed(path: string | URL, arrays: Record<string, ArrayLike> | ArrayLike[]): Promise<void>;
+  readonly linalg: LinalgFunctions;
+  readonly random: RandomFunctions & {
+    rand(...sizes: Int[]): NDArray;
+    randn(...sizes: Int[]): NDArray;
+    seed(seed: Int): void;
+    default_rng(seed?: Int): Generator;
+    readonly Generator: new (seed: bigint) => Generator;
+  };
+  readonly pi: number;
+  readonly e: number;
+  readonly inf: number;
+  readonly nan: number;
+  readonly bool_: 'bool';
+  readonly uint8: 'uint8';
+  readonly int32: 'int32';
+  readonly int64: 'int64';
+  readonly float32: 'float32';
+  readonly float64: 'float64';
+};
+
+/** Tensors by name, and the texts that were saved with them, of a .safetensors file. */
+export function loadSafetensors(source: FileSource): Promise<{ tensors: Record<string, Tensor>; metadata: Record<string, string> }>;
+/** The bytes of a .safetensors file. */
+export function saveSafetensors(tensors: Record<string, Tensor>, options?: { metadata?: Record<string, string> }): Promise<Uint8Array>;
 
 /** "tabtensor 0.1.0" */
 export const version: string;

@@ -63,11 +63,15 @@ export function setTensorRules({ test, moveTo }) {
   setScopeOf = moveTo;
 }
 
+/** What an object that stands for tensors (an ndarray) has them under. */
+export const HELD = Symbol('tensors held');
+
 /** Tensors in arrays, maps, sets and plain objects, at any depth. */
 function collect(value, found, seen) {
   if (typeof value !== 'object' || value === null || seen.has(value)) return;
   seen.add(value);
   if (isTensor(value)) found.add(value);
+  else if (value[HELD] !== undefined) collect(value[HELD], found, seen);
   else if (Array.isArray(value) || value instanceof Set) for (const item of value) collect(item, found, seen);
   else if (value instanceof Map) for (const [key, item] of value) (collect(key, found, seen), collect(item, found, seen));
   else if ([Object.prototype, null].includes(Object.getPrototypeOf(value)))

@@ -27,6 +27,8 @@ export {
   tensor,
   torch,
 } from './tensor.js';
+export { loadSafetensors, saveSafetensors } from './files.js';
+export { np } from './numpy.js';
 export { BaseWorker, TorchHook, VirtualWorker, WebSocketWorker, WorkerEvent } from './workers.js';
 
 import { constants, core } from './core.js';

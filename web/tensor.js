@@ -605,6 +605,9 @@ setTensorRules({ test: isTensor, moveTo });
 
 export { homeOf, idAtOwner, invoke, isTensor, liveHandle, makeTensor, moveTo };
 
+/** A tensor that the core has just made here, by its handle, where tensors go that are made from nothing. */
+export const adopt = (handle) => placeTensor(makeTensor(handle, defaultHome()));
+
 /** The first tensor among arguments: where a function runs. */
 function firstTensor(args) {
   for (const arg of args) {

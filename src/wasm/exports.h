@@ -62,6 +62,25 @@ int tt_wasm_kind_log(tt_handle tensor); /* text: a line per command that its _Lo
 int tt_wasm_callback_result(tt_handle tensor); /* one more tensor that the function answers; it stays the caller's */
 void tt_wasm_callback_fail(uint32_t status);   /* input: why */
 
+/* ---- NumPy's functions (numpy/numpy.h) ---- */
+
+int tt_wasm_numpy_table(void); /* text: as tt_numpy_json writes it */
+/* As tt_wasm_call, of a row of that table. */
+int tt_wasm_numpy_call(tt_handle worker, uint32_t number, uint32_t n_args);
+int tt_wasm_numpy_print(tt_handle tensor, int is_repr); /* text: as NumPy prints it. TT_ERR_STATE for a pointer */
+
+/* ---- files: `bytes` was allocated by malloc and stays the caller's; what is written is data, until tt_wasm_file_end ---- */
+
+int tt_wasm_npy_read(const uint8_t *bytes, uint32_t n_bytes); /* results[0]: a local tensor */
+int tt_wasm_npy_write(tt_handle tensor);                      /* data: of a local tensor */
+/* text: {"tensors":[{"name","dtype","shape"},...],"metadata":{...}}; the file is open until tt_wasm_file_end. */
+int tt_wasm_safetensors_read(const uint8_t *bytes, uint32_t n_bytes);
+int tt_wasm_safetensors_tensor(uint32_t i);                 /* of the open file: results[0] */
+int tt_wasm_safetensors_add(tt_handle tensor);              /* to the open file; input: its name at 0 */
+int tt_wasm_safetensors_add_metadata(uint32_t text_offset); /* input: name at 0, text behind it */
+int tt_wasm_safetensors_write(void);                        /* data: the open file */
+void tt_wasm_file_end(void);
+
 /* ---- workers ---- */
 
 /* Input: id at 0, kind behind it. results[0]. */

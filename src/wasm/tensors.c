@@ -32,8 +32,7 @@ tt_status tt_door_give(tt_node *take_head, tt_handle *handle, tt_error *error) {
                  (int)tt_handle_count(TT_HANDLE_HEAD));
 }
 
-/* Exchanges the handles in the scratch's args, and in the lists behind them, for nodes. */
-static tt_status resolve(uint32_t n_args, tt_error *error) {
+tt_status tt_door_resolve(uint32_t n_args, tt_error *error) {
   for (uint32_t i = 0; i < n_args; i++) {
     tt_value *value = &tt_wasm_area.args[i];
     if (value->type == TT_VALUE_OPERAND) {
@@ -55,12 +54,11 @@ static tt_status resolve(uint32_t n_args, tt_error *error) {
   return TT_OK;
 }
 
-/* A call without operands from a page: its own worker makes the tensor, and the page has a pointer to it. */
-static tt_status call_at_own(tt_door *door, const tt_op *op, uint32_t n_args, tt_node **results, size_t *n_results,
-                             tt_error *error) {
+tt_status tt_door_call_at_own(tt_door *door, const tt_op *op, const tt_value *args, size_t n_args, tt_node **results,
+                              size_t *n_results, tt_error *error) {
   tt_value bound[TT_MAX_PARAMS];
   int64_t numbers[TT_MAX_PARAMS];
-  TT_TRY(tt_op_bind(op, tt_wasm_area.args, n_args, bound, numbers, error));
+  TT_TRY(tt_op_bind(op, args, n_args, bound, numbers, error));
   tt_node *pointers[TT_MAX_RESULTS];
   size_t n_pointers = 0;
   /* A peer begins with its location (worker/worker.h). */
@@ -80,6 +78,19 @@ static tt_status call_at_own(tt_door *door, const tt_op *op, uint32_t n_args, tt
   return TT_ERR_MEMORY;
 }
 
+tt_status tt_door_give_all(tt_node **take_heads, size_t n, tt_error *error) {
+  tt_wasm_area.n_results = 0;
+  for (size_t i = 0; i < n; i++) {
+    const tt_status status = tt_door_give(take_heads[i], &tt_wasm_area.results[i], error);
+    if (status == TT_OK) continue;
+    for (size_t k = 0; k < i; k++) tt_wasm_tensor_dispose(tt_wasm_area.results[k]);
+    for (size_t k = i + 1; k < n; k++) tt_node_unref(take_heads[k]);
+    return status;
+  }
+  tt_wasm_area.n_results = (uint32_t)n;
+  return TT_OK;
+}
+
 static bool is_recording = true;
 
 void tt_wasm_set_recording(int value) { is_recording = value != 0; }
@@ -93,7 +104,7 @@ int tt_wasm_call(tt_handle worker, uint32_t op_number, uint32_t n_args) {
     tt_fail(&error, TT_ERR_UNKNOWN_OP, "there is no op number %u with %u arguments", (unsigned)op_number, (unsigned)n_args);
     return tt_scratch_fail(&error);
   }
-  if (resolve(n_args, &error) != TT_OK) return tt_scratch_fail(&error);
+  if (tt_door_resolve(n_args, &error) != TT_OK) return tt_scratch_fail(&error);
   tt_node *results[TT_MAX_RESULTS];
   size_t n_results = 0;
   tt_status status;
@@ -101,7 +112,7 @@ int tt_wasm_call(tt_handle worker, uint32_t op_number, uint32_t n_args) {
   bool was_recording = hook->is_recording;
   hook->is_recording = was_recording && is_recording;
   if ((op->flags & TT_OP_FACTORY) != 0 && door->own != NULL) {
-    status = call_at_own(door, op, n_args, results, &n_results, &error);
+    status = tt_door_call_at_own(door, op, tt_wasm_area.args, n_args, results, &n_results, &error);
   } else {
     status = tt_hook_call(hook, (tt_op_number)op_number, tt_wasm_area.args, n_args, NULL, 0, results, &n_results, &error);
   }
@@ -112,15 +123,7 @@ int tt_wasm_call(tt_handle worker, uint32_t op_number, uint32_t n_args) {
     for (size_t i = 0; i < n_results; i++) tt_node_unref(results[i]);
     return TT_OK;
   }
-  for (size_t i = 0; i < n_results; i++) {
-    status = tt_door_give(results[i], &tt_wasm_area.results[i], &error);
-    if (status == TT_OK) continue;
-    for (size_t k = 0; k < i; k++) tt_wasm_tensor_dispose(tt_wasm_area.results[k]);
-    for (size_t k = i + 1; k < n_results; k++) tt_node_unref(results[k]);
-    return tt_scratch_fail(&error);
-  }
-  tt_wasm_area.n_results = (uint32_t)n_results;
-  return TT_OK;
+  return tt_door_give_all(results, n_results, &error) == TT_OK ? TT_OK : tt_scratch_fail(&error);
 }
 
 /* Parks a tensor's elements in the scratch's data; takes over the reference. */
@@ -151,8 +154,7 @@ int tt_wasm_tensor_new(void) {
   return TT_OK;
 }
 
-/* The tensor of a local head. */
-static tt_tensor *local_tensor(tt_handle tensor, tt_error *error) {
+tt_tensor *tt_door_local(tt_handle tensor, tt_error *error) {
   tt_node *head = tt_door_head(tensor, error);
   if (head == NULL) return NULL;
   tt_node *tail = tt_node_tail(head);
@@ -164,7 +166,7 @@ static tt_tensor *local_tensor(tt_handle tensor, tt_error *error) {
 
 int tt_wasm_tensor_read(tt_handle tensor) {
   tt_error error = {.status = TT_OK};
-  tt_tensor *local = local_tensor(tensor, &error);
+  tt_tensor *local = tt_door_local(tensor, &error);
   if (local == NULL) return tt_scratch_fail(&error);
   tt_tensor *contiguous = tt_tensor_contiguous(local, &error);
   if (contiguous == NULL) return tt_scratch_fail(&error);
@@ -210,7 +212,7 @@ static int show_text(tt_error *error) {
 
 int tt_wasm_tensor_print(tt_handle tensor) {
   tt_error error = {.status = TT_OK};
-  if (local_tensor(tensor, &error) == NULL) return tt_scratch_fail(&error);
+  if (tt_door_local(tensor, &error) == NULL) return tt_scratch_fail(&error);
   tt_node_print(tt_door_head(tensor, NULL), tt_scratch_text());
   return show_text(&error);
 }

@@ -1,5 +1,6 @@
 #include "wire/json.h"
 
+#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <string.h>
 

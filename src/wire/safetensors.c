@@ -1,5 +1,6 @@
 #include "wire/safetensors.h"
 
+#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

@@ -34,7 +34,7 @@ const exceptions = [
 /** Libraries, and the files that alone may know them. */
 const libraries = [
   { header: /^(libwebsockets\.h|libwebsockets\/|lws|ev\.h|uv\.h|openssl\/)/, files: /^net\//, name: 'libwebsockets, its loop and TLS' },
-  { header: /^(cjson\/)?cJSON\.h$/, files: /^wire\/(json\.[ch]|control\.c|safetensors\.c)$/, name: 'cJSON' },
+  { header: /^(cjson\/)?cJSON\.h$/, files: /^wire\/(json|control|safetensors)\.c$/, name: 'cJSON' },
   { header: /^emscripten/, files: /^(wasm\/|transport\/websocket_browser\.c$)/, name: "Emscripten's headers" },
 ];
 

@@ -1,5 +1,5 @@
 // Never run: TypeScript reads it to see that the types allow what users write, and refuse what they should not.
-import { FloatTensor, LogTensor, TensorError, TensorKind, TorchHook, VirtualWorker, WebSocketWorker, tensor, tidy, torch } from 'tabtensor';
+import { FloatTensor, loadSafetensors, np, saveSafetensors, LogTensor, TensorError, TensorKind, TorchHook, VirtualWorker, WebSocketWorker, tensor, tidy, torch } from 'tabtensor';
 import type { Dtype, ElementArray, Tensor } from 'tabtensor';
 
 export async function seedsExample(): Promise<string> {
@@ -66,4 +66,20 @@ export function refused(a: Tensor): void {
   a.wrap(TorchHook);
   // @ts-expect-error: a worker needs an id
   new VirtualWorker({});
+}
+
+export async function arrays(hook: TorchHook): Promise<void> {
+  const bob = new VirtualWorker({ id: 'bob', hook });
+  const a = np.array([[1, 2], [3, 4]], { dtype: np.float32 }).send(bob);
+  const sums = a.sum({ axis: 0, keepdims: true }).reshape(2, 1).T;
+  const [quotient, rest] = np.divmod(a, 2);
+  const parts = np.split(np.concatenate([a, sums], { axis: null }), 2);
+  const x = np.linalg.solve(a, np.add([1, 2], 1));
+  const y = np.random.default_rng(1).normal(0, 1, [2, 2]);
+  const bytes: Uint8Array = await np.savez({ x, y });
+  const { x: again } = await np.load(bytes);
+  const { tensors } = await loadSafetensors(await saveSafetensors({ w: a.tensor, v: torch.from_numpy(y) }));
+  console.log(quotient.shape, rest.size, parts.length, again, tensors['w']?.numpy().astype('int64').flatten());
+  // @ts-expect-error: there is no such axis
+  a.mean({ axis: 'rows' });
 }
