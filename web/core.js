@@ -171,16 +171,32 @@ function failureOf(status, about) {
 
 check(startStatus);
 
-export function writeId(id) {
+function writeId64(address, id) {
   checkViews();
   const value = BigInt.asUintN(64, BigInt(id));
-  u32[at.id >> 2] = Number(value & 0xffffffffn);
-  u32[(at.id >> 2) + 1] = Number(value >> 32n);
+  u32[address >> 2] = Number(value & 0xffffffffn);
+  u32[(address >> 2) + 1] = Number(value >> 32n);
+}
+
+function readId64(address) {
+  checkViews();
+  return ((BigInt(u32[(address >> 2) + 1]) << 32n) | BigInt(u32[address >> 2])).toString();
+}
+
+export function writeId(id) {
+  writeId64(at.id, id);
+}
+
+export function writeIdThere(id) {
+  writeId64(at.id_there, id);
 }
 
 export function readId() {
-  checkViews();
-  return ((BigInt(u32[(at.id >> 2) + 1]) << 32n) | BigInt(u32[at.id >> 2])).toString();
+  return readId64(at.id);
+}
+
+export function readIdThere() {
+  return readId64(at.id_there);
 }
 
 /** A 64-bit integer at a byte address, as a number: exact up to 2^53. */

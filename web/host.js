@@ -23,6 +23,7 @@ import {
   u32,
   f64,
   writeId,
+  writeIdThere,
   writeInput,
   writeMeta,
 } from './core.js';
@@ -53,11 +54,12 @@ export function newWorker(id, kind, { maxStoreBytes = 0, maxObjects = 0, isStore
   return u32[at.results >> 2];
 }
 
-/** A pointer to an object at a peer; `owns`: it is freed there with the handle. */
-export function newPointer(home, peer, { id, dtype, shape }, options, owns = false) {
+/** A pointer to an object at a peer, which commands call `id` (in a page: its worker's entry); `owns`: it is freed there with the handle. */
+export function newPointer(home, peer, { id, idThere = id, dtype, shape }, options, owns = false) {
   writeInput(peer);
   writeMeta(dtype, shape);
   writeId(id);
+  writeIdThere(idThere);
   check(core._tt_wasm_create_pointer(home.handle, owns ? 1 : 0));
   checkViews();
   return makeTensor(u32[at.results >> 2], home, options);
@@ -132,6 +134,7 @@ export class KnownWorkers {
 export class ThreadHost {
   isPage = false;
   #connections = new Map();
+  #virtuals = new Set();
   #mask = ALWAYS;
   #isClosed = false;
 
@@ -259,6 +262,16 @@ export class ThreadHost {
     other.known.adopt(this.id, this.worker);
   }
 
+  /** The same, and those that were added before get to know it too. */
+  addVirtual(other) {
+    this.connectVirtual(other);
+    for (const before of this.#virtuals) {
+      if (before.#isClosed) this.#virtuals.delete(before);
+      else if (!before.known.isPresent(other.id) && !other.known.isPresent(before.id)) before.connectVirtual(other);
+    }
+    this.#virtuals.add(other);
+  }
+
   /** Whether there is a connection, or one under way, over which others may come. */
   get isAttached() {
     return this.#connections.size > 0;
@@ -347,6 +360,10 @@ export class ThreadHost {
   async peerSearch(peer, terms, options) {
     const { objects } = await query(this.handle, peer, { query: 'search', terms }, options);
     return objects.map((object) => newPointer(this, peer, object, described(object)));
+  }
+
+  createPointer(peer, object) {
+    return newPointer(this, peer, object);
   }
 
   async peerGetObj(peer, id, options) {

@@ -182,12 +182,6 @@ export class PageHost {
     this.#call('worker', 'seed', [value]).catch((error) => this.report(error));
   }
 
-  /** Has the thread do something with the tensor of that id. */
-  async ask(id, method, { signal } = {}) {
-    await this.#settled(signal);
-    return this.#call('tensor', method, [id], { signal });
-  }
-
   // ---- as a host ----
 
   listen(type) {
@@ -318,7 +312,14 @@ export class PageHost {
   /** The thread keeps a pointer for each under an id of its own, until the page's pointer to that goes. */
   #pointTo(peer, { here, ...object }) {
     const release = () => this.#call('worker', 'rmObj', [here]).catch(() => {});
-    return newPointer(this, peer, { ...object, id: here }, { ...described(object), shownId: object.id, release });
+    return newPointer(this, peer, { ...object, id: here, idThere: object.id }, { ...described(object), release });
+  }
+
+  createPointer(peer, object) {
+    const here = crypto.getRandomValues(new BigUint64Array(1))[0].toString();
+    const pointer = this.#pointTo(peer, { ...object, here });
+    this.#call('peer', 'createPointer', [peer, object, here]).catch((error) => this.report(error));
+    return pointer;
   }
 
   async peerSearch(peer, terms, { signal } = {}) {

@@ -31,11 +31,11 @@ export function serve(channel) {
   }
 
   /** What a tensor of another worker is to the page: an entry of this store, so that the page can name it. */
-  async function entryFor(tensor) {
-    const here = await host.setObj(tensor);
-    const { idAtLocation: id, dtype, shape, tags, description } = tensor;
+  async function entryFor(tensor, id) {
+    const here = await host.setObj(tensor, { id });
+    const { idAtLocation, dtype, shape, tags, description } = tensor;
     tensor.dispose();
-    return { here, id, dtype, shape, tags, description };
+    return { here, id: idAtLocation, dtype, shape, tags, description };
   }
 
   /** The tensor of that id in this store, for as long as `use` takes. */
@@ -87,17 +87,12 @@ export function serve(channel) {
       rmObj: (_, id) => host.rmObj(id),
       seed: async (_, value) => host.seed(value),
     },
-    tensor: {
-      text: (options, id) => withTensor(id, (tensor) => tensor.text(options)),
-      elements: (options, id) => withTensor(id, (tensor) => tensor.elements(options)),
-      getShape: (options, id) => withTensor(id, (tensor) => tensor.getShape(options)),
-      ready: (options, id) => withTensor(id, (tensor) => tensor.ready(options).then(() => tensor.shape)),
-    },
     peer: {
       whoami: (options, peer) => worker.getWorker(peer).whoami(options),
       list: (options, peer) => worker.getWorker(peer).list(options),
-      search: async (options, peer, terms) => Promise.all((await host.peerSearch(peer, terms, options)).map(entryFor)),
+      search: async (options, peer, terms) => Promise.all((await host.peerSearch(peer, terms, options)).map((tensor) => entryFor(tensor))),
       getObj: async (options, peer, id) => entryFor(await host.peerGetObj(peer, id, options)),
+      createPointer: (_, peer, object, here) => entryFor(host.createPointer(peer, object), here),
       rmObj: (options, peer, id) => worker.getWorker(peer).rmObj(id, options),
     },
   };

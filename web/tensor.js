@@ -16,6 +16,7 @@ import {
   idText,
   query,
   readId,
+  readIdThere,
   readMeta,
   readText,
   request,
@@ -63,9 +64,6 @@ export function setGradOption(apply) {
   gradOption = apply;
 }
 
-/** Tensors that an answer is awaited for: no garbage. */
-const inUse = new Set();
-
 // What the class below tells this module of its private side.
 let makeTensor;
 let liveHandle;
@@ -103,9 +101,7 @@ class Extras {
   /** The answer to a send that is under way, and whether somebody awaits it. */
   sent = null;
   isSentAwaited = false;
-  /** The id that the object has where it is, when the pointer's own is another (an entry of the page's worker). */
-  shownId = null;
-  /** Frees that entry. */
+  /** Frees the entry of the page's worker that a pointer which borrows is to the page. */
   release = null;
 }
 
@@ -206,6 +202,7 @@ export class Tensor {
     const isElsewhere = (i32[at.flags >> 2] & FLAG_POINTER) !== 0;
     meta.location = isElsewhere ? readText() : null;
     meta.id = isElsewhere ? readId() : null;
+    meta.idThere = isElsewhere ? readIdThere() : null;
     meta.isPointer = isElsewhere && !(this.#home.isPage && meta.location === this.#home.id);
     return meta;
   }
@@ -287,7 +284,7 @@ export class Tensor {
   /** The id that it has there, as a string of digits; null when it is here. */
   get idAtLocation() {
     const meta = this.#readMeta('idAtLocation');
-    return meta.isPointer ? (this.#extras?.shownId ?? meta.id) : null;
+    return meta.isPointer ? meta.idThere : null;
   }
 
   /** The local worker that this tensor belongs to. */
@@ -329,12 +326,11 @@ export class Tensor {
 
   /** "FloatTensor > _PointerTensor(bob, 17)" */
   chainPrint() {
-    const { isPointer, location, id } = this.#readMeta('chainPrint');
+    const { isPointer, location, idThere } = this.#readMeta('chainPrint');
     check(core._tt_wasm_tensor_chain(this.#handle));
     const text = readText();
-    if (location === null) return text;
-    if (isPointer) return text.replace(`(${location}, ${id})`, `(${location}, ${this.#extras?.shownId ?? id})`);
-    return text.replace(`_PointerTensor(${location}, ${id})`, '_LocalTensor');
+    if (location === null || isPointer) return text;
+    return text.replace(`_PointerTensor(${location}, ${idThere})`, '_LocalTensor');
   }
 
   /** As PyTorch prints it when its values are here; else where they are. */
@@ -377,8 +373,7 @@ export class Tensor {
     const { isPointer, location, id } = this.#readMeta('text');
     const home = this.#home;
     if (location === null) return this.toString();
-    if (isPointer && home.isPage) return this.#ask(id, 'text', signal);
-    const { text } = await query(home.handle, location, { query: 'print', id }, { signal });
+    const { text } = await query(home.handle, this.#holder(location), { query: 'print', id }, { signal });
     if (!isPointer) this.#remember(text);
     return text;
   }
@@ -388,28 +383,18 @@ export class Tensor {
     this.#more.textChanges = nChanges;
   }
 
-  /**
-   * In a page, what its worker does for a tensor that is elsewhere. The question overtakes nothing, but could be overtaken by
-   * the freeing of this tensor if it became garbage.
-   */
-  async #ask(id, what, signal) {
-    const use = { tensor: this };
-    inUse.add(use);
-    try {
-      return await this.#home.ask(id, what, { signal });
-    } finally {
-      inUse.delete(use);
-    }
+  /** Whom to ask about what is at `location`: in a page its own worker, which passes it on. */
+  #holder(location) {
+    return this.#home.isPage ? this.#home.id : location;
   }
 
   // ---- values ----
 
   async #read(use, options) {
     const { signal } = checkWaiting(use, options);
-    const { isPointer, location, id } = this.#readMeta(use);
+    const { location } = this.#readMeta(use);
     const home = this.#home;
     if (location === null) return readElements(this.#handle);
-    if (isPointer && home.isPage) return this.#ask(id, 'elements', signal);
     const handle = this.#handle;
     const fetched = await request(home.handle, (token) => core._tt_wasm_fetch(home.handle, handle, token), {
       signal,
@@ -461,18 +446,17 @@ export class Tensor {
   /** The shape, asked for when it is not known here. */
   async getShape(options) {
     const { signal } = checkWaiting('getShape', options);
-    const { shape, isPointer, location, id } = this.#readMeta('getShape');
+    const { shape, location, id } = this.#readMeta('getShape');
     if (shape !== null) return shape;
     const home = this.#home;
-    if (isPointer && home.isPage) return this.#ask(id, 'getShape', signal);
-    return (await query(home.handle, location, { query: 'shape', id }, { signal })).shape;
+    return (await query(home.handle, this.#holder(location), { query: 'shape', id }, { signal })).shape;
   }
 
   // ---- where it is ----
 
   /**
    * Gives the data to a worker and makes this tensor a pointer to it, at once; await ready() to know that it has arrived. `id`:
-   * the id it takes there.
+   * the id it takes there. A pointer is given as one: the data stays where it is, and this tensor points to a pointer.
    */
   send(worker, options) {
     checkOptions('send', options, ['id', 'tags', 'description', 'policy', 'signal']);
@@ -496,6 +480,56 @@ export class Tensor {
     if (options?.tags !== undefined) this.tags = tags;
     if (options?.description !== undefined) this.description = description;
     this.#follow(done);
+    return this;
+  }
+
+  /**
+   * Has the worker that has the data give it to another, directly; this tensor points to it there, at once. `id`: the id it
+   * takes there.
+   */
+  move(worker, options) {
+    checkOptions('move', options, ['id', 'signal']);
+    const handle = liveHandle(this, 'move');
+    const home = this.#home;
+    const peer = typeof worker === 'string' ? worker : worker?.id;
+    if (typeof peer !== 'string')
+      throw new TensorError('move: the first argument is a worker or its id', { code: 'argument', op: 'move' });
+    if (peer === home.id)
+      throw new TensorError(`move: await get() brings it to ${home.id}`, { code: 'argument', op: 'move' });
+    if (home.isPage) home.worker.getWorker(peer);
+    const there = options?.id === undefined ? 0n : idText(options.id);
+    writeInput(peer);
+    writeId(there);
+    this.#follow(
+      request(home.handle, (token) => core._tt_wasm_move(home.handle, handle, token), {
+        signal: options?.signal,
+        about: { op: 'move' },
+      }),
+    );
+    return this;
+  }
+
+  /** Says anew what others may do with it where it is, and what `search` finds it by. Its owner's word only. */
+  async configure(options) {
+    checkOptions('configure', options, ['tags', 'description', 'policy', 'signal']);
+    const { tags, description, policy, signal } = options ?? {};
+    checkPolicy('configure', policy);
+    const { location, id } = this.#readMeta('configure');
+    const home = this.#home;
+    if (location === null)
+      throw new TensorError('configure: the tensor is here; tags and policy are told to send, or to setObj', {
+        code: 'state',
+        op: 'configure',
+      });
+    const said = { ...(tags === undefined ? {} : { tags: listOfTags(tags) }), ...(description === undefined ? {} : { description }) };
+    await query(
+      home.handle,
+      this.#holder(location),
+      { query: 'configure', id, ...said, ...(policy === undefined ? {} : { policy }) },
+      { signal },
+    );
+    if (tags !== undefined) this.tags = tags;
+    if (description !== undefined) this.description = description;
     return this;
   }
 
@@ -545,23 +579,23 @@ export class Tensor {
    */
   async ready(options) {
     const { signal } = checkWaiting('ready', options);
-    const { location, isPointer, id } = this.#readMeta('ready');
+    const { location, id } = this.#readMeta('ready');
     const home = this.#home;
     const sent = this.#extras?.sent ?? null;
     if (sent !== null) {
       this.#extras.isSentAwaited = true;
       await sent;
     } else if (location !== null) {
-      const shape =
-        isPointer && home.isPage
-          ? await this.#ask(id, 'ready', signal)
-          : (await query(home.handle, location, { query: 'shape', id }, { signal })).shape;
+      const { shape } = await query(home.handle, this.#holder(location), { query: 'shape', id }, { signal });
       if (this.#known('ready').shape === null && Array.isArray(shape)) this.#meta.shape = shape;
     }
     return this;
   }
 
-  /** Brings the data back, and takes it away there unless it is only borrowed. Answers this tensor, which is local then. */
+  /**
+   * Brings back what it points to, and takes it away there unless it is only borrowed: the data, or, of a pointer to a pointer,
+   * that pointer. Answers this tensor, which is local then, or points to the next worker.
+   */
   async get(options) {
     const { signal } = checkWaiting('get', options);
     const { isPointer } = this.#readMeta('get');
@@ -575,8 +609,16 @@ export class Tensor {
     // The answer is a handle of its own to what this tensor now holds.
     if (arrived !== undefined) core._tt_wasm_tensor_dispose(arrived);
     this.#meta = null;
-    if (this.#extras !== null) this.#extras.shownId = this.#extras.sent = null;
-    if (home.isPage && this.#handle !== 0) await this.text();
+    if (this.#extras !== null) this.#extras.sent = null;
+    if (home.isPage && this.#handle !== 0 && !this.isPointer) await this.text();
+    return this;
+  }
+
+  /** Brings the data back from the end of a chain of pointers, however long it is. */
+  async endGet(options) {
+    checkWaiting('endGet', options);
+    do await this.get(options);
+    while (this.isPointer);
     return this;
   }
 

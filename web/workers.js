@@ -4,12 +4,12 @@
  * A worker that is *here* has a host (host.js, page.js); a worker that is known has the one who knows it. The methods are the
  * same; what a worker has not got it says.
  */
-import { isNode, isPage, refuseWithinOps } from './core.js';
+import { constants, idText, isNode, isPage, refuseWithinOps } from './core.js';
 import { TensorError, abortError } from './errors.js';
 import { ThreadHost } from './host.js';
 import { knownKinds, registerKind } from './kinds.js';
 import { PageHost } from './page.js';
-import { checkOptions, checkPolicy, checkWaiting, describe } from './options.js';
+import { checkOptions, checkPolicy, checkWaiting, describe, noDtype } from './options.js';
 import { isTensor, setDefaultHome } from './tensor.js';
 
 /** What a worker tells: `detail` says what; events of failures have `error` as well. */
@@ -127,7 +127,7 @@ export class BaseWorker extends EventTarget {
   }
 
   /**
-   * The tensors whose id or tags hold every term; of a worker that somebody here knows (a virtual one too), pointers that
+   * The tensors whose id, tags or description hold every term; of a worker that somebody here knows (a virtual one too), pointers that
    * borrow.
    */
   async search(terms = [], options) {
@@ -160,6 +160,33 @@ export class BaseWorker extends EventTarget {
     return tensor.idAtLocation;
   }
 
+  /**
+   * A pointer to an object of another worker, which it borrows: `{ location, id, dtype, shape }`. Nothing is asked there;
+   * without a shape `await getShape()` finds out.
+   */
+  createPointer(options) {
+    checkOptions('createPointer', options, ['location', 'id', 'dtype', 'shape']);
+    const { location, id, dtype = 'float32', shape = null } = options ?? {};
+    const host = this.#mine;
+    const peer = location instanceof BaseWorker ? location.id : location;
+    if (typeof peer !== 'string')
+      throw new TensorError(`createPointer: location is a worker or its id, not ${describe(location)}`, { code: 'argument' });
+    if (peer === this.#id)
+      throw new TensorError(`createPointer: location is ${peer} itself; await getObj(id) answers what it has`, {
+        code: 'argument',
+        worker: this.#id,
+      });
+    if (constants.dtype[dtype] === undefined)
+      throw new TensorError(`createPointer: ${noDtype(dtype, Object.keys(constants.dtype))}`, { code: 'dtype' });
+    const isShape = Array.isArray(shape) && shape.every((size) => Number.isSafeInteger(size) && size >= 0);
+    if ((shape !== null && !isShape) || shape?.length > constants.limit.dims)
+      throw new TensorError(`createPointer: shape is an array of at most ${constants.limit.dims} sizes, not ${describe(shape)}`, {
+        code: 'argument',
+      });
+    this.getWorker(peer);
+    return host.createPointer(peer, { id: idText(id), dtype, shape });
+  }
+
   async rmObj(id, options) {
     checkWaiting('rmObj', options);
     return this.#isHere ? this.#host.rmObj(id) : this.#asker.peerRmObj(this.#id, id, options);
@@ -177,7 +204,8 @@ export class BaseWorker extends EventTarget {
   }
 
   /**
-   * Makes a worker known: connects to one that listens, joins a virtual one. Answers it; it may be sent to at once, and its
+   * Makes a worker known: connects to one that listens, joins a virtual one, which then knows the other virtual ones that this
+   * worker has been given. Answers it; it may be sent to at once, and its
    * `ready` tells whether it was there.
    */
   addWorker(worker) {
@@ -192,7 +220,7 @@ export class BaseWorker extends EventTarget {
       });
     const theirs = worker.#host;
     if (theirs !== null && host instanceof ThreadHost && theirs instanceof ThreadHost) {
-      host.connectVirtual(theirs);
+      host.addVirtual(theirs);
       worker.#knownBy ??= host;
     } else if (worker.url !== undefined && theirs === null) {
       worker.#knownBy = host;

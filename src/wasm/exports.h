@@ -33,7 +33,7 @@ int tt_wasm_tensor_new(void);
 /* The elements of a local tensor, contiguous: data, and the meta. They (and what tensor_new left) stay until read_end. */
 int tt_wasm_tensor_read(tt_handle tensor);
 void tt_wasm_tensor_read_end(void);
-/* dtype, n_dims, dims, flags; for a pointer id and, as text, its location; numbers[0]: which tensor its gradient is, if it has one here. */
+/* dtype, n_dims, dims, flags; for a pointer id, id_there and, as text, its location; numbers[0]: which tensor its gradient is, if it has one here. */
 int tt_wasm_tensor_meta(tt_handle tensor);
 int tt_wasm_tensor_print(tt_handle tensor); /* text: as PyTorch prints it. TT_ERR_STATE for a pointer */
 int tt_wasm_tensor_chain(tt_handle tensor); /* text: "FloatTensor > _LocalTensor" */
@@ -117,13 +117,14 @@ int tt_wasm_remove_object(tt_handle worker);
 
 /* Input: the peer at 0, metadata behind it. Scratch id: the id to take there, 0 for any. */
 int tt_wasm_send(tt_handle worker, tt_handle tensor, uint32_t metadata_offset, uint32_t metadata_bytes, uint32_t token);
+int tt_wasm_move(tt_handle worker, tt_handle tensor, uint32_t token); /* the same, without metadata */
 int tt_wasm_get(tt_handle worker, tt_handle tensor, uint32_t token);
 int tt_wasm_fetch(tt_handle worker, tt_handle tensor, uint32_t token);
 int tt_wasm_query(tt_handle worker, uint32_t query_offset, uint32_t query_bytes,
                   uint32_t token);                  /* input: the peer at 0, the query's JSON */
 int tt_wasm_sync(tt_handle worker, uint32_t token); /* input: the peer at 0 */
 void tt_wasm_cancel(tt_handle worker);              /* scratch id */
-/* Input: the peer at 0; scratch: id and meta. results[0]. owns: freed there when the handle goes. */
+/* Input: the peer at 0; scratch: id, id_there and meta. results[0]. owns: freed there when the handle goes. */
 int tt_wasm_create_pointer(tt_handle worker, int owns);
 
 /* ---- connections ---- */

@@ -199,6 +199,7 @@ int tt_wasm_tensor_meta(tt_handle tensor) {
   if (tt_node_is_pointer(tail)) {
     tt_wasm_area.flags |= TT_META_POINTER | (tt_pointer_owns(tail) ? TT_META_OWNS : 0);
     tt_wasm_area.id = tt_pointer_id(tail);
+    tt_wasm_area.id_there = tt_pointer_id_there(tail);
     tt_scratch_show_string(tt_pointer_location(tail)->id);
   }
   return TT_OK;

@@ -291,6 +291,17 @@ int tt_wasm_send(tt_handle worker, tt_handle tensor, uint32_t metadata_offset, u
   return status == TT_OK ? TT_OK : tt_scratch_fail(&error);
 }
 
+int tt_wasm_move(tt_handle worker, tt_handle tensor, uint32_t token) {
+  tt_error error = {.status = TT_OK};
+  tt_door *door = tt_door_get(worker, &error);
+  tt_node *head = door == NULL ? NULL : tt_door_head(tensor, &error);
+  tt_peer *peer = head == NULL ? NULL : input_peer(door, &error);
+  if (peer == NULL ||
+      tt_worker_move(door->worker, head, peer, tt_wasm_area.id, on_answer, context_of(token), &tt_wasm_area.id, &error) != TT_OK)
+    return tt_scratch_fail(&error);
+  return TT_OK;
+}
+
 typedef tt_status tt_head_request_fn(tt_worker *worker, tt_node *head, tt_answer_fn *done, void *context, uint64_t *request,
                                      tt_error *error);
 
@@ -352,6 +363,7 @@ int tt_wasm_create_pointer(tt_handle worker, int owns) {
   }
   /* A peer begins with its location (worker/worker.h). */
   tt_node *pointer = tt_pointer_new((tt_location *)(void *)peer, tt_wasm_area.id, &meta, owns != 0, &error);
+  if (pointer != NULL && tt_wasm_area.id_there != 0) tt_pointer_set_id_there(pointer, tt_wasm_area.id_there);
   tt_node *head = pointer == NULL ? NULL : tt_head_new(pointer, &error);
   return tt_door_give(head, &tt_wasm_area.results[0], &error) == TT_OK ? TT_OK : tt_scratch_fail(&error);
 }

@@ -791,7 +791,9 @@ static tt_status answer_query(tt_peer *peer, tt_control *query, tt_control *answ
     TT_TRY(tt_store_read(&worker->store, query->object, asker, access, &object, error));
     *failure = object->failure;
     if (object->failure != NULL) return object->failure->error.error.status;
-    *is_passed_on = query->query != TT_QUERY_CONFIGURE && tt_node_is_pointer(tt_node_tail(object->head));
+    /* What a page says of what its worker points to is meant for the object, which others see. */
+    bool is_about_pointer = query->query == TT_QUERY_CONFIGURE && asker != NULL;
+    *is_passed_on = !is_about_pointer && tt_node_is_pointer(tt_node_tail(object->head));
     if (*is_passed_on) return tt_query_on(peer, query, object, error);
   }
   switch (query->query) {

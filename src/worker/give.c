@@ -329,7 +329,7 @@ tt_status tt_query_on(tt_peer *peer, const tt_control *query, tt_object *object,
   const tt_node *tail = tt_node_tail(object->head);
   tt_errand *errand = begin_errand(peer, query->request, object, error);
   if (errand == NULL) return error->status;
-  tt_control asked = {.query = query->query, .object = tt_pointer_id(tail)};
+  tt_control asked = {.query = query->query, .object = tt_pointer_id(tail), .metadata = query->metadata}; /* borrowed */
   tt_status status =
       tt_worker_query(peer->worker, tt_peer_of_location(tt_pointer_location(tail)), &asked, asked_on, errand, NULL, error);
   if (status != TT_OK) end_errand(errand);

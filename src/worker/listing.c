@@ -24,7 +24,7 @@ static bool holds_term(const tt_object *object, const char *term) {
   for (size_t i = 0; i < object->metadata.n_tags; i++) {
     if (strstr(object->metadata.tags[i], term) != NULL) return true;
   }
-  return false;
+  return object->metadata.description != NULL && strstr(object->metadata.description, term) != NULL;
 }
 
 static bool holds_all(const tt_object *object, const char *const *terms, size_t n_terms) {

@@ -150,7 +150,7 @@ tt_node *tt_worker_get_object(tt_worker *worker, uint64_t id, tt_error *error);
 tt_status tt_worker_remove_object(tt_worker *worker, uint64_t id, tt_error *error);
 size_t tt_worker_n_objects(const tt_worker *worker);
 uint64_t tt_worker_n_bytes(const tt_worker *worker);
-/* Forms an ANSWER with whoami filled; and one with the objects whose id or tags hold all terms (none: all). Release with tt_control_release. */
+/* Forms an ANSWER with whoami filled; and one with the objects whose id, tags or description hold all terms (none: all). Release with tt_control_release. */
 tt_status tt_worker_whoami(tt_worker *worker, tt_control *answer, tt_error *error);
 tt_status tt_worker_search(tt_worker *worker, const char *const *terms, size_t n_terms, tt_control *answer, tt_error *error);
 
