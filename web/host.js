@@ -28,7 +28,8 @@ import {
   writeMeta,
 } from './core.js';
 import { TensorError } from './errors.js';
-import { addHome, liveHandle, makeTensor, metadataOf, removeHome } from './tensor.js';
+import { metadataOf } from './options.js';
+import { addHome, liveHandle, makeTensor, removeHome } from './tensor.js';
 
 // Bits of tt_worker_listen: what costs something is told only when somebody listens.
 const BIT = {
@@ -107,7 +108,8 @@ export class KnownWorkers {
   }
 
   joined(id) {
-    if (!this.#all.has(id)) this.#all.set(id, this.#make(id));
+    // An id may be taken again, when the virtual worker that had it is closed.
+    if (this.#all.get(id)?.isClosed !== false) this.#all.set(id, this.#make(id));
     this.#present.add(id);
     return this.#all.get(id);
   }

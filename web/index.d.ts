@@ -76,6 +76,26 @@ export interface SendOptions extends Described, Waiting {
   policy?: Policy;
 }
 
+export interface CopyOptions extends Described {
+  policy?: Policy;
+}
+
+export interface SharingOptions extends CopyOptions, Waiting {}
+
+export interface MoveOptions extends Waiting {
+  /** The id that it takes there; any by default. */
+  id?: Id;
+}
+
+export interface PointerOptions {
+  location: BaseWorker | string;
+  id: Id;
+  /** float32 by default. */
+  dtype?: Dtype;
+  /** Not known by default: `await getShape()` finds out. */
+  shape?: number[] | null;
+}
+
 /** Every failure of the core. */
 export class TensorError extends Error {
   constructor(
@@ -105,10 +125,16 @@ export class Tensor {
   readonly ndim: number | null;
   /** Whether its data is at another worker. */
   readonly isPointer: boolean;
-  /** The worker that has the data; null when it is here. */
+  /** The worker that has the data; null when it is here, and of a multi-pointer. */
   readonly location: BaseWorker | null;
   /** The id that it has there; null when it is here. */
   readonly idAtLocation: string | null;
+  /** Whether it stands for a copy at each of several workers. */
+  readonly isMultiPointer: boolean;
+  /** The copies of a multi-pointer, each a pointer; null of anything else. */
+  readonly children: Tensor[] | null;
+  /** The workers that have its data; none when it is here. */
+  readonly locations: (BaseWorker | null)[];
   /** The local worker that it belongs to. */
   readonly owner: BaseWorker;
   readonly isDisposed: boolean;
@@ -174,10 +200,27 @@ export class Tensor {
   /** A new tensor: this one as it is below its highest kind; null when it has none. */
   readonly child: Tensor | null;
 
-  /** Gives the data to a worker; this tensor is a pointer to it from now on. */
+  /**
+   * Gives the data to a worker; this tensor is a pointer to it from now on. A pointer is given as one: this tensor then points to
+   * a pointer. To several workers go copies, and this tensor is a multi-pointer.
+   */
   send(worker: BaseWorker | string, options?: SendOptions): this;
-  /** Brings the data back, and takes it away there unless it is only borrowed. */
-  get(options?: Waiting): Promise<this>;
+  send(...workersAndOptions: [BaseWorker | string, BaseWorker | string, ...(BaseWorker | string | CopyOptions)[]]): this;
+  /**
+   * Brings back what it points to, and takes it away there unless it is only borrowed: the data or, of a pointer to a pointer,
+   * that pointer. Of a multi-pointer it is the list of its copies, and the multi-pointer ends: `get<Tensor[]>()`.
+   */
+  get<T = this>(options?: Waiting): Promise<T>;
+  /** Brings the data back from the end of a chain of pointers. */
+  endGet(options?: Waiting): Promise<this>;
+  /** The worker that has the data gives it to another, directly; this tensor points to it there from now on. */
+  move(worker: BaseWorker | string, options?: MoveOptions): this;
+  /** Says anew what others may do with it where it is, and what `search` finds it by. */
+  configure(options: SharingOptions): Promise<this>;
+  /** The sum of a multi-pointer's copies, brought back; it ends. */
+  sumGet(options?: Waiting): Promise<Tensor>;
+  /** Their mean. */
+  meanGet(options?: Waiting): Promise<Tensor>;
   /** Settles when it has arrived where it was sent, or the commands that make it are done and it is known to be sound. */
   ready(options?: Waiting): Promise<this>;
 
@@ -328,11 +371,13 @@ export abstract class BaseWorker extends EventTarget {
 
   whoami(options?: Waiting): Promise<WorkerInfo>;
   list(options?: Waiting): Promise<ListedObject[]>;
-  /** Tensors whose id or tags hold every term; of a worker elsewhere, pointers that borrow. */
+  /** Tensors whose id, tags or description hold every term; of a worker elsewhere, pointers that borrow. */
   search(terms?: string | bigint | (string | bigint)[], options?: Waiting): Promise<Tensor[]>;
   getObj(id: Id, options?: Waiting): Promise<Tensor>;
   /** Registers a tensor and answers its id. */
   setObj(tensor: Tensor, options?: SetOptions): Promise<string>;
+  /** A pointer to an object of another worker, which it borrows; nothing is asked there. */
+  createPointer(options: PointerOptions): Tensor;
   rmObj(id: Id, options?: Waiting): Promise<void>;
   sendObj(tensor: Tensor, worker: BaseWorker | string, options?: SendOptions): Promise<Tensor>;
   counters(): Promise<Counters>;

@@ -45,6 +45,16 @@ export function listOfTags(tags) {
   throw new TensorError(`tags are strings, such as ['#data'], not ${describe(wrong)}`, { code: 'argument' });
 }
 
+/** PROTOCOL.md's metadata, of what is said. */
+export function metadataOf({ tags, description, policy }) {
+  const metadata = {};
+  const list = listOfTags(tags ?? []);
+  if (list.length > 0) metadata.tags = list;
+  if (description) metadata.description = description;
+  if (policy !== undefined) metadata.policy = policy;
+  return JSON.stringify(metadata);
+}
+
 const policies = ['open', 'compute', 'closed'];
 
 export function checkPolicy(where, policy) {

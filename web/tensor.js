@@ -27,25 +27,19 @@ import {
   writeInput,
   writeMeta,
 } from './core.js';
+import { arrays, bad, fill, inferDtype, survey, toNumber } from './elements.js';
 import { TensorError } from './errors.js';
-import { checkOptions, checkPolicy, checkWaiting, describe, isPlain, listOfTags, noDtype } from './options.js';
-import { scopeFor, setTensorRules } from './scope.js';
+import { checkOptions, checkPolicy, checkWaiting, describe, isPlain, listOfTags, metadataOf, noDtype } from './options.js';
+import { scopeFor, setTensorRules, tidy } from './scope.js';
 
 if (Symbol.dispose === undefined) Object.defineProperty(Symbol, 'dispose', { value: Symbol('Symbol.dispose') });
 
 const FLAG_POINTER = 1;
+const FLAG_MULTI = 64;
 const MADE_HERE = Symbol('made here');
 const classNames = Object.fromEntries(
   Object.entries(constants.tensorClass).map(([name, number]) => [dtypeNames[number], name]),
 );
-const arrays = {
-  bool: Uint8Array,
-  uint8: Uint8Array,
-  int32: Int32Array,
-  int64: BigInt64Array,
-  float32: Float32Array,
-  float64: Float64Array,
-};
 
 // The backstop for what nobody disposed of. It runs between turns, if ever. What is held for most tensors is a number, because
 // this is in the way of every op.
@@ -203,8 +197,19 @@ export class Tensor {
     meta.location = isElsewhere ? readText() : null;
     meta.id = isElsewhere ? readId() : null;
     meta.idThere = isElsewhere ? readIdThere() : null;
-    meta.isPointer = isElsewhere && !(this.#home.isPage && meta.location === this.#home.id);
+    meta.isMulti = (i32[at.flags >> 2] & FLAG_MULTI) !== 0;
+    meta.isPointer = meta.isMulti || (isElsewhere && !(this.#home.isPage && meta.location === this.#home.id));
     return meta;
+  }
+
+  /** The same for what only one place can answer. */
+  #readPlace(use) {
+    const meta = this.#readMeta(use);
+    if (!meta.isMulti) return meta;
+    throw new TensorError(`${use}: a multi-pointer stands for several copies; use its children, or get it`, {
+      code: 'state',
+      op: use,
+    });
   }
 
   /** Where it is changes with send and get; dtype and a shape that is known do not. */
@@ -275,16 +280,47 @@ export class Tensor {
     return this.#readMeta('isPointer').isPointer;
   }
 
-  /** The worker that has the data; null when it is here. */
+  /** The worker that has the data; null when it is here, and of a multi-pointer. */
   get location() {
     const meta = this.#readMeta('location');
-    return meta.isPointer ? this.#home.workerOf(meta.location) : null;
+    return meta.isPointer && !meta.isMulti ? this.#home.workerOf(meta.location) : null;
   }
 
   /** The id that it has there, as a string of digits; null when it is here. */
   get idAtLocation() {
     const meta = this.#readMeta('idAtLocation');
-    return meta.isPointer ? meta.idThere : null;
+    return meta.isPointer && !meta.isMulti ? meta.idThere : null;
+  }
+
+  /** Whether it stands for a copy at each of several workers. */
+  get isMultiPointer() {
+    return this.#readMeta('isMultiPointer').isMulti;
+  }
+
+  /** The copies of a multi-pointer, each a pointer: new tensors over the same copies; null of anything else. */
+  get children() {
+    if (!this.#readMeta('children').isMulti) return null;
+    check(core._tt_wasm_tensor_copies(this.#handle));
+    checkViews();
+    const handles = Array.from({ length: u32[at.n_results >> 2] }, (_, i) => resultAt(i));
+    const scope = scopeFor(this.#scope);
+    return handles.map((handle) => new Tensor(MADE_HERE, handle, this.#home, scope));
+  }
+
+  /** The workers that have its data: those of the copies of a multi-pointer, or the only one; none when it is here. */
+  get locations() {
+    const { isMulti, isPointer, location } = this.#readMeta('locations');
+    if (!isMulti) return isPointer ? [this.#home.workerOf(location)] : [];
+    return this.#withChildren((children) => children.map((child) => child.location));
+  }
+
+  #withChildren(use) {
+    const children = this.children;
+    try {
+      return use(children);
+    } finally {
+      for (const child of children) child.dispose();
+    }
   }
 
   /** The local worker that this tensor belongs to. */
@@ -326,18 +362,19 @@ export class Tensor {
 
   /** "FloatTensor > _PointerTensor(bob, 17)" */
   chainPrint() {
-    const { isPointer, location, idThere } = this.#readMeta('chainPrint');
+    const { isPointer, isMulti, location, idThere } = this.#readMeta('chainPrint');
     check(core._tt_wasm_tensor_chain(this.#handle));
     const text = readText();
-    if (location === null || isPointer) return text;
+    if (isMulti || location === null || isPointer) return text;
     return text.replace(`_PointerTensor(${location}, ${idThere})`, '_LocalTensor');
   }
 
   /** As PyTorch prints it when its values are here; else where they are. */
   toString() {
     if (this.#handle === 0) return '[disposed tensor]';
-    const { dtype, shape, isPointer, location } = this.#readMeta('toString');
+    const { dtype, shape, isPointer, isMulti, location } = this.#readMeta('toString');
     const className = classNames[dtype];
+    if (isMulti) return `[torch.${className} - Locations:[${this.locations.map((worker) => worker ?? 'here').join(', ')}]]`;
     if (isPointer) {
       const kind = this.#home.workerOf(location)?.constructor.name ?? 'worker';
       return `[torch.${className} - Locations:[<${kind} ${location}>] - id:${this.idAtLocation}]`;
@@ -370,7 +407,7 @@ export class Tensor {
   /** As PyTorch prints it, wherever it is (its owner must allow a copy to leave). */
   async text(options) {
     const { signal } = checkWaiting('text', options);
-    const { isPointer, location, id } = this.#readMeta('text');
+    const { isPointer, location, id } = this.#readPlace('text');
     const home = this.#home;
     if (location === null) return this.toString();
     const { text } = await query(home.handle, this.#holder(location), { query: 'print', id }, { signal });
@@ -392,7 +429,7 @@ export class Tensor {
 
   async #read(use, options) {
     const { signal } = checkWaiting(use, options);
-    const { location } = this.#readMeta(use);
+    const { location } = this.#readPlace(use);
     const home = this.#home;
     if (location === null) return readElements(this.#handle);
     const handle = this.#handle;
@@ -446,19 +483,32 @@ export class Tensor {
   /** The shape, asked for when it is not known here. */
   async getShape(options) {
     const { signal } = checkWaiting('getShape', options);
-    const { shape, location, id } = this.#readMeta('getShape');
+    const { shape, isMulti, location, id } = this.#readMeta('getShape');
     if (shape !== null) return shape;
+    if (isMulti) return this.#ofFirst((child) => child.getShape(options));
     const home = this.#home;
     return (await query(home.handle, this.#holder(location), { query: 'shape', id }, { signal })).shape;
+  }
+
+  async #ofFirst(ask) {
+    const children = this.children;
+    try {
+      return await ask(children[0]);
+    } finally {
+      for (const child of children) child.dispose();
+    }
   }
 
   // ---- where it is ----
 
   /**
    * Gives the data to a worker and makes this tensor a pointer to it, at once; await ready() to know that it has arrived. `id`:
-   * the id it takes there. A pointer is given as one: the data stays where it is, and this tensor points to a pointer.
+   * the id it takes there. A pointer is given as one: the data stays where it is, and this tensor points to a pointer. To several
+   * workers go copies: `x.send(bob, alice)` makes this tensor a multi-pointer.
    */
-  send(worker, options) {
+  send(worker, ...rest) {
+    if (rest.length > 1 || isWorker(rest[0])) return this.#sendCopies([worker, ...rest]);
+    const [options] = rest;
     checkOptions('send', options, ['id', 'tags', 'description', 'policy', 'signal']);
     const { id, tags = this.tags, description = this.description, policy, signal } = options ?? {};
     checkPolicy('send', policy);
@@ -480,6 +530,34 @@ export class Tensor {
     if (options?.tags !== undefined) this.tags = tags;
     if (options?.description !== undefined) this.description = description;
     this.#follow(done);
+    return this;
+  }
+
+  #sendCopies(args) {
+    const options = isWorker(args.at(-1)) ? undefined : args.pop();
+    checkOptions('send', options, ['tags', 'description', 'policy']);
+    const { tags = this.tags, description = this.description, policy } = options ?? {};
+    checkPolicy('send', policy);
+    const handle = liveHandle(this, 'send');
+    const home = this.#home;
+    if (!args.every(isWorker))
+      throw new TensorError('send: the arguments are workers or their ids, and options behind them', {
+        code: 'argument',
+        op: 'send',
+      });
+    const peers = args.map((worker) => (typeof worker === 'string' ? worker : worker.id));
+    if (home.isPage) for (const peer of peers) home.worker.getWorker(peer);
+    const metadata = metadataOf({ tags, description, policy });
+    const offset = writeInput(...peers, metadata).at(-1);
+    this.#follow(
+      request(
+        home.handle,
+        (token) => core._tt_wasm_send_copies(home.handle, handle, peers.length, offset, textBytes(metadata), token),
+        { about: { op: 'send' } },
+      ),
+    );
+    if (options?.tags !== undefined) this.tags = tags;
+    if (options?.description !== undefined) this.description = description;
     return this;
   }
 
@@ -514,7 +592,7 @@ export class Tensor {
     checkOptions('configure', options, ['tags', 'description', 'policy', 'signal']);
     const { tags, description, policy, signal } = options ?? {};
     checkPolicy('configure', policy);
-    const { location, id } = this.#readMeta('configure');
+    const { location, id } = this.#readPlace('configure');
     const home = this.#home;
     if (location === null)
       throw new TensorError('configure: the tensor is here; tags and policy are told to send, or to setObj', {
@@ -579,12 +657,19 @@ export class Tensor {
    */
   async ready(options) {
     const { signal } = checkWaiting('ready', options);
-    const { location, id } = this.#readMeta('ready');
+    const { location, isMulti, id } = this.#readMeta('ready');
     const home = this.#home;
     const sent = this.#extras?.sent ?? null;
     if (sent !== null) {
       this.#extras.isSentAwaited = true;
       await sent;
+    } else if (isMulti) {
+      const children = this.children;
+      try {
+        await Promise.all(children.map((child) => child.ready(options)));
+      } finally {
+        for (const child of children) child.dispose();
+      }
     } else if (location !== null) {
       const { shape } = await query(home.handle, this.#holder(location), { query: 'shape', id }, { signal });
       if (this.#known('ready').shape === null && Array.isArray(shape)) this.#meta.shape = shape;
@@ -594,11 +679,13 @@ export class Tensor {
 
   /**
    * Brings back what it points to, and takes it away there unless it is only borrowed: the data, or, of a pointer to a pointer,
-   * that pointer. Answers this tensor, which is local then, or points to the next worker.
+   * that pointer. Answers this tensor, which is local then, or points to the next worker; of a multi-pointer, the list of its
+   * copies.
    */
   async get(options) {
     const { signal } = checkWaiting('get', options);
-    const { isPointer } = this.#readMeta('get');
+    const { isPointer, isMulti } = this.#readMeta('get');
+    if (isMulti) return this.#getCopies(options);
     const home = this.#home;
     const handle = this.#handle;
     if (!isPointer) throw new TensorError('get: the tensor is here already', { code: 'state', op: 'get' });
@@ -612,6 +699,43 @@ export class Tensor {
     if (this.#extras !== null) this.#extras.sent = null;
     if (home.isPage && this.#handle !== 0 && !this.isPointer) await this.text();
     return this;
+  }
+
+  /** The copies of a multi-pointer, brought back: this tensor ends, the list is what it stood for. */
+  async #getCopies(options) {
+    const children = this.children;
+    try {
+      await Promise.all(children.map((child) => (child.isPointer ? child.get(options) : child)));
+    } catch (error) {
+      for (const child of children) child.dispose();
+      throw error;
+    }
+    this.dispose();
+    return children;
+  }
+
+  /** The sum of the copies of a multi-pointer, here; this tensor ends. */
+  async sumGet(options) {
+    return this.#reduceGet('sumGet', options, (sum) => sum);
+  }
+
+  /** Their mean. */
+  async meanGet(options) {
+    return this.#reduceGet('meanGet', options, (sum, n) => sum.div(n));
+  }
+
+  async #reduceGet(use, options, end) {
+    checkWaiting(use, options);
+    if (!this.#readMeta(use).isMulti)
+      throw new TensorError(`${use}: the tensor is no multi-pointer; get() brings it back`, { code: 'state', op: use });
+    const copies = await this.#getCopies(options);
+    return tidy((scope) => {
+      for (const copy of copies) scope.track(copy);
+      return end(
+        copies.reduce((sum, copy) => sum.add(copy)),
+        copies.length,
+      );
+    });
   }
 
   /** Brings the data back from the end of a chain of pointers, however long it is. */
@@ -641,6 +765,8 @@ export class Tensor {
     this.dispose();
   }
 }
+
+const isWorker = (value) => typeof value === 'string' || (typeof value?.id === 'string' && !isPlain(value));
 
 setHandleOf(liveHandle);
 setTensorRules({ test: isTensor, moveTo });
@@ -682,132 +808,7 @@ function readElements(handle) {
   return { dtype, shape, data: new arrays[dtype](bytes.buffer) };
 }
 
-function toNumber(value, dtype) {
-  if (dtype === 'bool') return value !== 0;
-  if (typeof value !== 'bigint') return value;
-  const number = Number(value);
-  return Number.isSafeInteger(number) ? number : value;
-}
-
-/** PROTOCOL.md's metadata, of what is said. */
-export function metadataOf({ tags, description, policy }) {
-  const metadata = {};
-  const list = listOfTags(tags ?? []);
-  if (list.length > 0) metadata.tags = list;
-  if (description) metadata.description = description;
-  if (policy !== undefined) metadata.policy = policy;
-  return JSON.stringify(metadata);
-}
-
 // ---- making one ----
-
-const BOOLEANS = 1;
-const NUMBERS = 2;
-const BIGINTS = 4;
-
-const dtypeOfArray = new Map([
-  [Float32Array, 'float32'],
-  [Float64Array, 'float64'],
-  [Int8Array, 'int32'],
-  [Int16Array, 'int32'],
-  [Int32Array, 'int32'],
-  [Uint8Array, 'uint8'],
-  [Uint8ClampedArray, 'uint8'],
-  [Uint16Array, 'int32'],
-  [Uint32Array, 'int64'],
-  [BigInt64Array, 'int64'],
-  [BigUint64Array, 'int64'],
-]);
-const isTyped = (value) => ArrayBuffer.isView(value) && !(value instanceof DataView);
-
-function bad(message, code = 'argument') {
-  return new TensorError(`tensor: ${message}`, { code, op: 'tensor' });
-}
-
-const items = (n) => (n === 1 ? '1 item' : `${n} items`);
-
-/** Checks that nested arrays are of one shape, and notes what is in them. */
-function survey(data) {
-  const shape = [];
-  for (let inner = data; Array.isArray(inner) || isTyped(inner); inner = inner[0]) {
-    shape.push(inner.length);
-    if (inner.length === 0) break;
-  }
-  const found = { shape, kinds: 0, dtypes: new Set() };
-  const visit = (value, dim, path) => {
-    if (dim < shape.length) {
-      if (!Array.isArray(value) && !isTyped(value))
-        throw bad(
-          `the data is ragged: at [${path}] there is ${describe(value)}, where others have ${items(shape[dim])}`,
-          'shape',
-        );
-      if (value.length !== shape[dim])
-        throw bad(
-          `the data is ragged: at [${path}] there ${value.length === 1 ? 'is' : 'are'} ${items(value.length)}, where others have ${shape[dim]}`,
-          'shape',
-        );
-      if (isTyped(value)) {
-        found.dtypes.add(dtypeOfArray.get(value.constructor));
-        found.kinds |= typeof value[0] === 'bigint' ? BIGINTS : NUMBERS;
-        return;
-      }
-      for (let i = 0; i < value.length; i++) visit(value[i], dim + 1, path === '' ? `${i}` : `${path}, ${i}`);
-      return;
-    }
-    if (typeof value === 'number') found.kinds |= NUMBERS;
-    else if (typeof value === 'boolean') found.kinds |= BOOLEANS;
-    else if (typeof value === 'bigint') found.kinds |= BIGINTS;
-    else if (Array.isArray(value) || isTyped(value))
-      throw bad(
-        `the data is ragged: at [${path}] there ${value.length === 1 ? 'is' : 'are'} ${items(value.length)}, where others have one number`,
-        'shape',
-      );
-    else
-      throw bad(
-        `${path === '' ? 'the data' : `at [${path}] there`} is ${isTensor(value) ? 'a tensor (torch.stack takes those)' : describe(value)}, no number`,
-      );
-  };
-  visit(data, 0, '');
-  return found;
-}
-
-function inferDtype({ kinds, dtypes }) {
-  if (dtypes.size === 1) return [...dtypes][0];
-  if (kinds === BOOLEANS) return 'bool';
-  if (kinds === BIGINTS) return 'int64';
-  if (kinds & BIGINTS) throw bad('the data mixes BigInts with other numbers; say which dtype is meant');
-  return 'float32';
-}
-
-const ranges = { uint8: [0n, 255n], int32: [-(2n ** 31n), 2n ** 31n - 1n], int64: [-(2n ** 63n), 2n ** 63n - 1n] };
-
-/** One element as its dtype's TypedArray takes it. */
-function converter(dtype) {
-  if (dtype === 'float32' || dtype === 'float64') return Number;
-  // NaN is true, as in PyTorch.
-  if (dtype === 'bool') return (value) => (value === 0 || value === 0n || value === false ? 0 : 1);
-  const [least, most] = ranges[dtype];
-  return (value) => {
-    if (typeof value === 'number' && !Number.isFinite(value)) throw bad(`${value} is no ${dtype}`, 'dtype');
-    const whole = typeof value === 'bigint' ? value : BigInt(Math.trunc(Number(value)));
-    if (whole < least || whole > most) throw bad(`${value} does not fit in ${dtype}`, 'dtype');
-    return dtype === 'int64' ? whole : Number(whole);
-  };
-}
-
-function fill(target, data, dtype) {
-  if (isTyped(data) && data.constructor === target.constructor && dtype !== 'bool') {
-    target.set(data);
-    return;
-  }
-  const convert = converter(dtype);
-  let position = 0;
-  const visit = (value) => {
-    if (Array.isArray(value) || isTyped(value)) for (const item of value) visit(item);
-    else target[position++] = convert(value);
-  };
-  visit(data);
-}
 
 /**
  * A tensor with a copy of `data`: a number, boolean or BigInt, nested arrays of them, or TypedArrays. Without a dtype numbers
@@ -820,7 +821,7 @@ export function tensor(data, options) {
 function makeFrom(data, { dtype, tags, description, requires_grad }) {
   const tagList = tags === undefined ? undefined : listOfTags(tags);
   if (isTensor(data)) throw bad('the data is a tensor already; clone() copies one');
-  const found = survey(data);
+  const found = survey(data, isTensor);
   const to = dtype ?? inferDtype(found);
   if (constants.dtype[to] === undefined)
     throw bad(noDtype(to, Object.keys(constants.dtype)), 'dtype');

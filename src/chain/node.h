@@ -54,7 +54,7 @@ struct tt_kind {
 };
 
 /* Ranks of the kinds that are here; others stand between. */
-enum { TT_RANK_LOCAL = 0, TT_RANK_VARIABLE = 50, TT_RANK_POINTER = 100, TT_RANK_HEAD = 1000 };
+enum { TT_RANK_LOCAL = 0, TT_RANK_VARIABLE = 50, TT_RANK_POINTER = 100, TT_RANK_MULTI_POINTER = 200, TT_RANK_HEAD = 1000 };
 
 struct tt_node {
   tt_operand operand; /* first */

@@ -36,6 +36,8 @@ void tt_wasm_tensor_read_end(void);
 /* dtype, n_dims, dims, flags; for a pointer id, id_there and, as text, its location; numbers[0]: which tensor its gradient is, if it has one here. */
 int tt_wasm_tensor_meta(tt_handle tensor);
 int tt_wasm_tensor_print(tt_handle tensor); /* text: as PyTorch prints it. TT_ERR_STATE for a pointer */
+int tt_wasm_tensor_copies(
+    tt_handle tensor);                      /* results, n_results: handles of a multi-pointer's copies; none of anything else */
 int tt_wasm_tensor_chain(tt_handle tensor); /* text: "FloatTensor > _LocalTensor" */
 void tt_wasm_tensor_dispose(tt_handle tensor);
 /* text: the name of its grad_fn, "" for a leaf. TT_META_* of gradients are in tt_wasm_tensor_meta's flags. */
@@ -117,6 +119,9 @@ int tt_wasm_remove_object(tt_handle worker);
 
 /* Input: the peer at 0, metadata behind it. Scratch id: the id to take there, 0 for any. */
 int tt_wasm_send(tt_handle worker, tt_handle tensor, uint32_t metadata_offset, uint32_t metadata_bytes, uint32_t token);
+/* Copies. Input: n_peers ids, one behind the other, and metadata. */
+int tt_wasm_send_copies(tt_handle worker, tt_handle tensor, uint32_t n_peers, uint32_t metadata_offset, uint32_t metadata_bytes,
+                        uint32_t token);
 int tt_wasm_move(tt_handle worker, tt_handle tensor, uint32_t token); /* the same, without metadata */
 int tt_wasm_get(tt_handle worker, tt_handle tensor, uint32_t token);
 int tt_wasm_fetch(tt_handle worker, tt_handle tensor, uint32_t token);

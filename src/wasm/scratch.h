@@ -22,14 +22,15 @@ enum {
   TT_META_BUSY = 4,
   TT_META_REQUIRES_GRAD = 8,
   TT_META_NO_LEAF = 16,
-  TT_META_HAS_GRAD = 32
+  TT_META_HAS_GRAD = 32,
+  TT_META_MULTI = 64
 };
 
 typedef struct tt_scratch {
   /* In: the arguments of a call. An operand is a tt_handle in the first four bytes of `as`; lists point into ints or operands, strings into the input. */
   tt_value args[TT_MAX_PARAMS];
-  uint64_t id;                       /* in and out: an object, a request, a seed */
-  uint64_t id_there;                     /* in and out, of a pointer: the id that its object has where it is; in: 0 for the same as id */
+  uint64_t id;       /* in and out: an object, a request, a seed */
+  uint64_t id_there; /* in and out, of a pointer: the id that its object has where it is; in: 0 for the same as id */
   tt_handle results[TT_MAX_RESULTS]; /* out */
   uint32_t n_results;                /* out */
   const uint8_t *text;               /* out: a message, a name, JSON; tt_wasm_text answers it */

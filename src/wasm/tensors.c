@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/random.h"
 #include "chain/hook.h"
+#include "chain/multi_pointer.h"
 #include "chain/pointer.h"
 #include "chain/variable.h"
 #include "wasm/callback.h"
@@ -202,8 +203,27 @@ int tt_wasm_tensor_meta(tt_handle tensor) {
     tt_wasm_area.id_there = tt_pointer_id_there(tail);
     tt_scratch_show_string(tt_pointer_location(tail)->id);
   }
+  if (tt_node_is_multi_pointer(tail)) tt_wasm_area.flags |= TT_META_MULTI;
   return TT_OK;
 }
+
+int tt_wasm_tensor_copies(tt_handle tensor) {
+  tt_error error = {.status = TT_OK};
+  tt_node *head = tt_door_head(tensor, &error);
+  if (head == NULL) return tt_scratch_fail(&error);
+  const tt_node *tail = tt_node_tail(head);
+  size_t n_copies = tt_node_is_multi_pointer(tail) ? tt_multi_pointer_n_copies(tail) : 0;
+  for (size_t i = 0; i < n_copies; i++) {
+    tt_status status = tt_door_give(tt_node_ref(tt_multi_pointer_copy(tail, i)), &tt_wasm_area.results[i], &error);
+    if (status == TT_OK) continue;
+    for (size_t k = 0; k < i; k++) tt_wasm_tensor_dispose(tt_wasm_area.results[k]);
+    return tt_scratch_fail(&error);
+  }
+  tt_wasm_area.n_results = (uint32_t)n_copies;
+  return TT_OK;
+}
+
+_Static_assert((int)TT_MAX_COPIES <= (int)TT_MAX_RESULTS, "all copies of a multi-pointer fit in the scratch's results");
 
 static int show_text(tt_error *error) {
   if (tt_scratch_show_text() == TT_OK) return TT_OK;

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "chain/hook.h"
+#include "chain/multi_pointer.h"
 #include "chain/pointer.h"
 #include "transport/message_port.h"
 #include "transport/virtual.h"
@@ -291,13 +292,38 @@ int tt_wasm_send(tt_handle worker, tt_handle tensor, uint32_t metadata_offset, u
   return status == TT_OK ? TT_OK : tt_scratch_fail(&error);
 }
 
+int tt_wasm_send_copies(tt_handle worker, tt_handle tensor, uint32_t n_peers, uint32_t metadata_offset, uint32_t metadata_bytes,
+                        uint32_t token) {
+  tt_error error = {.status = TT_OK};
+  tt_door *door = tt_door_get(worker, &error);
+  tt_node *head = door == NULL ? NULL : tt_door_head(tensor, &error);
+  if (head == NULL) return tt_scratch_fail(&error);
+  tt_peer *peers[TT_MAX_COPIES];
+  const char *id = tt_scratch_input_string(0);
+  if (n_peers > TT_MAX_COPIES) {
+    tt_fail(&error, TT_ERR_ARGUMENT, "send: copies go to at most %d workers", (int)TT_MAX_COPIES);
+    return tt_scratch_fail(&error);
+  }
+  for (uint32_t i = 0; i < n_peers; i++, id += strlen(id) + 1) {
+    peers[i] = tt_worker_get_worker(door->worker, id, &error);
+    if (peers[i] == NULL) return tt_scratch_fail(&error);
+  }
+  tt_metadata metadata = {.tags = NULL};
+  tt_status status = tt_metadata_read(tt_scratch_input() + metadata_offset, metadata_bytes, &metadata, &error);
+  if (status != TT_OK) return tt_scratch_fail(&error);
+  status = tt_worker_send_copies(door->worker, head, peers, n_peers, &metadata, on_answer, context_of(token), &error);
+  tt_metadata_release(&metadata);
+  tt_wasm_area.id = 0; /* there is no one request to cancel */
+  return status == TT_OK ? TT_OK : tt_scratch_fail(&error);
+}
+
 int tt_wasm_move(tt_handle worker, tt_handle tensor, uint32_t token) {
   tt_error error = {.status = TT_OK};
   tt_door *door = tt_door_get(worker, &error);
   tt_node *head = door == NULL ? NULL : tt_door_head(tensor, &error);
   tt_peer *peer = head == NULL ? NULL : input_peer(door, &error);
-  if (peer == NULL ||
-      tt_worker_move(door->worker, head, peer, tt_wasm_area.id, on_answer, context_of(token), &tt_wasm_area.id, &error) != TT_OK)
+  if (peer == NULL || tt_worker_move(door->worker, head, peer, tt_wasm_area.id, on_answer, context_of(token), &tt_wasm_area.id,
+                                     &error) != TT_OK)
     return tt_scratch_fail(&error);
   return TT_OK;
 }

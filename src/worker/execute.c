@@ -409,6 +409,10 @@ static tt_status answer_fetch(tt_run *run, const tt_record *record, tt_error *er
   if (busy != NULL) return tt_fail(error, TT_ERR_STATE, "object %" PRIu64 " %s", object->id, busy);
   const tt_node *tail = tt_node_tail(object->head);
   tt_tensor *tensor = tt_local_tensor(tail);
+  if (tensor == NULL && !tt_node_is_pointer(tail)) {
+    return tt_fail(error, TT_ERR_STATE, "object %" PRIu64 " at %s is a %s, which does not leave as one", object->id,
+                   run->worker->id, tail->kind->name);
+  }
   if (tensor == NULL && !takes) return tt_fetch_on(run->peer, record->request, object, error);
   if (tensor == NULL && !tt_pointer_owns(tail)) {
     return tt_fail(error, TT_ERR_STATE,

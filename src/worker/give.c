@@ -170,6 +170,10 @@ static tt_status give_away(tt_peer *peer, const tt_record *record, tt_object *ob
   if (is_move) {
     TT_TRY(tt_store_read(&worker->store, object->id, peer, TT_ACCESS_FETCH, &object, error));
     const tt_node *tail = tt_node_tail(object->head);
+    if (tt_local_tensor(tail) == NULL && !tt_node_is_pointer(tail)) {
+      return tt_fail(error, TT_ERR_STATE, "object %" PRIu64 " at %s is a %s, which does not move", object->id, worker->id,
+                     tail->kind->name);
+    }
     if (tt_node_is_pointer(tail)) {
       return tt_fail(error, TT_ERR_STATE, "object %" PRIu64 " at %s is a pointer to %s; get it from there, or send it on",
                      object->id, worker->id, tt_pointer_location(tail)->id);

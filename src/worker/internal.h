@@ -10,6 +10,7 @@
  *   give.c     what this worker does with other workers because a peer asks for it: giving, fetching on, handing over
  *   parcel.c   what a tensor takes along when it leaves
  *   request.c  what this worker asks of others, and their answers
+ *   copies.c   what it asks of several at once
  */
 #ifndef TT_WORKER_INTERNAL_H
 #define TT_WORKER_INTERNAL_H

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/random.h"
 #include "chain/kind.h"
+#include "chain/multi_pointer.h"
 #include "chain/variable.h"
 #include "worker/internal.h"
 
@@ -461,6 +462,8 @@ tt_status tt_worker_get(tt_worker *worker, tt_node *head, tt_answer_fn *done, vo
                         tt_error *error) {
   TT_TRY(check_head(head, "get", error));
   tt_node *pointer = tt_kind_below(head->child);
+  if (tt_node_is_multi_pointer(pointer))
+    return tt_fail(error, TT_ERR_STATE, "get: a multi-pointer stands for several copies; get each of them");
   if (!tt_node_is_pointer(pointer)) return tt_fail(error, TT_ERR_STATE, "get: the tensor is here already");
   tt_peer *peer = tt_peer_of_location(tt_pointer_location(pointer));
   tt_peer *through = peer->via != NULL ? peer->via : peer;

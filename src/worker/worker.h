@@ -182,6 +182,13 @@ tt_status tt_worker_send(tt_worker *worker, tt_node *head, tt_peer *peer, uint64
  */
 tt_status tt_worker_move(tt_worker *worker, tt_node *head, tt_peer *peer, uint64_t id, tt_answer_fn *done, void *context,
                          uint64_t *request, tt_error *error);
+/*
+ * Gives a copy to each of the workers and makes `head` a multi-pointer (chain/multi_pointer.h) to them, at once. The answer comes when all have arrived, or
+ * is the first error: that copy's head is local again then. Errors at once: those of tt_worker_send, TT_ERR_ARGUMENT (no worker, one twice, more than
+ * TT_MAX_COPIES), TT_ERR_STATE (it is at another worker).
+ */
+tt_status tt_worker_send_copies(tt_worker *worker, tt_node *head, tt_peer *const *peers, size_t n_peers,
+                                const tt_metadata *metadata, tt_answer_fn *done, void *context, tt_error *error);
 /* Brings back what `head` points to; the answer comes when head has it: the data, or, of a pointer to a pointer, that pointer. A pointer that owns its object
  * takes it, one that borrows copies what is at the end of the chain. */
 tt_status tt_worker_get(tt_worker *worker, tt_node *head, tt_answer_fn *done, void *context, uint64_t *request,

@@ -1,4 +1,5 @@
 /* pointers in full: parity S13, S15, S16: pointers to pointers, moving, from worker to worker; promises and those who do not keep them. */
+#include "chain/multi_pointer.h"
 #include "villain_fixture.h"
 
 static const float X[] = {1, 2, 3, 4, 5};
@@ -419,6 +420,130 @@ static void s16_from_a_page_through_its_own_worker(void **state) {
   part(all);
 }
 
+/* ---- multi-pointers ---- */
+
+static void send_copies(company *all, tt_node *head) {
+  tt_error error;
+  tt_peer *peers[] = {known(all->me, "bob"), known(all->me, "alice")};
+  if (tt_worker_send_copies(all->me, head, peers, 2, NULL, NULL, NULL, &error) != TT_OK) fail_msg("%s", error.message);
+}
+
+static tt_node *copy_of(const tt_node *head, size_t i) { return tt_multi_pointer_copy(head->child, i); }
+
+static void s16_a_multi_pointer_runs_every_op_on_each_copy(void **state) {
+  (void)state;
+  company *all = gather();
+  tt_node *x = floats(X, 5), *y = floats(X, 5);
+  send_copies(all, x);
+  send_copies(all, y);
+  tt_buffer text;
+  tt_buffer_init(&text);
+  tt_chain_print(x, &text);
+  assert_string_equal(tt_buffer_string(&text), "FloatTensor > _MultiPointerTensor(bob, alice)");
+  tt_buffer_release(&text);
+  tt_node *sum = add(all->me, x, y), *twice = call(all->me, "mul", (tt_value[]){of(sum), tt_int(2)}, 2);
+  tt_node *same = call(all->me, "add_", (tt_value[]){of(x), tt_int(10)}, 2);
+  assert_ptr_equal(same, x);
+  const tt_operand *list[] = {&x->operand, &y->operand};
+  tt_node *joined =
+      call(all->me, "cat",
+           (tt_value[]){{.type = TT_VALUE_OPERANDS, .n = 2, .as.operands = (tt_operand *const *)(const void *)list}}, 1);
+  assert_int_equal(tt_node_meta(joined)->shape.dims[0], 10);
+  tt_node *results[TT_MAX_RESULTS];
+  size_t n_results;
+  tt_error error;
+  assert_int_equal(tt_hook_call(tt_worker_hook(all->me), op_number("split"), (tt_value[]){of(y), tt_int(3)}, 2, NULL, 0,
+                                results, &n_results, &error),
+                   TT_OK);
+  assert_int_equal(n_results, 2);
+  tt_virtual_poll();
+  assert_int_equal(tt_worker_n_bytes(all->bob), tt_worker_n_bytes(all->alice));
+  for (size_t i = 0; i < 2; i++) {
+    assert_string_equal(tt_pointer_location(copy_of(twice, i)->child)->id, i == 0 ? "bob" : "alice");
+    assert_int_equal(get(all->me, copy_of(twice, i)).status, TT_OK);
+    assert_printed(copy_of(twice, i), "tensor([ 4.,  8., 12., 16., 20.])");
+    assert_fetched(all->me, copy_of(x, i), "tensor([11., 12., 13., 14., 15.])");
+    assert_fetched(all->me, copy_of(results[1], i), "tensor([4., 5.])");
+  }
+  tt_node *nodes[] = {x, y, sum, twice, same, joined, results[0], results[1]};
+  for (size_t i = 0; i < 8; i++) tt_node_unref(nodes[i]); /* frees all copies */
+  assert_all_empty(all);
+  part(all);
+}
+
+static void s16_a_multi_pointer_takes_no_operands_from_elsewhere(void **state) {
+  (void)state;
+  company *all = gather();
+  tt_node *x = floats(X, 5), *here = floats(X, 5), *at_bob = floats(X, 5), *other = floats(X, 5), *z = NULL;
+  tt_error error;
+  send_copies(all, x);
+  send_to(all->me, at_bob, "bob");
+  tt_peer *peers[] = {known(all->me, "alice"), known(all->me, "bob"), known(all->me, "james")};
+  assert_int_equal(tt_worker_send_copies(all->me, other, peers, 2, NULL, NULL, NULL, &error), TT_OK);
+  assert_int_equal(try_call(all->me, "add", (tt_value[]){of(x), of(here)}, 2, &z, &error), TT_ERR_LOCATION);
+  assert_says(error.message, "a multi-pointer and another a _LocalTensor");
+  assert_int_equal(try_call(all->me, "add", (tt_value[]){of(at_bob), of(x)}, 2, &z, &error), TT_ERR_LOCATION);
+  assert_int_equal(try_call(all->me, "add", (tt_value[]){of(x), of(other)}, 2, &z, &error), TT_ERR_LOCATION);
+  assert_says(error.message, "copy 0 of one is at bob and of another at alice");
+  assert_int_equal(tt_worker_send_copies(all->me, here, peers, 3, NULL, NULL, NULL, &error), TT_OK);
+  assert_int_equal(try_call(all->me, "add", (tt_value[]){of(x), of(here)}, 2, &z, &error), TT_ERR_LOCATION);
+  assert_says(error.message, "at 2 workers and another at 3");
+  assert_int_equal(get(all->me, copy_of(x, 1)).status, TT_OK);
+  assert_int_equal(try_call(all->me, "add", (tt_value[]){of(x), tt_int(1)}, 2, &z, &error), TT_ERR_LOCATION);
+  assert_says(error.message, "copy 1 of a multi-pointer is not at its worker");
+  peers[1] = peers[0];
+  assert_int_equal(tt_worker_send_copies(all->me, at_bob, peers, 2, NULL, NULL, NULL, &error), TT_ERR_ARGUMENT);
+  assert_says(error.message, "alice is named twice");
+  assert_int_equal(tt_worker_send_copies(all->me, at_bob, peers, 0, NULL, NULL, NULL, &error), TT_ERR_ARGUMENT);
+  assert_int_equal(tt_worker_send_copies(all->me, at_bob, peers, 1, NULL, NULL, NULL, &error), TT_ERR_STATE);
+  assert_int_equal(tt_worker_send(all->me, x, peers[0], 0, NULL, NULL, NULL, NULL, &error), TT_ERR_STATE);
+  assert_int_equal(tt_worker_get(all->me, x, NULL, NULL, NULL, &error), TT_ERR_STATE);
+  tt_node *nodes[] = {x, here, at_bob, other};
+  for (size_t i = 0; i < 4; i++) tt_node_unref(nodes[i]);
+  assert_all_empty(all);
+  part(all);
+}
+
+static void s16_a_copy_that_cannot_arrive_is_an_error_and_the_others_are_there(void **state) {
+  (void)state;
+  event_log log = {0};
+  tt_worker *me = new_worker("me", &log), *bob = new_worker("bob", NULL);
+  tt_worker *small = new_worker_with((tt_worker_options){.id = "small", .max_store_bytes = 8}, NULL);
+  connect_workers(me, bob);
+  connect_workers(me, small);
+  tt_node *x = floats(X, 5);
+  reply sent = {0};
+  tt_error error;
+  tt_peer *peers[] = {known(me, "bob"), known(me, "small")};
+  assert_int_equal(tt_worker_send_copies(me, x, peers, 2, NULL, take_reply, &sent, &error), TT_OK);
+  tt_virtual_poll();
+  assert_int_equal(sent.n_calls, 1);
+  assert_int_equal(sent.status, TT_ERR_FULL);
+  assert_printed(copy_of(x, 1), "tensor([1., 2., 3., 4., 5.])"); /* it has stayed */
+  assert_fetched(me, copy_of(x, 0), "tensor([1., 2., 3., 4., 5.])");
+  tt_node_unref(x);
+  tt_virtual_poll();
+  assert_int_equal(tt_worker_n_objects(bob) + tt_worker_n_objects(small), 0);
+  for (long n = 0; n < 40; n++) {
+    tt_node *y = floats(X, 5), *z = NULL;
+    tt_peer *to_bob = known(me, "bob");
+    sent = (reply){0};
+    tt_alloc_fail_after(n);
+    tt_status status = tt_worker_send_copies(me, y, &to_bob, 1, NULL, take_reply, &sent, &error);
+    if (status == TT_OK) status = try_call(me, "add", (tt_value[]){of(y), tt_int(1)}, 2, &z, &error);
+    tt_alloc_fail_after(-1);
+    if (status != TT_OK) assert_int_equal(status, TT_ERR_MEMORY);
+    tt_node_unref(y);
+    tt_node_unref(z);
+    tt_virtual_poll();
+    assert_int_equal(tt_worker_n_objects(bob), 0);
+  }
+  tt_worker_free(me);
+  tt_worker_free(bob);
+  tt_worker_free(small);
+  tt_virtual_poll();
+}
+
 /* ---- those who do not keep it ---- */
 
 static void put_promise(villain *who, uint64_t id, const char *from) {
@@ -820,6 +945,9 @@ int main(void) {
       cmocka_unit_test(s15_a_get_of_what_is_at_a_worker_that_one_does_not_know_changes_nothing),
       cmocka_unit_test(s16_workers_that_do_not_know_each_other_say_so),
       cmocka_unit_test(s16_from_a_page_through_its_own_worker),
+      cmocka_unit_test(s16_a_multi_pointer_runs_every_op_on_each_copy),
+      cmocka_unit_test(s16_a_multi_pointer_takes_no_operands_from_elsewhere),
+      cmocka_unit_test(s16_a_copy_that_cannot_arrive_is_an_error_and_the_others_are_there),
       cmocka_unit_test(a_promise_is_kept_by_the_worker_it_names_only),
       cmocka_unit_test(what_waits_keeps_its_order_and_its_credit_and_others_go_on),
       cmocka_unit_test(a_sender_that_ignores_credit_while_it_waits_is_cut_off),

@@ -26,6 +26,17 @@ export async function values(controller: AbortController): Promise<void> {
   console.log(dtype, data.length, sums.shape, largest.ndim, where.text(), parts.length, made.numel(), kept.chainPrint());
 }
 
+export async function pointers(hook: TorchHook): Promise<number[]> {
+  const [bob, alice] = [new VirtualWorker({ id: 'bob', hook }), new VirtualWorker({ id: 'alice', hook })];
+  const x: Tensor = await tensor([1, 2]).send(bob).send(alice, { id: 7n }).endGet();
+  x.send(bob).move('alice', { id: '8' });
+  await x.configure({ policy: 'open', tags: '#shared' });
+  const copies = await tensor([1, 2]).send(bob, alice, { policy: 'compute' }).get<Tensor[]>();
+  const sum: Tensor = await tensor([1]).send(bob, alice).sumGet();
+  const borrowed = hook.localWorker.createPointer({ location: alice, id: 8, dtype: 'float32', shape: [2] });
+  return [copies.length, sum.numel() ?? 0, ...(await borrowed.getShape()), ...(x.children ?? []).map(({ location }) => (location === null ? 0 : 1))];
+}
+
 class Doubling extends TensorKind {
   static override readonly name = '_DoublingTensor';
   static override readonly rank = 400;
