@@ -134,9 +134,9 @@ int tt_wasm_constants(void) {
     size_t offset;
   } fields[] = {
 #define FIELD(name) {#name, offsetof(tt_scratch, name)}
-      FIELD(args),       FIELD(id),    FIELD(id_there), FIELD(results),  FIELD(n_results), FIELD(data),
-      FIELD(data_bytes), FIELD(dtype), FIELD(n_dims),   FIELD(flags),     FIELD(dims),
-      FIELD(numbers),    FIELD(ints),  FIELD(operands), FIELD(n_ints),    FIELD(n_operands),
+      FIELD(args),       FIELD(id),       FIELD(id_there), FIELD(results),    FIELD(n_results), FIELD(data),
+      FIELD(data_bytes), FIELD(dtype),    FIELD(n_dims),   FIELD(flags),      FIELD(dims),      FIELD(numbers),
+      FIELD(ints),       FIELD(operands), FIELD(n_ints),   FIELD(n_operands),
 #undef FIELD
   };
   tt_buffer *json = tt_scratch_text();

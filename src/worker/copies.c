@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "chain/kind.h"
 #include "chain/multi_pointer.h"
 #include "worker/internal.h"
 
@@ -41,13 +42,15 @@ static tt_status check_receivers(tt_peer *const *peers, size_t n_peers, tt_error
 
 /* A head of its own for one copy: the same memory here; in a page, a copy at its own worker, which is to send it. */
 static tt_node *copy_head(tt_worker *worker, tt_node *head, const tt_peer *to, tt_error *error) {
-  tt_tensor *tensor = tt_local_tensor(head->child);
+  const tt_node *below = tt_kind_below(head->child);
+  tt_tensor *tensor = tt_local_tensor(below);
   if (tensor != NULL) {
     tt_node *local = tt_local_new(tt_tensor_ref(tensor), error);
-    return local == NULL ? NULL : tt_head_new(local, error);
+    tt_node *child = local == NULL ? NULL : tt_kind_over(head->child, local, error);
+    return child == NULL ? NULL : tt_head_new(child, error);
   }
-  if (!tt_node_is_pointer(head->child) || to->via == NULL || tt_pointer_location(head->child) != &to->via->location) {
-    const char *where = tt_node_is_pointer(head->child) ? tt_pointer_location(head->child)->id : head->child->kind->name;
+  if (!tt_node_is_pointer(below) || to->via == NULL || tt_pointer_location(below) != &to->via->location) {
+    const char *where = tt_node_is_pointer(below) ? tt_pointer_location(below)->id : below->kind->name;
     tt_fail(error, TT_ERR_STATE, "send: copies of what is here can be sent; the tensor is at %s, get it first", where);
     return NULL;
   }
