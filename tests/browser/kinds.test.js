@@ -27,7 +27,7 @@ describe('a kind of a page', { timeout: 120_000 }, () => {
       const hook = new TorchHook();
       hook.registerKind(Doubling);
       const before = numTensors();
-      const found = await tidy(async () => {
+      const found = await tidy(async (scope) => {
         const x = Doubling.wrap(tensor([1, 2, 3]));
         const there = tensor([1, 2, 3]).send('bob').wrap(Doubling);
         const [y, sum] = [there.add(1), x.add(x)];
@@ -42,13 +42,21 @@ describe('a kind of a page', { timeout: 120_000 }, () => {
           there: [y.chainPrint().replace(/\d+\)/, '17)'), y.isPointer, await y.array(), await y.sum().item()],
           failure,
         };
-        for (const made of [x, there, y, sum]) made.dispose();
+        // What is below the kinds of a page's tensor is at its worker, so they stay with the page wherever it goes.
+        const sent = scope.track(Doubling.wrap(tensor([5])).send('bob'));
+        await sent.ready();
+        answer.sent = [sent.chainPrint().replace(/\d+\)/, '17)'), await sent.add(1).item()];
+        await sent.get();
+        answer.back = [sent.chainPrint(), await sent.add(1).item(), String(sent)];
+        for (const made of [x, there, y, sum, sent]) made.dispose();
         return answer;
       });
       return { ...found, left: numTensors() - before };
     });
     assert.deepEqual(seen.here, ['FloatTensor > _DoublingTensor > _LocalTensor', [4, 8, 12], [3, 6, 9], [2, 3, 4]]);
     assert.deepEqual(seen.there, ['FloatTensor > _DoublingTensor > _PointerTensor(bob, 17)', true, [4, 6, 8], 18]);
+    assert.deepEqual(seen.sent, ['FloatTensor > _DoublingTensor > _PointerTensor(bob, 17)', 12]);
+    assert.deepEqual(seen.back, ['FloatTensor > _DoublingTensor > _LocalTensor', 12, 'tensor([5.])']);
     assert.equal(seen.failure, 'true _DoublingTensor: RangeError: not offered RangeError');
     assert.equal(seen.left, 0);
     // What bob was asked to do is what the kind makes of an add.
