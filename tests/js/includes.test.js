@@ -35,6 +35,7 @@ const exceptions = [
 const libraries = [
   { header: /^(libwebsockets\.h|libwebsockets\/|lws|ev\.h|uv\.h|openssl\/)/, files: /^net\//, name: 'libwebsockets, its loop and TLS' },
   { header: /^(cjson\/)?cJSON\.h$/, files: /^wire\/(json|control|safetensors)\.c$/, name: 'cJSON' },
+  { header: /^zip\.h$/, files: /^wire\/npz\.c$/, name: 'libzip' },
   { header: /^emscripten/, files: /^(wasm\/|transport\/websocket_browser\.c$)/, name: "Emscripten's headers" },
 ];
 
