@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "kernels/depthwise.h"
 #include "kernels/matmul.h"
 
 enum {
@@ -12,21 +13,6 @@ enum {
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-
-/* Where a run of output positions in one row meets the input's row: positions from first to end lie inside. */
-typedef struct overlap {
-  int64_t first, end;
-  int64_t from; /* the column that position 0 of the run reads; may be outside */
-} overlap;
-
-static overlap overlap_of(const tt_convolution *c, int64_t column, int64_t n, int64_t kernel_column) {
-  int64_t stride = c->stride[1], width = c->in[1];
-  overlap o = {.from = column * stride - c->padding[1] + kernel_column * c->dilation[1]};
-  o.first = o.from >= 0 ? 0 : smaller(n, (-o.from + stride - 1) / stride);
-  o.end = o.from >= width ? 0 : smaller(n, (width - o.from + stride - 1) / stride);
-  o.end = larger(o.first, o.end);
-  return o;
-}
 
 /*
  * windows_SUFFIX fills the matrix of windows of n positions from `start` on of one sample and group, `planes` being its first
@@ -49,7 +35,7 @@ static overlap overlap_of(const tt_convolution *c, int64_t column, int64_t n, in
             memset(to, 0, (size_t)n_run * sizeof(type));                                                                  \
             continue;                                                                                                     \
           }                                                                                                               \
-          overlap o = overlap_of(c, x, n_run, across);                                                                    \
+          tt_overlap o = tt_overlap_of(c, x, n_run, across);                                                              \
           const type *from = source + line * c->in[1];                                                                    \
           memset(to, 0, (size_t)o.first * sizeof(type));                                                                  \
           if (c->stride[1] == 1) {                                                                                        \
@@ -75,7 +61,7 @@ static overlap overlap_of(const tt_convolution *c, int64_t column, int64_t n, in
           const type *from = row + p;                                                                                     \
           p += n_run;                                                                                                     \
           if (line < 0 || line >= c->in[0]) continue;                                                                     \
-          overlap o = overlap_of(c, x, n_run, across);                                                                    \
+          tt_overlap o = tt_overlap_of(c, x, n_run, across);                                                              \
           type *to = target + line * c->in[1];                                                                            \
           for (int64_t i = o.first; i < o.end; i++) to[o.from + i * c->stride[1]] += from[i];                             \
         }                                                                                                                 \
@@ -166,6 +152,10 @@ static int64_t weights_at(const work *w, int64_t group) { return group * w->out_
 
 tt_status tt_convolution_run(const tt_convolution *c, const void *input, const void *weight, const void *bias, void *output,
                              tt_error *error) {
+  if (tt_is_depthwise(c)) {
+    tt_depthwise_run(c, input, weight, bias, output);
+    return TT_OK;
+  }
   work w;
   tt_matmul product = {0};
   TT_TRY(begin(&w, c, &product, false, error));
@@ -195,6 +185,10 @@ tt_status tt_convolution_run(const tt_convolution *c, const void *input, const v
 
 tt_status tt_convolution_run_input(const tt_convolution *c, const void *weight, const void *grad, void *input,
                                    tt_error *error) {
+  if (tt_is_depthwise(c)) {
+    tt_depthwise_run_input(c, weight, grad, input);
+    return TT_OK;
+  }
   work w;
   tt_matmul product = {0};
   TT_TRY(begin(&w, c, &product, false, error));
@@ -221,6 +215,10 @@ tt_status tt_convolution_run_input(const tt_convolution *c, const void *weight, 
 
 tt_status tt_convolution_run_weight(const tt_convolution *c, const void *input, const void *grad, void *weight,
                                     tt_error *error) {
+  if (tt_is_depthwise(c)) {
+    tt_depthwise_run_weight(c, input, grad, weight);
+    return TT_OK;
+  }
   work w;
   tt_matmul product = {0};
   TT_TRY(begin(&w, c, &product, true, error));

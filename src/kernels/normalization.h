@@ -26,8 +26,8 @@ void tt_normalize_rows(const tt_normalization *what, int64_t n_rows, int64_t n, 
 void tt_channel_moments(tt_dtype dtype, const void *input, int64_t n, int64_t n_channels, int64_t inner, double *means,
                         double *variances);
 
-/* (x - mean) / sqrt(variance + eps) * weight + bias, by channel. */
-void tt_normalize_channels(const tt_normalization *what, int64_t n, int64_t n_channels, int64_t inner, const double *means,
-                           const double *variances);
+/* (x - mean) / sqrt(variance + eps) * weight + bias, by channel; weight and bias begin again after n_weights channels. */
+void tt_normalize_channels(const tt_normalization *what, int64_t n, int64_t n_channels, int64_t inner, int64_t n_weights,
+                           const double *means, const double *variances);
 
 #endif

@@ -31,8 +31,9 @@ static tt_status read_form(const tt_op *op, const tt_value *form, tt_convolution
   TT_TRY(tt_spatial_pair(op, "stride", &form[STRIDE], 1, c->stride, error));
   TT_TRY(tt_spatial_pair(op, "padding", &form[PADDING], 0, c->padding, error));
   TT_TRY(tt_spatial_pair(op, "dilation", &form[DILATION], 1, c->dilation, error));
-  if (c->groups >= 1) return TT_OK;
-  return tt_fail(error, TT_ERR_ARGUMENT, "%s: groups must be at least 1, not %" PRId64, op->name, c->groups);
+  if (c->groups >= 1 && c->groups <= INT32_MAX) return TT_OK;
+  return tt_fail(error, TT_ERR_ARGUMENT, "%s: groups must be at least 1 and divide the channels, not %" PRId64, op->name,
+                 c->groups);
 }
 
 static tt_status refuse_channels(const tt_op *op, const tt_shape *input, const tt_shape *weight, int64_t groups,
@@ -53,7 +54,8 @@ static tt_status read_sizes(const tt_op *op, const tt_shape *input, const tt_sha
   c->n = channel == 1 ? input->dims[0] : 1;
   c->in_channels = input->dims[channel];
   if (weight->n_dims != 4 || weight->dims[0] % c->groups != 0 || weight->dims[0] == 0 || weight->dims[2] == 0 ||
-      weight->dims[3] == 0 || weight->dims[1] * c->groups != c->in_channels) {
+      weight->dims[3] == 0 || weight->dims[2] > INT32_MAX || weight->dims[3] > INT32_MAX || c->in_channels % c->groups != 0 ||
+      weight->dims[1] != c->in_channels / c->groups) {
     return refuse_channels(op, input, weight, c->groups, error);
   }
   c->out_channels = weight->dims[0];
@@ -324,7 +326,8 @@ TT_BODY(conv_transpose2d) {
   const tt_shape *in = &x->meta.shape, *kernel = &weight->meta.shape;
   int channel = in->n_dims - 3;
   if (rule->status == TT_OK &&
-      (kernel->n_dims != 4 || groups < 1 || kernel->dims[0] != in->dims[channel] || kernel->dims[0] % groups != 0)) {
+      (kernel->n_dims != 4 || groups < 1 || groups > INT32_MAX || kernel->dims[1] > INT32_MAX || kernel->dims[2] > INT32_MAX ||
+       kernel->dims[3] > INT32_MAX || kernel->dims[0] != in->dims[channel] || kernel->dims[0] % groups != 0)) {
     rule->status = refuse_channels(op, in, kernel, groups, rule->error);
   }
   if (rule->status != TT_OK) return NULL;

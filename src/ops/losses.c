@@ -403,3 +403,54 @@ TT_BODY(pairwise_distance) {
   return TT_RULE(rule, norm, tt_operand_value(apart), args[2], tt_ints(&last, 1), args[4]);
 }
 TT_COMPOSE(pairwise_distance)
+
+/* ---- losses of distances ---- */
+
+enum { COSINE_TARGET = 2, COSINE_MARGIN, COSINE_REDUCTION };
+
+TT_BODY(cosine_embedding_loss) {
+  tt_operand *a = args[0].as.operand, *b = args[1].as.operand, *target = args[COSINE_TARGET].as.operand;
+  const double tiny = 1e-12; /* PyTorch's */
+  if (!tt_rule_need_shape(rule, op, a) || !tt_rule_need_shape(rule, op, target)) return NULL;
+  need_same_shape(rule, op, a, b);
+  tt_rule_need_same_floats(rule, op, a, b);
+  int n_dims = a->meta.shape.n_dims;
+  bool fits = (n_dims == 1 || n_dims == 2) && target->meta.shape.n_dims == n_dims - 1 &&
+              (n_dims == 1 || target->meta.shape.dims[0] == a->meta.shape.dims[0]);
+  if (!fits) {
+    char text[TT_SHAPE_TEXT_BYTES], target_text[TT_SHAPE_TEXT_BYTES];
+    tt_rule_fail(rule, TT_ERR_SHAPE,
+                 "%s takes inputs of shape (N, D) and a target of shape (N), or (D) and a scalar, not %s and %s", op->name,
+                 tt_shape_text(&a->meta.shape, text), tt_shape_text(&target->meta.shape, target_text));
+  }
+  tt_operand *squares =
+      MUL(PLUS(sum_along(rule, tt_term_square(rule, a), -1), tiny), PLUS(sum_along(rule, tt_term_square(rule, b), -1), tiny));
+  tt_operand *cosine = tt_term_div(rule, sum_along(rule, MUL(a, b), -1), UNARY(sqrt, squares));
+  tt_operand *apart = tt_rule_scalar(rule, TT_OP_clamp_min, PLUS(cosine, -args[COSINE_MARGIN].as.real), 0.0);
+  tt_operand *same = tt_term_keep(rule, IS(eq, target, 1.0), tt_term_minus(rule, 1.0, cosine));
+  return reduce(rule, op, ADD(same, tt_term_keep(rule, IS(eq, target, -1.0), apart)), &args[COSINE_REDUCTION]);
+}
+TT_COMPOSE(cosine_embedding_loss)
+
+enum { TRIPLET_MARGIN = 3, TRIPLET_P, TRIPLET_EPS, TRIPLET_SWAP, TRIPLET_REDUCTION };
+
+static tt_operand *apart_by(tt_rule *rule, const tt_value *a, const tt_value *b, const tt_value *args) {
+  return TT_RULE(rule, pairwise_distance, *a, *b, args[TRIPLET_P], args[TRIPLET_EPS]);
+}
+
+TT_BODY(triplet_margin_loss) {
+  const tt_value *anchor = &args[0], *positive = &args[1], *negative = &args[2];
+  for (int i = 1; i < 3; i++) {
+    const tt_shape *shape = &tt_arg_meta(anchor)->shape, *other = &tt_arg_meta(&args[i])->shape;
+    if (!tt_shape_is_known(shape) || !tt_shape_is_known(other) || shape->n_dims == other->n_dims) continue;
+    tt_rule_fail(rule, TT_ERR_SHAPE,
+                 "%s: the anchor, positive, and negative tensors are expected to have the same number of dimensions", op->name);
+  }
+  tt_operand *near_to = apart_by(rule, anchor, positive, args), *far_from = apart_by(rule, anchor, negative, args);
+  if (args[TRIPLET_SWAP].as.boolean) {
+    far_from = tt_rule_binary(rule, TT_OP_minimum, far_from, apart_by(rule, positive, negative, args));
+  }
+  tt_operand *lack = PLUS(SUB(near_to, far_from), args[TRIPLET_MARGIN].as.real);
+  return reduce(rule, op, tt_rule_scalar(rule, TT_OP_clamp_min, lack, 0.0), &args[TRIPLET_REDUCTION]);
+}
+TT_COMPOSE(triplet_margin_loss)

@@ -1,5 +1,5 @@
 /*
- * normalization: rows of batch, layer and group normalisation.
+ * normalization: rows of batch, instance, layer and group normalisation.
  *
  * The kernels are fused; the bodies say the same with other ops, for the shape rules and the gradients.
  */
@@ -85,11 +85,12 @@ static tt_normalization normalization_of(const dense_args *dense, tt_tensor *out
                             .bias = data_or_null(dense->tensors[2])};
 }
 
-/* ---- batch_norm ---- */
+/* ---- batch_norm, instance_norm ---- */
 
 enum { BN_SELF, BN_MEAN, BN_VAR, BN_WEIGHT, BN_BIAS, BN_TRAINING, BN_MOMENTUM, BN_EPS };
 
-TT_BODY(batch_norm) {
+/* Over all samples, or (instance_norm) over each one alone. */
+static tt_operand *normalise_channels(tt_rule *rule, const tt_op *op, const tt_value *args, bool is_instance) {
   tt_operand *x = args[BN_SELF].as.operand, *mean = tt_arg_operand(&args[BN_MEAN]), *var = tt_arg_operand(&args[BN_VAR]),
              *weight = tt_arg_operand(&args[BN_WEIGHT]), *bias = tt_arg_operand(&args[BN_BIAS]);
   bool is_training = args[BN_TRAINING].as.boolean;
@@ -101,26 +102,29 @@ TT_BODY(batch_norm) {
     tt_rule_fail(rule, TT_ERR_SHAPE, "%s takes an input of shape (N, C, ...), not %s", op->name, tt_shape_text(shape, text));
     return NULL;
   }
-  int64_t n_channels = shape->dims[1];
+  int64_t n_channels = shape->dims[1], n_elements = tt_shape_n_elements(shape);
   need_channels(rule, op, "running_mean", mean, n_channels, x);
   need_channels(rule, op, "running_var", var, n_channels, x);
   need_channels(rule, op, "weight", weight, n_channels, x);
   need_channels(rule, op, "bias", bias, n_channels, x);
-  bool is_empty = tt_shape_n_elements(shape) == 0;
-  if (!is_training && !is_empty && (mean == NULL || var == NULL)) {
-    tt_rule_fail(rule, TT_ERR_ARGUMENT, "%s: running_mean and running_var must be given when it is not training", op->name);
+  if (!is_training && n_elements > 0 && (mean == NULL || var == NULL)) {
+    tt_rule_fail(rule, TT_ERR_ARGUMENT, "%s: running_mean and running_var must be given when the batch's own are not used",
+                 op->name);
   }
-  if (is_training && tt_shape_n_elements(shape) == n_channels) {
+  if (is_training && n_elements > 0 && n_elements == n_channels * (is_instance ? shape->dims[0] : 1)) {
     tt_rule_fail(rule, TT_ERR_SHAPE, "%s: expected more than 1 value per channel when training, got input size %s", op->name,
                  tt_shape_text(shape, text));
   }
   tt_operand *normal;
-  if (is_empty) {
+  if (n_elements == 0) {
     normal = x;
   } else if (is_training) {
-    int64_t dims[TT_MAX_DIMS] = {0};
-    for (int d = 2; d < n_dims; d++) dims[d - 1] = d;
-    normal = standardise(rule, x, dims, n_dims - 1, args[BN_EPS].as.real);
+    int64_t dims[TT_MAX_DIMS];
+    int n = 0;
+    for (int d = is_instance ? 2 : 0; d < n_dims; d++) {
+      if (d != 1) dims[n++] = d;
+    }
+    normal = standardise(rule, x, dims, n, args[BN_EPS].as.real);
   } else {
     tt_operand *rate = tt_rule_unary(rule, TT_OP_rsqrt, tt_term_plus(rule, var, args[BN_EPS].as.real));
     tt_operand *centred = tt_term_sub(rule, x, beside_channels(rule, mean, n_dims));
@@ -128,12 +132,19 @@ TT_BODY(batch_norm) {
   }
   return scale_and_shift(rule, normal, beside_channels(rule, weight, n_dims), beside_channels(rule, bias, n_dims));
 }
+
+TT_BODY(batch_norm) { return normalise_channels(rule, op, args, false); }
 TT_COMPOSE_INFER(batch_norm)
 TT_COMPOSE_GRAD(batch_norm)
 
+TT_BODY(instance_norm) { return normalise_channels(rule, op, args, true); }
+TT_COMPOSE_INFER(instance_norm)
+TT_COMPOSE_GRAD(instance_norm)
+
 /* The statistics of a call, in double, and what the running ones become. */
 typedef struct statistics {
-  double *means, *variances; /* used by this call */
+  double *means, *variances; /* used by this call: a set for all samples, or one for each */
+  double *moved;             /* room for one by channel */
   double *block;
   tt_tensor *running[2]; /* the new running mean and variance; NULL where there is none to write */
 } statistics;
@@ -150,11 +161,13 @@ static void read_doubles(const tt_tensor *vector, double *values) {
                                                     tt_tensor_shape(vector)->dims[0]);
 }
 
-static tt_status begin_statistics(statistics *s, const tt_op *op, const tt_value *args, int64_t n_channels, tt_error *error) {
-  *s = (statistics){.block = tt_alloc((size_t)(3 * n_channels) + 1, sizeof(double))};
+static tt_status begin_statistics(statistics *s, const tt_op *op, const tt_value *args, int64_t n_channels, int64_t n_sets,
+                                  tt_error *error) {
+  *s = (statistics){.block = tt_alloc((size_t)(2 * n_sets * n_channels + n_channels) + 1, sizeof(double))};
   if (s->block == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory for a batch's statistics");
   s->means = s->block;
-  s->variances = s->block + n_channels;
+  s->variances = s->block + n_sets * n_channels;
+  s->moved = s->variances + n_sets * n_channels;
   for (int i = 0; i < 2 && args[BN_TRAINING].as.boolean; i++) {
     if (tt_arg_is_none(&args[BN_MEAN + i])) continue;
     const tt_tensor *running = tt_arg_tensor(&args[BN_MEAN + i]);
@@ -172,7 +185,7 @@ static tt_status begin_statistics(statistics *s, const tt_op *op, const tt_value
 
 /* Moves the running statistics by `momentum` towards the batch's; the variance there is the unbiased one. */
 static tt_status move_running(statistics *s, const tt_value *args, int64_t n_channels, int64_t n_values, tt_error *error) {
-  double momentum = args[BN_MOMENTUM].as.real, *moved = s->block + 2 * n_channels;
+  double momentum = args[BN_MOMENTUM].as.real, *moved = s->moved;
   for (int i = 0; i < 2; i++) {
     if (s->running[i] == NULL) continue;
     const double *batch = i == 0 ? s->means : s->variances;
@@ -188,15 +201,24 @@ static tt_status move_running(statistics *s, const tt_value *args, int64_t n_cha
   return TT_OK;
 }
 
-KERNEL(batch_norm) {
-  (void)context;
+/* The mean of the sets, in the place of the first. */
+static void merge_sets(double *values, int64_t n_channels, int64_t n_sets) {
+  for (int64_t c = 0; c < n_channels; c++) {
+    for (int64_t k = 1; k < n_sets; k++) values[c] += values[k * n_channels + c];
+    values[c] /= (double)n_sets;
+  }
+}
+
+static tt_status run_channels(const tt_op *op, const tt_value *args, bool is_instance, const tt_meta *metas,
+                              tt_tensor **results, size_t *n_results, tt_error *error) {
   const tt_shape *shape = &metas[0].shape;
-  int64_t n_channels = shape->dims[1], inner = 1;
+  bool is_training = args[BN_TRAINING].as.boolean;
+  int64_t n_channels = shape->dims[1], inner = 1, n_sets = is_instance && is_training ? shape->dims[0] : 1;
   for (int d = 2; d < shape->n_dims; d++) inner *= shape->dims[d];
   dense_args dense;
   statistics s;
   TT_TRY(densify(&args[BN_SELF], &args[BN_WEIGHT], &args[BN_BIAS], &dense, error));
-  tt_status status = begin_statistics(&s, op, args, n_channels, error);
+  tt_status status = begin_statistics(&s, op, args, n_channels, n_sets, error);
   if (status != TT_OK) {
     release(&dense);
     return status;
@@ -206,14 +228,17 @@ KERNEL(batch_norm) {
     status = TT_ERR_MEMORY;
   } else if (tt_tensor_n_elements(out) > 0) {
     tt_normalization what = normalization_of(&dense, out, args[BN_EPS].as.real);
-    if (args[BN_TRAINING].as.boolean) {
-      tt_channel_moments(what.dtype, what.input, shape->dims[0], n_channels, inner, s.means, s.variances);
+    int64_t n = shape->dims[0] / n_sets, n_all = n_channels * n_sets;
+    if (is_training) {
+      tt_channel_moments(what.dtype, what.input, n, n_all, inner, s.means, s.variances);
     } else {
       read_doubles(tt_arg_tensor(&args[BN_MEAN]), s.means);
       read_doubles(tt_arg_tensor(&args[BN_VAR]), s.variances);
     }
-    tt_normalize_channels(&what, shape->dims[0], n_channels, inner, s.means, s.variances);
-    status = move_running(&s, args, n_channels, shape->dims[0] * inner, error);
+    tt_normalize_channels(&what, n, n_all, inner, n_channels, s.means, s.variances);
+    merge_sets(s.means, n_channels, n_sets);
+    merge_sets(s.variances, n_channels, n_sets);
+    status = move_running(&s, args, n_channels, n * inner, error);
   }
   release_statistics(&s);
   release(&dense);
@@ -224,6 +249,16 @@ KERNEL(batch_norm) {
   results[0] = out;
   *n_results = 1;
   return TT_OK;
+}
+
+KERNEL(batch_norm) {
+  (void)context;
+  return run_channels(op, args, false, metas, results, n_results, error);
+}
+
+KERNEL(instance_norm) {
+  (void)context;
+  return run_channels(op, args, true, metas, results, n_results, error);
 }
 
 /* ---- layer_norm ---- */

@@ -336,7 +336,9 @@ KERNEL(adaptive_avg_pool2d) {
 /* The output's size is grad_output's own. */
 static tt_status adaptive_windows_of(const tt_op *op, const tt_shape *grad, windows *w, tt_error *error) {
   *w = (windows){.is_adaptive = true, .dilation = {1, 1}};
-  if (grad->n_dims != 3 && grad->n_dims != 4) {
+  bool fits = grad->n_dims == 3 || grad->n_dims == 4;
+  for (int d = grad->n_dims - 2; fits && d < grad->n_dims; d++) fits = grad->dims[d] <= INT32_MAX;
+  if (!fits) {
     char text[TT_SHAPE_TEXT_BYTES];
     return tt_fail(error, TT_ERR_SHAPE, "%s takes grad_output of shape (N, C, H, W) or (C, H, W), not %s", op->name,
                    tt_shape_text(grad, text));

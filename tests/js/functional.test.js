@@ -58,3 +58,28 @@ test('a network learns, and at another worker bit for bit the same', async () =>
   assert.ok(here.losses[3] < here.losses[0], here.losses.join());
   assert.deepEqual(await train((t) => t.send(bob)), here);
 });
+
+test('the gradient of a gradient of a convolution agrees with differences', async () => {
+  const option = { dtype: 'float64' };
+  const x = torch.randn([1, 2, 5, 5], { seed: 5, ...option });
+  const start = torch.randn([3, 2, 3, 3], { seed: 6, ...option });
+  /** The sum of the squares of the input's gradient, of the kernel alone. */
+  const penalty = (kernel) => {
+    const input = x.clone().requires_grad_();
+    const [grad] = torch.autograd.grad([F.conv2d(input, kernel, null, 2, 1).pow(2).sum()], [input], { create_graph: true });
+    return grad.square().sum();
+  };
+  const kernel = start.clone().requires_grad_();
+  penalty(kernel).backward();
+  const found = (await kernel.grad.array()).flat(3);
+  const values = (await start.array()).flat(3);
+  for (const at of [0, 13, 31, 53]) {
+    const moved = async (step) => {
+      const changed = values.slice();
+      changed[at] += step;
+      return penalty(tensor(changed, option).reshape([3, 2, 3, 3]).requires_grad_()).item();
+    };
+    const expected = ((await moved(1e-5)) - (await moved(-1e-5))) / 2e-5;
+    assert.ok(Math.abs(found[at] - expected) < 1e-5 * (1 + Math.abs(expected)), `${found[at]}, by differences ${expected}`);
+  }
+});
