@@ -440,16 +440,19 @@ function portPost(port, frameAt, nBytes) {
 }
 
 function portClosed(port) {
+  const { closed } = ports.get(port) ?? {};
   ports.delete(port);
+  closed?.();
 }
 
 /**
- * Links a worker to what is at the other end of a message channel; `post(frame)` sends an ArrayBuffer. Answers the function
- * that takes what arrives, and the one that says that the channel is lost.
+ * Links a worker to what is at the other end of a message channel; `post(frame)` sends an ArrayBuffer, and `closed()` (neither
+ * may call the core) is told when the worker is done with it. Answers the function that takes what arrives, and the one that
+ * says that the channel is lost.
  */
-export function openPort(worker, { post, initiates = false, controller = false, expected, isOwn = false }) {
+export function openPort(worker, { post, closed, initiates = false, controller = false, expected, isOwn = false }) {
   const port = ++lastPort;
-  ports.set(port, { post });
+  ports.set(port, { post, closed });
   const flags = (initiates ? FLAGS.INITIATES : 0) | (controller ? FLAGS.CONTROLLER : 0);
   writeInput(expected ?? '');
   const status = core._tt_wasm_port_open(worker, port, flags, expected === undefined ? 0 : 1, isOwn ? 1 : 0);

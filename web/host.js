@@ -13,6 +13,7 @@ import {
   forgetWorker,
   idText,
   onEvents,
+  openPort,
   pump,
   query,
   readId,
@@ -243,11 +244,29 @@ export class ThreadHost {
     return opened;
   }
 
+  /**
+   * The same over a channel that carries frames, such as a socket of Node: `channel` is what openPort takes, and its `url` for
+   * people. Answers the port, with `opened`, which settles when the other end has answered.
+   */
+  attach({ url, expected, standsFor, ...channel }) {
+    const port = openPort(this.handle, { ...channel, expected });
+    if (standsFor !== undefined) this.known.adopt(expected, standsFor);
+    const opened = new Promise((resolve, reject) =>
+      this.#connections.set(port.number, { url, expected, resolve, reject, end: channel.end }),
+    );
+    opened.catch(() => expected !== undefined && this.known.left(expected));
+    return { ...port, opened };
+  }
+
   disconnect(expected) {
     for (const [number, connection] of this.#connections) {
       if (connection.expected !== expected) continue;
-      writeInput('closed by its user');
-      core._tt_wasm_websocket_close(number);
+      if (connection.end !== undefined) {
+        connection.end('closed by its user');
+      } else {
+        writeInput('closed by its user');
+        core._tt_wasm_websocket_close(number);
+      }
       takeEvents(this.handle);
       return;
     }

@@ -21,7 +21,9 @@ export class WorkerEvent extends Event {
   }
 }
 
-const INTERNAL = Symbol('internal');
+/** For the modules of this package: how a worker is given its host, and how it is connected to. */
+export const INTERNAL = Symbol('internal');
+export const CONNECT = Symbol('connect');
 
 function idOf(id) {
   if (typeof id === 'number' || typeof id === 'bigint') return String(id);
@@ -79,6 +81,11 @@ export class BaseWorker extends EventTarget {
     if (host !== undefined) this.#host = host;
     if (knownBy !== undefined) this.#knownBy = knownBy;
     return this;
+  }
+
+  /** Connects a host to the worker that this one stands for. */
+  [CONNECT](host) {
+    return host.connect(this.url, this.id, this);
   }
 
   static hostOf(worker) {
@@ -224,7 +231,7 @@ export class BaseWorker extends EventTarget {
       worker.#knownBy ??= host;
     } else if (worker.url !== undefined && theirs === null) {
       worker.#knownBy = host;
-      worker.ready = host.connect(worker.url, worker.id, worker).then(() => undefined);
+      worker.ready = worker[CONNECT](host).then(() => undefined);
       worker.ready.catch(() => {});
     } else {
       throw new TensorError(
@@ -363,7 +370,7 @@ function addressOf({ url, host, port }) {
   return parsed.href;
 }
 
-function checkHook(where, hook) {
+export function checkHook(where, hook) {
   if (hook === undefined || hook instanceof TorchHook) return;
   throw new TensorError(`${where}: hook is a TorchHook, not ${describe(hook)}`, { code: 'argument' });
 }
