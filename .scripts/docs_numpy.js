@@ -51,7 +51,7 @@ const member = (row, name, params) => `  /** ${row.schema.replace(/ -> .*/, '')}
 const within = (module) => table.filter(({ name, flags }) => !flags.includes('only_method') && (module === '' ? !name.includes('.') : name.startsWith(`${module}.`)));
 const listed = (module) =>
   within(module)
-    .filter(({ name }) => name !== 'random.rand' && name !== 'random.randn')
+    .filter(({ name }) => !['random.rand', 'random.randn', 'einsum', 'pad'].includes(name))
     .map((row) => member(row, row.name.split('.').at(-1), row.params))
     .join('\n');
 

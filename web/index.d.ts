@@ -517,6 +517,8 @@ export const np: NumpyFunctions & {
   readonly ndarray: typeof NDArray;
   array(data: ArrayLike, options?: TensorOptions): NDArray;
   asarray(data: ArrayLike, options?: { dtype?: Dtype }): NDArray;
+  einsum(subscripts: string, ...operands: ArrayLike[]): NDArray;
+  pad(array: ArrayLike, pad_width: Int | Int[] | Int[][], options?: { constant_values?: Scalar }): NDArray;
   shape(a: ArrayLike): number[] | null;
   ndim(a: ArrayLike): number | null;
   size(a: ArrayLike): number | null;

@@ -346,6 +346,14 @@ NDArray.prototype.transpose = function (...axes) {
   return axes.length > 0 && axes.every((axis) => typeof axis === 'number') ? transpose.call(this, axes) : transpose.apply(this, axes);
 };
 
+const { einsum } = np;
+/** einsum('ij,jk', a, b) as well as einsum('ij,jk', [a, b]). */
+np.einsum = (subscripts, ...operands) => einsum(subscripts, operands.length === 1 && Array.isArray(operands[0]) ? operands[0] : operands);
+
+const { pad } = np;
+/** Widths may be pairs, one for each dimension: [[1, 1], [0, 2]]. */
+np.pad = (a, width, ...rest) => pad(a, Array.isArray(width) ? width.flat() : width, ...rest);
+
 // ---- random ----
 
 for (const name of ['rand', 'randn']) {

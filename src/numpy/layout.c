@@ -423,3 +423,55 @@ tt_node *np_rule_triangle(tt_np *call) {
   if (shape.n_dims == 1) m = OP(call, expand, V(m), np_ints(call, (int64_t[]){shape.dims[0], shape.dims[0]}, 2));
   return np_op(call, call->function->op, (tt_value[]){V(m), call->args[1]}, 2);
 }
+
+/* (arr, indices, axis): of the same number of dimensions. */
+tt_node *np_rule_take_along_axis(tt_np *call) {
+  tt_node *arr = np_array(call, 0);
+  const tt_shape shape = *np_shape(call, arr);
+  const int64_t axis = np_axis_of(call, np_int(call, 2), shape.n_dims);
+  if (np_ndim(call, np_array(call, 1)) != shape.n_dims)
+    np_fail(call, TT_ERR_SHAPE, "`indices` and `arr` must have the same number of dimensions");
+  if (call->status != TT_OK) return NULL;
+  tt_node *indices = wrapped(call, np_array(call, 1), shape.dims[axis]);
+  return OP(call, gather, V(arr), tt_int(axis), V(indices));
+}
+
+/* (m, k=1, axes=[0, 1]) */
+tt_node *np_rule_rot90(tt_np *call) {
+  tt_node *m = np_array(call, 0);
+  if (call->args[2].n != 2) np_fail(call, TT_ERR_ARGUMENT, "axes are two");
+  return OP(call, rot90, V(m), call->args[1], np_axes(call, 2, m, true));
+}
+
+/* (tup) */
+tt_node *np_rule_dstack(tt_np *call) {
+  array_list list;
+  common_arrays(call, &list, 0, false);
+  for (uint32_t i = 0; i < list.n && call->status == TT_OK; i++) {
+    list.items[i] = at_least(call, list.items[i], 1);
+    if (np_ndim(call, list.items[i]) == 1) list.items[i] = OP(call, unsqueeze, V(list.items[i]), tt_int(0));
+    if (call->status == TT_OK && np_ndim(call, list.items[i]) == 2)
+      list.items[i] = OP(call, unsqueeze, V(list.items[i]), tt_int(2));
+  }
+  return concatenated(call, &list, 2);
+}
+
+/* (array, pad_width, *, constant_values=0): one number for all sides, two for before and after, or two for each dimension. */
+tt_node *np_rule_pad(tt_np *call) {
+  tt_node *a = np_array(call, 0);
+  const int n_dims = np_ndim(call, a);
+  const tt_value width = call->args[1];
+  if (width.n != 1 && width.n != 2 && width.n != 2 * (uint32_t)n_dims)
+    np_fail(call, TT_ERR_SHAPE, "%u widths do not go with %d dimensions", (unsigned)width.n, n_dims);
+  if (call->status != TT_OK) return NULL;
+  int64_t sides[2 * TT_MAX_DIMS];
+  for (int d = 0; d < n_dims; d++) {
+    for (int side = 0; side < 2; side++) {
+      const int64_t n = width.as.ints[width.n == 1 ? 0 : width.n == 2 ? side : 2 * d + side];
+      if (n < 0) np_fail(call, TT_ERR_ARGUMENT, "index can't contain negative values");
+      sides[2 * (n_dims - 1 - d) + side] = n; /* the op begins with the last dimension */
+    }
+  }
+  return OP(call, constant_pad_nd, V(a), np_ints(call, sides, 2 * (size_t)n_dims),
+            np_cast_value(call, call->args[2], np_dtype(a)));
+}

@@ -108,6 +108,61 @@ tt_node *np_rule_tensordot(tt_np *call) {
   return settled(call, &both, product);
 }
 
+/* (subscripts, operands) */
+tt_node *np_rule_einsum(tt_np *call) {
+  const tt_value given = call->args[1];
+  enum { MAX_OPERANDS = 32 };
+  tt_node *items[MAX_OPERANDS];
+  if (given.n == 0) np_fail(call, TT_ERR_ARGUMENT, "must provide at least an operand");
+  if (given.n > MAX_OPERANDS) np_fail(call, TT_ERR_FULL, "it takes at most %d arrays", MAX_OPERANDS);
+  if (call->status != TT_OK) return NULL;
+  tt_dtype dtype = given.as.operands[0]->meta.dtype;
+  for (uint32_t i = 1; i < given.n; i++) dtype = tt_numpy_promote(dtype, given.as.operands[i]->meta.dtype);
+  const bool is_bool = dtype == TT_DTYPE_BOOL;
+  for (uint32_t i = 0; i < given.n; i++)
+    items[i] = np_cast(call, (tt_node *)(void *)given.as.operands[i], is_bool ? TT_DTYPE_I64 : dtype);
+  tt_node *product = OP(call, einsum, call->args[0], tt_operands_value((tt_operand *const *)(void *)items, given.n));
+  return is_bool ? np_truth(call, product) : np_cast(call, product, dtype);
+}
+
+/* (a, b) */
+tt_node *np_rule_kron(tt_np *call) {
+  /* NumPy gives the first one as many dimensions as the second has, which takes it out of the weak ones. */
+  const bool is_full = np_ndim(call, np_array(call, 0)) == 0 && np_ndim(call, np_array(call, 1)) > 0;
+  pair both = {.dtype = is_full ? tt_numpy_promote(np_dtype(np_array(call, 0)), np_dtype(np_array(call, 1)))
+                                : tt_numpy_result_type(call->args, 2)};
+  both.is_bool = both.dtype == TT_DTYPE_BOOL;
+  both.a = np_cast(call, np_array(call, 0), both.is_bool ? TT_DTYPE_I64 : both.dtype);
+  both.b = np_cast(call, np_array(call, 1), both.is_bool ? TT_DTYPE_I64 : both.dtype);
+  return settled(call, &both, OP(call, kron, V(both.a), V(both.b)));
+}
+
+/* (a, b, axis=-1): of vectors with three elements. */
+tt_node *np_rule_cross(tt_np *call) {
+  const pair both = common(call);
+  if (both.is_bool) np_fail(call, TT_ERR_DTYPE, "it is not defined for bool");
+  const tt_shape of_a = *np_shape(call, np_array(call, 0)), of_b = *np_shape(call, np_array(call, 1));
+  const int64_t axis = np_axis_of(call, np_int(call, 2), of_a.n_dims);
+  np_axis_of(call, np_int(call, 2), of_b.n_dims);
+  if (call->status == TT_OK && (of_a.dims[axis] != 3 || of_a.n_dims != of_b.n_dims || of_b.dims[axis] != 3))
+    np_fail(call, TT_ERR_SHAPE, "it takes vectors of three elements, in arrays of as many dimensions");
+  return OP(call, cross, V(both.a), V(both.b), tt_int(axis));
+}
+
+/* (arrays) */
+tt_node *np_rule_multi_dot(tt_np *call) {
+  const tt_value given = call->args[0];
+  if (given.n < 2) np_fail(call, TT_ERR_ARGUMENT, "expecting at least two arrays");
+  if (call->status != TT_OK) return NULL;
+  tt_dtype dtype = given.as.operands[0]->meta.dtype;
+  for (uint32_t i = 1; i < given.n; i++) dtype = tt_numpy_promote(dtype, given.as.operands[i]->meta.dtype);
+  if (dtype == TT_DTYPE_BOOL) np_fail(call, TT_ERR_DTYPE, "it is not defined for bool");
+  tt_node *product = np_cast(call, (tt_node *)(void *)given.as.operands[0], dtype);
+  for (uint32_t i = 1; i < given.n; i++)
+    product = OP(call, matmul, V(product), V(np_cast(call, (tt_node *)(void *)given.as.operands[i], dtype)));
+  return product;
+}
+
 /* ---- numpy.linalg ---- */
 
 static void need_square(tt_np *call, tt_node *a) {

@@ -136,3 +136,11 @@ tt_node *np_rule_randint(tt_np *call) {
 
 /* (n, *, seed=None) */
 tt_node *np_rule_permutation(tt_np *call) { return OP(call, randperm, call->args[0], call->args[1]); }
+
+/* (scale=1.0, size=None, *, seed=None) */
+tt_node *np_rule_exponential(tt_np *call) {
+  const tt_value size = np_has(call, 1) ? call->args[1] : np_ints(call, NULL, 0);
+  if (call->args[0].as.real < 0) np_fail(call, TT_ERR_ARGUMENT, "scale < 0");
+  tt_node *unit = OP(call, rand, size, call->args[2], tt_dtype_value(TT_DTYPE_F64));
+  return OP(call, mul, V(OP(call, log1p, V(OP(call, neg, V(unit))))), tt_float(-call->args[0].as.real));
+}

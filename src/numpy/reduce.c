@@ -1,4 +1,6 @@
 /* reduce: functions over axes. */
+#include <math.h>
+
 #include "numpy/call.h"
 #include "numpy/rules.h"
 
@@ -122,6 +124,32 @@ tt_node *np_rule_nanmean(tt_np *call) {
   return OP(call, div, V(sum), V(n));
 }
 
+/* (a, axis=None, keepdims=False): nanmax and nanmin. NaN where there is nothing else. */
+static tt_node *nan_extreme(tt_np *call, double instead) {
+  tt_node *a = np_array(call, 0), *filled = without_nan(call, instead);
+  bool is_kept;
+  tt_value axes = axes_for(call, 1, &filled, np_bool(call, 2), &is_kept, false);
+  if (axes.type == TT_VALUE_NONE) axes = np_ints(call, NULL, 0);
+  tt_node *extreme = np_op(call, call->function->op, (tt_value[]){V(filled), axes, tt_bool(is_kept)}, 3);
+  if (!np_is_floating(a)) return extreme;
+  tt_node *are_nan = OP(call, isnan, V(a));
+  axes = axes_for(call, 1, &are_nan, np_bool(call, 2), &is_kept, false);
+  if (axes.type == TT_VALUE_NONE) axes = np_ints(call, NULL, 0);
+  tt_node *are_all = OP(call, amin, V(are_nan), axes, tt_bool(is_kept));
+  return OP(call, masked_fill, V(extreme), V(are_all), tt_float(NAN));
+}
+
+tt_node *np_rule_nanmax(tt_np *call) { return nan_extreme(call, -INFINITY); }
+tt_node *np_rule_nanmin(tt_np *call) { return nan_extreme(call, INFINITY); }
+
+/* (a, axis=None, dtype=None, keepdims=False) */
+tt_node *np_rule_nanprod(tt_np *call) {
+  tt_node *a = without_nan(call, 1);
+  const tt_dtype dtype = np_dtype_or(call, 2, np_is_floating(a) ? np_dtype(a) : TT_DTYPE_I64);
+  const tt_value axes = np_axes_reduced(call, 1, a, true);
+  return np_cast(call, np_over_axes(call, TT_OP_prod, np_cast(call, a, dtype), axes, np_bool(call, 3)), dtype);
+}
+
 /* ---- order ---- */
 
 static tt_node *sorted_along(tt_np *call, tt_node *a, int64_t axis) {
@@ -193,6 +221,35 @@ tt_node *np_rule_median(tt_np *call) {
   median = OP(call, where, V(OP(call, isnan, V(last))), V(last), V(median));
   return np_bool(call, 2) ? OP(call, reshape, V(median), kept) : median;
 }
+
+/* (a, q, axis=None, keepdims=False): between the two nearest elements, in a straight line. */
+static tt_node *quantile(tt_np *call, double q) {
+  if (!(q >= 0 && q <= 1)) np_fail(call, TT_ERR_ARGUMENT, "quantiles lie between 0 and 1, percentiles between 0 and 100");
+  if (np_dtype(np_array(call, 0)) == TT_DTYPE_BOOL) np_fail(call, TT_ERR_DTYPE, "it is not defined for bool; use astype");
+  tt_node *a = np_cast(call, np_array(call, 0), TT_DTYPE_F64);
+  tt_value kept;
+  tt_node *rows = axes_as_last(call, a, np_axes(call, 2, a, true), &kept);
+  if (call->status != TT_OK) return NULL;
+  const tt_shape *shape = np_shape(call, rows);
+  const int64_t n = shape->dims[shape->n_dims - 1];
+  if (n == 0) np_fail(call, TT_ERR_SHAPE, "there is no quantile of no elements");
+  const double place = q * (double)(n - 1);
+  const int64_t below = (int64_t)place, above = below + 1 < n ? below + 1 : below;
+  const double part = place - (double)below;
+  tt_node *sorted = OP(call, sort, V(rows), tt_int(-1));
+  tt_node *low = OP(call, select, V(sorted), tt_int(-1), tt_int(below)),
+          *high = OP(call, select, V(sorted), tt_int(-1), tt_int(above));
+  tt_node *step = OP(call, sub, V(high), V(low));
+  /* From the nearer end, as NumPy does. */
+  tt_node *between = part < 0.5 ? OP(call, add, V(low), V(OP(call, mul, V(step), tt_float(part))))
+                                : OP(call, sub, V(high), V(OP(call, mul, V(step), tt_float(1 - part))));
+  tt_node *last = OP(call, select, V(sorted), tt_int(-1), tt_int(n - 1));
+  between = OP(call, where, V(OP(call, isnan, V(last))), V(last), V(between));
+  return np_bool(call, 3) ? OP(call, reshape, V(between), kept) : between;
+}
+
+tt_node *np_rule_quantile(tt_np *call) { return quantile(call, call->args[1].as.real); }
+tt_node *np_rule_percentile(tt_np *call) { return quantile(call, call->args[1].as.real / 100); }
 
 /* (a, axis=None, weights=None) */
 tt_node *np_rule_average(tt_np *call) {

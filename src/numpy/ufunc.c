@@ -187,16 +187,18 @@ tt_node *np_rule_power(tt_np *call) {
 }
 
 /* int32 that only a number beside uint8 asks for is NumPy's int16, whose floats are float32. */
-tt_node *np_rule_binary_float(tt_np *call) {
+static tt_dtype both_float_dtype(tt_np *call) {
   const tt_dtype dtype = both_dtype(call);
-  bool is_i16 = false;
+  bool has_u8 = false, has_i32 = false;
   for (int i = 0; i < 2 && call->status == TT_OK; i++) {
     if (call->args[i].type != TT_VALUE_OPERAND || np_array(call, i)->operand.meta.shape.n_dims == 0) continue;
-    is_i16 = dtype == TT_DTYPE_I32 && np_dtype(np_array(call, i)) != TT_DTYPE_I32;
-    if (!is_i16) break;
+    has_u8 |= np_dtype(np_array(call, i)) == TT_DTYPE_U8;
+    has_i32 |= np_dtype(np_array(call, i)) == TT_DTYPE_I32;
   }
-  return binary(call, call->function->op, is_i16 ? TT_DTYPE_F32 : np_float_dtype(dtype));
+  return dtype == TT_DTYPE_I32 && has_u8 && !has_i32 ? TT_DTYPE_F32 : np_float_dtype(dtype);
 }
+
+tt_node *np_rule_binary_float(tt_np *call) { return binary(call, call->function->op, both_float_dtype(call)); }
 
 tt_node *np_rule_divmod(tt_np *call) {
   const tt_dtype dtype = number_dtype(call);
@@ -281,3 +283,67 @@ tt_node *np_rule_array_equal(tt_np *call) {
   if (!tt_shape_equal(first, second)) return np_lift(call, tt_bool(false), a1, TT_DTYPE_BOOL);
   return OP(call, all, V(np_binary(call, TT_OP_eq, V(a1), V(a2), tt_numpy_result_type(call->args, 2))));
 }
+
+/* ---- made of others ---- */
+
+/* (x1, x2): by the larger of both, so that no square overflows. */
+tt_node *np_rule_hypot(tt_np *call) {
+  const tt_dtype dtype = both_float_dtype(call);
+  tt_node *like = np_first_array(call, call->args, 2);
+  if (call->status != TT_OK) return NULL;
+  tt_node *x1 = OP(call, abs, V(np_lift(call, call->args[0], like, dtype))),
+          *x2 = OP(call, abs, V(np_lift(call, call->args[1], like, dtype)));
+  tt_node *large = OP(call, maximum, V(x1), V(x2)), *small = OP(call, minimum, V(x1), V(x2));
+  /* Where the larger is 0 or infinite it is the answer, even beside NaN when it is infinite. */
+  tt_node *ratio = OP(call, div, V(small), V(large));
+  tt_node *length = OP(call, mul, V(large), V(OP(call, sqrt, V(OP(call, add, V(OP(call, square, V(ratio))), tt_int(1))))));
+  length = OP(call, where, V(OP(call, eq, V(large), tt_int(0))), V(large), V(length));
+  tt_node *is_infinite = OP(call, logical_or, V(OP(call, isinf, V(x1))), V(OP(call, isinf, V(x2))));
+  return OP(call, masked_fill, V(length), V(is_infinite), tt_float(INFINITY));
+}
+
+/* log(exp(x1) + exp(x2)) in steps that do not overflow, of bases e and 2. */
+static tt_node *logaddexp(tt_np *call, double base_log) {
+  const tt_dtype dtype = both_float_dtype(call);
+  tt_node *like = np_first_array(call, call->args, 2);
+  if (call->status != TT_OK) return NULL;
+  tt_node *x1 = np_lift(call, call->args[0], like, dtype), *x2 = np_lift(call, call->args[1], like, dtype);
+  tt_node *apart = OP(call, abs, V(OP(call, sub, V(x1), V(x2))));
+  tt_node *tail = OP(call, log1p, V(OP(call, exp, V(OP(call, mul, V(apart), tt_float(-base_log))))));
+  tt_node *sum = OP(call, add, V(OP(call, maximum, V(x1), V(x2))), V(OP(call, div, V(tail), tt_float(base_log))));
+  /* Two infinities of one sign have no difference. */
+  return OP(call, where, V(OP(call, eq, V(x1), V(x2))), V(OP(call, add, V(x1), tt_float(log(2) / base_log))), V(sum));
+}
+
+tt_node *np_rule_logaddexp(tt_np *call) { return logaddexp(call, 1); }
+tt_node *np_rule_logaddexp2(tt_np *call) { return logaddexp(call, log(2)); }
+
+/* (x1, x2): 0 below zero, 1 above it, x2 at it. */
+tt_node *np_rule_heaviside(tt_np *call) {
+  const tt_dtype dtype = both_float_dtype(call);
+  tt_node *like = np_first_array(call, call->args, 2);
+  if (call->status != TT_OK) return NULL;
+  tt_node *x1 = np_lift(call, call->args[0], like, dtype), *x2 = np_lift(call, call->args[1], like, dtype);
+  tt_node *step = OP(call, to, V(OP(call, gt, V(x1), tt_int(0))), tt_dtype_value(dtype));
+  step = OP(call, where, V(OP(call, isnan, V(x1))), V(x1), V(step));
+  return OP(call, where, V(OP(call, eq, V(x1), tt_int(0))), V(x2), V(step));
+}
+
+/* (x): sin(pi x) / (pi x). */
+tt_node *np_rule_sinc(tt_np *call) {
+  /* Without dimensions NumPy counts in Python's floats. */
+  tt_node *given = np_array(call, 0);
+  tt_node *x = np_ndim(call, given) == 0 ? np_cast(call, given, TT_DTYPE_F64) : np_as_float(call, given);
+  tt_node *y = OP(call, mul, V(x), tt_float(pi));
+  tt_node *one = np_lift(call, tt_float(1), x, np_dtype(x));
+  return OP(call, where, V(OP(call, eq, V(x), tt_int(0))), V(one), V(OP(call, div, V(OP(call, sin, V(y))), V(y))));
+}
+
+/* (x): towards zero. */
+tt_node *np_rule_fix(tt_np *call) {
+  tt_node *x = np_array(call, 0);
+  return OP(call, trunc, V(np_cast(call, x, np_float_dtype(np_dtype(x)))));
+}
+
+tt_node *np_rule_isposinf(tt_np *call) { return OP(call, eq, V(np_array(call, 0)), tt_float(INFINITY)); }
+tt_node *np_rule_isneginf(tt_np *call) { return OP(call, eq, V(np_array(call, 0)), tt_float(-INFINITY)); }

@@ -111,6 +111,16 @@ test('S12: pointers to arrays: calls run where the data is, results are pointers
   assert.equal(String(a), '[[1. 2.]\n [3. 4.]]');
 });
 
+test('S12: einsum takes arrays one after the other, pad a pair of widths for each dimension', async () => {
+  const bob = newBob();
+  const [a, b] = [np.arange(6).reshape(2, 3), np.ones([3, 2], { dtype: 'int64' })];
+  assert.deepEqual(await np.einsum('ij,jk->ik', a, b).tolist(), [[3, 3], [12, 12]]);
+  assert.deepEqual(await np.einsum('ij,jk', [a, b]).tolist(), [[3, 3], [12, 12]]);
+  assert.deepEqual(await np.einsum('ij->', a.send(bob)).item(), 15);
+  assert.deepEqual(await np.pad([[1]], [[1, 0], [0, 2]]).tolist(), [[0, 0, 0], [1, 0, 0]]);
+  assert.deepEqual(await np.pad([1, 2], 1, { constant_values: 9 }).tolist(), [9, 1, 2, 9]);
+});
+
 test('S12: a pointer without dimensions counts with its dtype beside integers, and is weak beside floats', () => {
   const bob = newBob();
   const u = np.ones([2], { dtype: 'uint8' }).send(bob);

@@ -124,7 +124,7 @@ class Draw:
         special = SPECIAL.get(self.row["name"])
         if special is not None:
             return special(self)
-        args, shape = {}, self.shape()
+        args, shape = {}, self.shape(1 if self.row["name"] in ("quantile", "percentile") else 0)
         mixed = [param["name"] for param in self.row["params"] if param["type"] == "Tensor|Scalar" and not param["optional"]]
         array_at = self.one_of(mixed) if mixed else None
         for param in self.row["params"]:
@@ -364,7 +364,41 @@ def extract_args(draw):
     return {"condition": draw.array(shape, dtype=draw.one_of(["bool", "int32"])), "arr": draw.array(shape)}
 
 
+def einsum_args(draw):
+    sizes = dict(zip("ijkl", (draw.int(1, 3) for _ in range(4))))
+    subscripts = draw.one_of(["ij,jk->ik", "ij,jk", "ij->ji", "ij->", "ii->i", "ii", "i,i", "ijk,ikl->ijl", "ij,ij->i", "i,j->ij", "ij,jk,kl->il", "...i->..."])
+    sizes["i"] = sizes["j"] if "ii" in subscripts else sizes["i"]
+    shapes = [tuple(sizes[letter] for letter in part.replace("...", "k")) for part in subscripts.split("->")[0].split(",")]
+    if draw.chance(0.06):
+        shapes[0] = shapes[0] + (2,)
+    return {"subscripts": subscripts, "operands": [draw.array(shape, word="finite") for shape in shapes]}
+
+
+def along_args(draw):
+    shape = draw.shape(1, 3, empty=False)
+    axis = draw.int(-len(shape), len(shape) - 1)
+    index_shape = list(shape)
+    index_shape[axis] = draw.int(1, 4)
+    return {"arr": draw.array(shape), "indices": draw.rng.integers(-shape[axis], shape[axis], tuple(index_shape)), "axis": axis}
+
+
+def pad_args(draw):
+    shape = draw.shape(1, 3)
+    width = draw.one_of([draw.int(0, 2), (draw.int(0, 2), draw.int(-1, 2)), tuple(draw.int(0, 2) for _ in range(2 * len(shape)))])
+    return {"array": draw.array(shape), "pad_width": width, "constant_values": draw.one_of([0, 1, 2])}
+
+
 SPECIAL = {
+    "einsum": einsum_args,
+    "take_along_axis": along_args,
+    "pad": pad_args,
+    "rot90": lambda draw: (lambda shape: {"m": draw.array(shape), "k": draw.int(-2, 5), "axes": tuple(int(a) for a in draw.rng.permutation(len(shape))[:2])})(draw.shape(2, 4)),
+    "dstack": joined(0, name="tup"),
+    "kron": product_args(lambda draw: (draw.shape(0, 2, empty=False), draw.shape(0, 2, empty=False))),
+    "cross": lambda draw: {"a": draw.array((2, 3), word="finite", dtype=draw.one_of(["int32", "int64", "float32", "float64"])), "b": draw.array(draw.one_of([(2, 3), (1, 3), (2, 4)]), word="finite", dtype=draw.one_of(["int32", "float64"]))},
+    "linalg.multi_dot": lambda draw: {"arrays": [draw.array(shape, word="finite", dtype=draw.one_of(["int32", "float32", "float64"])) for shape in ((2, 3), (3, 4), (4, draw.int(1, 2)))[:draw.int(1, 3)]]},
+    "random.exponential": lambda draw: {"scale": 2.0, "size": (4000,)},
+    "random.random_sample": lambda draw: {"size": (2000,)},
     "reshape": lambda draw: (lambda shape: {"a": draw.array(shape), "newshape": sizes_of(draw, shape)})(draw.shape()),
     "transpose": transpose_args,
     "swapaxes": with_array(1, axis1=lambda draw, shape: draw.axis(len(shape)), axis2=lambda draw, shape: draw.axis(len(shape))),
@@ -483,6 +517,10 @@ def numpy_call(row, args):
         function = getattr(function, part)
     if name == "meshgrid":
         return function(*args["xi"], indexing=args["indexing"])
+    if name == "einsum":
+        return function(args["subscripts"], *args["operands"])
+    if name == "pad" and isinstance(args["pad_width"], tuple) and len(args["pad_width"]) > 2:
+        return function(args["array"], np.reshape(args["pad_width"], (-1, 2)).tolist(), constant_values=args["constant_values"])
     if name in ("random.rand", "random.randn"):
         return function(*args["size"])
     if name == "random.permutation":
@@ -556,14 +594,15 @@ def check_values(row, args, wanted, got):
         if not np.array_equal(wanted, got):
             raise Differs(f"values {got.tolist()}, not {wanted.tolist()}")
         return
-    single = wanted.dtype == np.float32 or any(isinstance(a, np.ndarray) and a.dtype == np.float32 for a in args.values())
+    arrays = [a for given in args.values() for a in (given if isinstance(given, list) else [given]) if isinstance(a, np.ndarray)]
+    single = wanted.dtype == np.float32 or any(a.dtype == np.float32 for a in arrays)
     tolerance = (2e-5 if single else 1e-11) * (50 if row["name"] in LOOSE else 1)
     with np.errstate(all="ignore"):
         finite = wanted[np.isfinite(wanted)]
     scale = float(np.max(np.abs(finite))) if finite.size else 1.0
-    arrays = [a for a in args.values() if isinstance(a, np.ndarray) and a.size]
+    arrays = [a for a in arrays if a.size]
     with np.errstate(all="ignore"):
-        largest = max([1.0] + [float(np.nanmax(np.abs(np.where(np.isfinite(a.astype(float)), a.astype(float), 0)))) * (a.size if row["name"] in ("sum", "mean", "dot", "matmul", "inner", "vdot", "tensordot", "nansum", "trace", "average", "std", "var") else 1) for a in arrays])
+        largest = max([1.0] + [float(np.nanmax(np.abs(np.where(np.isfinite(a.astype(float)), a.astype(float), 0)))) * (a.size if row["name"] in ("sum", "mean", "dot", "matmul", "inner", "einsum", "kron", "vdot", "tensordot", "nansum", "trace", "average", "std", "var") else 1) for a in arrays])
     if not np.allclose(got, wanted, rtol=tolerance, atol=tolerance * max(1.0, min(scale, largest)), equal_nan=True):
         raise Differs(f"values {got.tolist()}, not {wanted.tolist()}")
 
@@ -573,7 +612,7 @@ def check_random(row, args, wanted, got):
         if sorted(got.tolist()) != list(range(args["n"])):
             raise Differs(f"{got.tolist()} is no permutation")
         return
-    spread = {"random.uniform": 5 / 12 ** 0.5, "random.normal": 2.0, "random.randint": 2.3, "random.randn": 1.0, "random.standard_normal": 1.0}.get(row["name"], 1 / 12 ** 0.5)
+    spread = {"random.uniform": 5 / 12 ** 0.5, "random.normal": 2.0, "random.exponential": 2.0, "random.randint": 2.3, "random.randn": 1.0, "random.standard_normal": 1.0}.get(row["name"], 1 / 12 ** 0.5)
     if abs(got.mean() - wanted.mean()) > 0.2 * spread or abs(got.std() - wanted.std()) > 0.1 * spread:
         raise Differs(f"mean {got.mean()} and deviation {got.std()}, not {wanted.mean()} and {wanted.std()}")
     if row["name"] == "random.randint" and (got.min() != -3 or got.max() != 4):
