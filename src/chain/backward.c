@@ -251,14 +251,14 @@ static tt_node *own_gradient(tt_node *gradient, bool creates_graph, tt_error *er
   if (creates_graph || (is_alone && tt_tensor_is_contiguous(tensor))) return tt_head_new(tt_node_ref(gradient), error);
   tt_tensor *copy = tt_tensor_cast(tensor, tt_tensor_dtype(tensor), error);
   tt_node *node = copy == NULL ? NULL : tt_local_new(copy, error);
+  if (node != NULL && tt_local_is_withheld(local)) tt_local_withhold(node);
   return node == NULL ? NULL : tt_head_new(node, error);
 }
 
-static tt_status set_grad(tt_autograd *autograd, tt_node *gradient, bool creates_graph, tt_error *error) {
-  tt_node *head = own_gradient(gradient, creates_graph, error);
+static tt_status set_grad(const tt_run_back *run, tt_autograd *autograd, tt_node *gradient, tt_error *error) {
+  tt_node *head = own_gradient(gradient, true, error);
   if (head == NULL) return TT_ERR_MEMORY;
-  tt_node_unref(autograd->grad);
-  autograd->grad = head;
+  tt_autograd_set_grad(autograd, head, run->hook->ledger);
   return TT_OK;
 }
 
@@ -305,9 +305,12 @@ static tt_status run_region(tt_run_back *run, tt_step *step, tt_operand **operan
   tt_tensor *part = whole == NULL ? NULL : region_of(&step->region, whole, error);
   tt_tensor *part_copy = part == NULL ? NULL : tt_tensor_cast(part, tt_tensor_dtype(part), error);
   tt_node *part_node = part_copy == NULL ? NULL : tt_local_new(part_copy, error);
+  bool is_withheld = tt_local_is_withheld(tt_node_tail(step->gradients[0]));
+  if (part_node != NULL && is_withheld) tt_local_withhold(part_node);
   tt_status status = part_node == NULL ? TT_ERR_MEMORY : keep(context, part_node, error);
   if (status == TT_OK) status = run_rule(run, step, &part_node, operand_grads, context, error);
   if (status == TT_OK) {
+    is_withheld |= operand_grads[0] != NULL && tt_local_is_withheld(tt_node_tail((tt_node *)(void *)operand_grads[0]));
     tt_tensor *inner = operand_grads[0] == NULL ? tt_tensor_zeros(tt_tensor_dtype(part), tt_tensor_shape(part), error)
                                                 : tt_tensor_ref(tensor_of((tt_node *)(void *)operand_grads[0]));
     status = inner == NULL ? TT_ERR_MEMORY : tt_tensor_copy(part, inner, error);
@@ -319,6 +322,7 @@ static tt_status run_region(tt_run_back *run, tt_step *step, tt_operand **operan
     return status;
   }
   tt_node *node = tt_local_new(whole, error);
+  if (node != NULL && is_withheld) tt_local_withhold(node);
   TT_TRY(keep(context, node, error));
   operand_grads[0] = &node->operand;
   return TT_OK;
@@ -329,6 +333,7 @@ static tt_status run_view(tt_run_back *run, tt_step *step, tt_operand **operand_
                           tt_error *error) {
   TT_TRY(refuse_graph(run, error));
   tt_operand *gradient = &step->gradients[0]->operand;
+  bool is_withheld = tt_local_is_withheld(tt_node_tail(step->gradients[0]));
   tt_region region = step->region;
   int64_t repeated[TT_MAX_DIMS];
   uint32_t n_repeated = 0;
@@ -351,6 +356,7 @@ static tt_status run_view(tt_run_back *run, tt_step *step, tt_operand **operand_
     return status;
   }
   tt_node *node = tt_local_new(whole, error);
+  if (node != NULL && is_withheld) tt_local_withhold(node);
   TT_TRY(keep(context, node, error));
   operand_grads[0] = &node->operand;
   return TT_OK;
@@ -382,7 +388,7 @@ static tt_status run_step(tt_run_back *run, tt_step *step, tt_error *error) {
     is_reached = true;
     TT_TRY(call_hooks(step->hooks, (uint32_t)i, &step->gradients[i], error));
     if (step->retainers[i] != NULL && run->what->inputs == NULL)
-      TT_TRY(set_grad(step->retainers[i], step->gradients[i], true, error));
+      TT_TRY(set_grad(run, step->retainers[i], step->gradients[i], error));
   }
   for (size_t i = 0; i < run->what->n_inputs; i++) {
     const tt_autograd *input = run->what->inputs[i];
@@ -444,12 +450,13 @@ static tt_status prepare_leaf(tt_run_back *run, tt_autograd *leaf, tt_error *err
 
 static void give_to_leaf(const tt_run_back *run, tt_autograd *leaf) {
   if (leaf->grad == NULL) {
-    leaf->grad = leaf->pending;
+    tt_autograd_set_grad(leaf, leaf->pending, run->hook->ledger);
     leaf->pending = NULL;
   } else if (adds_in_place(run, leaf)) {
     tt_tensor *grad = tt_local_tensor(leaf->grad->child);
     (void)tt_tensor_copy(grad, tt_local_tensor(leaf->pending), NULL); /* one shape, one dtype, apart: it cannot fail */
     grad->storage->version++;
+    if (tt_local_is_withheld(leaf->pending)) tt_local_withhold(leaf->grad->child);
   } else {
     tt_head_set_child(leaf->grad, leaf->pending);
     leaf->pending = NULL;

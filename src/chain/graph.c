@@ -77,10 +77,23 @@ static void forget_step(tt_autograd *autograd) {
   tt_step_unref(step);
 }
 
+void tt_autograd_set_grad(tt_autograd *autograd, tt_node *take_grad, tt_ledger *ledger) {
+  if (autograd->held != NULL) tt_storage_unhold(autograd->held, autograd->ledger);
+  tt_ledger_unref(autograd->ledger);
+  tt_node_unref(autograd->grad);
+  autograd->grad = take_grad;
+  autograd->held = NULL;
+  autograd->ledger = NULL;
+  if (take_grad == NULL || ledger == NULL) return;
+  autograd->held = tt_local_tensor(tt_node_tail(take_grad))->storage;
+  autograd->ledger = tt_ledger_ref(ledger);
+  tt_storage_hold(autograd->held, ledger);
+}
+
 void tt_autograd_unref(tt_autograd *autograd) {
   if (autograd == NULL || --autograd->refs > 0) return;
   forget_step(autograd);
-  tt_node_unref(autograd->grad);
+  tt_autograd_set_grad(autograd, NULL, NULL);
   tt_node_unref(autograd->pending);
   free_hooks(autograd->hooks);
   tt_free(autograd);
@@ -100,23 +113,29 @@ void tt_autograd_set_step(tt_autograd *autograd, tt_step *step, uint32_t output)
 /* A node that keeps its meta when its data is let go of, so that a rule can still read shapes. */
 typedef struct tt_saved {
   tt_node node;
-  tt_node *local; /* one reference, over the same tensor; NULL once released */
+  tt_node *local;    /* one reference, over the same tensor; NULL once released */
+  tt_ledger *ledger; /* borrowed from the step; NULL: not counted */
   uint32_t version;
 } tt_saved;
 
-static void release_saved(tt_node *node) { tt_node_unref(((tt_saved *)node)->local); }
+static void let_go(tt_node *node) {
+  tt_saved *saved = (tt_saved *)node;
+  if (saved->local != NULL && saved->ledger != NULL) tt_storage_unhold(tt_local_tensor(saved->local)->storage, saved->ledger);
+  tt_node_unref(saved->local);
+  saved->local = NULL;
+}
 
 static tt_status refuse_call(tt_hook *hook, const tt_kind *kind, tt_call *call, tt_error *error) {
   (void)hook;
   return tt_fail(error, TT_ERR_STATE, "%s: a %s is no operand", call->op->name, kind->name);
 }
 
-static const tt_kind kind_saved = {.name = "_SavedTensor", .rank = -1, .handle_call = refuse_call, .release = release_saved};
+static const tt_kind kind_saved = {.name = "_SavedTensor", .rank = -1, .handle_call = refuse_call, .release = let_go};
 
 bool tt_node_is_saved(const tt_node *node) { return node->kind == &kind_saved; }
 
 /* A local node of its own, so that what the user's node learns later (its history) is not reached from the past. */
-static tt_node *save(const tt_node *local, tt_error *error) {
+static tt_node *save(tt_ledger *ledger, const tt_node *local, tt_error *error) {
   tt_tensor *tensor = tt_local_tensor(local);
   tt_node *alias = tt_local_new(tt_tensor_ref(tensor), error);
   tt_saved *saved =
@@ -127,6 +146,9 @@ static tt_node *save(const tt_node *local, tt_error *error) {
   }
   saved->local = alias;
   saved->version = tensor->storage->version;
+  saved->ledger = ledger;
+  if (ledger != NULL) tt_storage_hold(tensor->storage, ledger);
+  if (tt_local_is_withheld(local)) tt_local_withhold(alias);
   return &saved->node;
 }
 
@@ -154,12 +176,6 @@ tt_status tt_saved_open(const tt_step *step, const tt_node *node, tt_node **loca
   }
   *local = saved->local;
   return TT_OK;
-}
-
-static void let_go(tt_node *node) {
-  tt_saved *saved = (tt_saved *)node;
-  tt_node_unref(saved->local);
-  saved->local = NULL;
 }
 
 /* ---- steps ---- */
@@ -194,10 +210,10 @@ static void set_edge(tt_step *step, size_t i, tt_autograd *autograd) {
 }
 
 /* Copies what an argument borrows. */
-static tt_status keep_arg(tt_value *kept, const tt_value *arg, tt_error *error) {
+static tt_status keep_arg(tt_ledger *ledger, tt_value *kept, const tt_value *arg, tt_error *error) {
   tt_value copy = *arg;
   if (arg->type == TT_VALUE_OPERAND) {
-    tt_node *saved = save((const tt_node *)(const void *)arg->as.operand, error);
+    tt_node *saved = save(ledger, (const tt_node *)(const void *)arg->as.operand, error);
     if (saved == NULL) return TT_ERR_MEMORY;
     copy.as.operand = &saved->operand;
   } else if (arg->type == TT_VALUE_OPERANDS && arg->n > 0) {
@@ -205,7 +221,7 @@ static tt_status keep_arg(tt_value *kept, const tt_value *arg, tt_error *error) 
     copy.n = 0;
     copy.as.operands = items;
     for (uint32_t i = 0; items != NULL && i < arg->n; i++) {
-      tt_node *saved = save((const tt_node *)(const void *)arg->as.operands[i], error);
+      tt_node *saved = save(ledger, (const tt_node *)(const void *)arg->as.operands[i], error);
       if (saved == NULL) break;
       items[i] = &saved->operand;
       copy.n++;
@@ -240,12 +256,14 @@ static void free_arg(tt_value *arg) {
   *arg = tt_none();
 }
 
-tt_step *tt_step_new(const tt_op *op, const tt_value *args, tt_autograd *const *autograds, size_t n_operands, tt_error *error) {
+tt_step *tt_step_new(tt_ledger *ledger, const tt_op *op, const tt_value *args, tt_autograd *const *autograds, size_t n_operands,
+                     tt_error *error) {
   tt_step *step = new_step(TT_STEP_RULE, op, n_operands, error);
   if (step == NULL) return NULL;
+  if (ledger != NULL) step->ledger = tt_ledger_ref(ledger);
   for (size_t i = 0; i < n_operands; i++) set_edge(step, i, autograds[i]);
   for (size_t i = 0; i < op->n_params; i++) {
-    if (keep_arg(&step->args[i], &args[i], error) == TT_OK) continue;
+    if (keep_arg(ledger, &step->args[i], &args[i], error) == TT_OK) continue;
     tt_step_unref(step);
     return NULL;
   }
@@ -267,7 +285,7 @@ tt_status tt_step_set_results(tt_step *step, tt_node *const *results, size_t n_r
   if (step->results == NULL || step->gradients == NULL || step->retainers == NULL)
     return tt_fail(error, TT_ERR_MEMORY, "no memory to record results for their gradient");
   for (size_t i = 0; i < n_results; i++) {
-    step->results[i] = save(results[i], error);
+    step->results[i] = save(step->ledger, results[i], error);
     if (step->results[i] == NULL) return TT_ERR_MEMORY;
     step->n_results++;
   }
@@ -300,6 +318,7 @@ static void free_step(tt_step *step, tt_step **dead) {
   tt_free(step->results);
   tt_free(step->gradients);
   tt_free(step->retainers);
+  tt_ledger_unref(step->ledger);
   tt_free(step);
 }
 

@@ -43,7 +43,9 @@ typedef struct tt_autograd {
   tt_step *step;       /* one reference; NULL: a leaf */
   uint32_t output;     /* which of the step's results it is */
   uint64_t stamp;      /* when it came to be what it is; later changes of its root's memory have a later one */
-  tt_node *grad;       /* a head; one reference; NULL: none has arrived */
+  tt_node *grad;       /* a head; one reference; NULL: none has arrived. Set by tt_autograd_set_grad */
+  tt_storage *held;    /* the gradient's memory, on the ledger */
+  tt_ledger *ledger;   /* one reference */
   tt_grad_hook *hooks; /* of a leaf */
   tt_node *pending;    /* what a backward that is running has gathered for it */
 } tt_autograd;
@@ -74,6 +76,7 @@ struct tt_step {
   tt_step_form form;
   uint64_t sequence;            /* later steps have higher numbers */
   const tt_op *op;              /* NULL for VIEW */
+  tt_ledger *ledger;            /* one reference, or NULL */
   tt_value args[TT_MAX_PARAMS]; /* operands are saved nodes; lists and texts are copies */
   size_t n_operands;
   tt_edge *edges;  /* per operand, lists flattened */
@@ -98,14 +101,17 @@ void tt_autograd_unref(tt_autograd *autograd); /* NULL is allowed */
 static inline bool tt_autograd_is_needed(const tt_autograd *autograd) {
   return autograd != NULL && (autograd->requires_grad || autograd->step != NULL);
 }
+/* A gradient (a head, whose reference it takes over; NULL: none), counted on the ledger (NULL: on none). */
+void tt_autograd_set_grad(tt_autograd *autograd, tt_node *take_grad, tt_ledger *ledger);
 /* It is what `step` (which gets one more reference) made as its result `output`. */
 void tt_autograd_set_step(tt_autograd *autograd, tt_step *step, uint32_t output);
 
 /*
  * A step for a call that is about to run. args: bound, operands are local nodes; autograds: per operand, NULL or not needed where no gradient
- * flows. For an in-place op args[0] is a copy from before the change. NULL: TT_ERR_MEMORY.
+ * flows. For an in-place op args[0] is a copy from before the change. What is saved is counted on the ledger (NULL: on none). NULL: TT_ERR_MEMORY.
  */
-tt_step *tt_step_new(const tt_op *op, const tt_value *args, tt_autograd *const *autograds, size_t n_operands, tt_error *error);
+tt_step *tt_step_new(tt_ledger *ledger, const tt_op *op, const tt_value *args, tt_autograd *const *autograds, size_t n_operands,
+                     tt_error *error);
 /* The step of a view over a root whose history is `root`. */
 tt_step *tt_step_new_view(const tt_region *region, tt_autograd *root, tt_error *error);
 /* Says what the call has made: local nodes, borrowed. Errors: TT_ERR_MEMORY. */

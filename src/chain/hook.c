@@ -14,6 +14,7 @@ tt_status tt_hook_init(tt_hook *hook, const char *here, tt_error *error) {
   hook->max_view_bytes = 0;
   hook->is_recording = true;
   hook->is_in_backward = false;
+  hook->ledger = NULL;
   tt_generator_init(&hook->generator, tt_random_id());
   return TT_OK;
 }

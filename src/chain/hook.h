@@ -20,6 +20,7 @@ struct tt_hook {
   void *host;
   bool is_recording;   /* calls on Variables are recorded for gradients; false under torch.no_grad */
   bool is_in_backward; /* which does not nest */
+  tt_ledger *ledger;   /* on which memory saved for gradients is counted; NULL: nobody counts. Borrowed */
 };
 
 /* Errors: TT_ERR_STATE when the op table does not parse. */

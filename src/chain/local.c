@@ -9,6 +9,7 @@ typedef struct tt_local {
   tt_node *root;        /* of a view: one reference; NULL: it is its own */
   tt_autograd *history; /* of a root: one reference, or NULL */
   uint64_t stamp;
+  bool is_withheld;
 } tt_local;
 
 tt_node *tt_local_new(tt_tensor *take_tensor, tt_error *error) {
@@ -26,6 +27,9 @@ tt_node *tt_local_root(tt_node *node) {
   tt_node *root = ((tt_local *)node)->root;
   return root == NULL ? node : root;
 }
+
+void tt_local_withhold(tt_node *local) { ((tt_local *)local)->is_withheld = true; }
+bool tt_local_is_withheld(const tt_node *local) { return ((const tt_local *)local)->is_withheld; }
 
 tt_autograd *tt_local_history(tt_node *node) { return ((tt_local *)tt_local_root(node))->history; }
 uint64_t tt_local_stamp(const tt_node *node) { return ((const tt_local *)node)->stamp; }
@@ -96,6 +100,20 @@ static void count_writes(const tt_call *call) {
   }
 }
 
+static tt_status look_for_withheld(void *context, tt_node *node, tt_error *error) {
+  (void)error;
+  *(bool *)context |= node->kind == &tt_kind_local && tt_local_is_withheld(node);
+  return TT_OK;
+}
+
+/* Before it is written: an op that fails halfway has written too. */
+static void withhold_written(const tt_call *call) {
+  for (size_t i = 0; i < call->op->n_params; i++) {
+    if (call->op->params[i].is_written && call->args[i].type == TT_VALUE_OPERAND)
+      tt_local_withhold((tt_node *)(void *)call->args[i].as.operand);
+  }
+}
+
 static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, tt_error *error) {
   (void)kind;
   tt_call inner = *call;
@@ -103,8 +121,11 @@ static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, 
   tt_tensor *tensors[TT_MAX_RESULTS];
   size_t n_tensors = 0;
   tt_status status = tt_call_exchange(&inner, &lists, take_tensor, NULL, error);
+  bool is_withheld = false;
+  if (status == TT_OK) status = tt_call_visit(call, look_for_withheld, &is_withheld, error);
   if (status == TT_OK) status = check_room(hook, &inner, error);
   if (status == TT_OK) status = announce_write(hook, &inner, error);
+  if (status == TT_OK && is_withheld) withhold_written(call);
   if (status == TT_OK) {
     status = tt_op_eval_bound(call->op, &hook->generator, inner.args, tensors, &n_tensors, error);
   }
@@ -123,6 +144,7 @@ static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, 
   for (size_t i = 0; i < n_tensors; i++) {
     bool is_view = (call->op->flags & TT_OP_VIEW) && tensors[i]->storage == first->storage;
     call->results[i] = tt_local_new(tensors[i], error);
+    if (call->results[i] != NULL && is_withheld && !(call->op->flags & TT_OP_AGGREGATE)) tt_local_withhold(call->results[i]);
     if (call->results[i] != NULL && is_view) ((tt_local *)call->results[i])->root = tt_node_ref(tt_local_root(viewed));
     if (call->results[i] != NULL) continue;
     for (size_t made = 0; made < i; made++) tt_node_unref(call->results[made]);

@@ -94,6 +94,12 @@ tt_tensor *tt_local_tensor(const tt_node *node);                /* borrowed; NUL
  * memory in place is its root's history (chain/graph.h), NULL as long as no gradient depends on it.
  */
 struct tt_autograd;
+/*
+ * Data that must not leave (worker/object_store.h): what ops make from it must not leave either, unless they combine many elements into each
+ * (TT_OP_AGGREGATE); so are the gradients that come from it.
+ */
+void tt_local_withhold(tt_node *local);
+bool tt_local_is_withheld(const tt_node *local);
 tt_node *tt_local_root(tt_node *node);
 struct tt_autograd *tt_local_history(tt_node *node);                   /* of its root; borrowed */
 void tt_local_set_history(tt_node *root, struct tt_autograd *history); /* one more reference */

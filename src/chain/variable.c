@@ -63,6 +63,7 @@ static tt_status current_autograd(tt_node *node, tt_autograd **current, tt_error
   tt_step *step = tt_step_new_view(&region, history, error);
   if (step == NULL) return TT_ERR_MEMORY;
   tt_status status = tt_step_set_results(step, &local, 1, error);
+  if (status == TT_OK) tt_step_release_saved(step); /* its shape is enough */
   tt_autograd *view = status != TT_OK                      ? NULL
                       : own != NULL && !own->requires_grad ? tt_autograd_ref(own)
                                                            : tt_autograd_new(error);
@@ -194,6 +195,7 @@ static tt_status rebase(tt_node *target, tt_step *step, tt_node **changed, tt_er
     /* The view itself is taken of its root anew. */
     view = tt_step_new_view(&step->region, of_root, error);
     status = view == NULL ? TT_ERR_MEMORY : tt_step_set_results(view, &local, 1, error);
+    if (status == TT_OK) tt_step_release_saved(view);
     if (status == TT_OK) tt_autograd_set_step(((tt_variable *)variable)->autograd, view, 0);
     tt_step_unref(view);
   } else if (status == TT_OK && own != NULL && own != of_root) {
@@ -245,7 +247,7 @@ static tt_status record_results(tt_call *call, tt_call *inner, tt_step *step, tt
 }
 
 static tt_status call_recorded(tt_hook *hook, tt_call *call, tt_call *inner, tt_operand_graph *graph, tt_error *error) {
-  tt_step *step = tt_step_new(call->op, inner->args, graph->all, graph->n, error);
+  tt_step *step = tt_step_new(hook->ledger, call->op, inner->args, graph->all, graph->n, error);
   if (step == NULL) return TT_ERR_MEMORY;
   tt_status status = call_below(hook, inner, error);
   if (status == TT_OK) {
@@ -279,12 +281,13 @@ static tt_status call_in_place(tt_hook *hook, tt_call *call, tt_call *inner, tt_
   tt_tensor *copy = tt_tensor_cast(tensor, tt_tensor_dtype(tensor), error);
   tt_node *before = copy == NULL ? NULL : tt_local_new(copy, error);
   if (before == NULL) return TT_ERR_MEMORY;
+  if (tt_local_is_withheld(local)) tt_local_withhold(before);
   tt_value args[TT_MAX_PARAMS];
   memcpy(args, inner->args, call->op->n_params * sizeof *args);
   args[0] = tt_operand_value(&before->operand);
   tt_autograd *of_self = graph->all[0];
   if (root != local) graph->all[0] = history; /* the root's gradient goes to what the root was */
-  tt_step *step = tt_step_new(call->op, args, graph->all, graph->n, error);
+  tt_step *step = tt_step_new(hook->ledger, call->op, args, graph->all, graph->n, error);
   graph->all[0] = of_self;
   tt_node_unref(before);
   if (step == NULL) return TT_ERR_MEMORY;
@@ -360,9 +363,12 @@ static tt_status call_requires_grad(tt_hook *hook, tt_call *call, tt_operand_gra
 static tt_status call_detach(tt_hook *hook, tt_call *call, tt_operand_graph *graph, tt_error *error) {
   (void)hook;
   (void)graph;
-  tt_tensor *tensor = tt_local_tensor(local_of(operand_of(call, 0)));
+  const tt_node *local = local_of(operand_of(call, 0));
+  const tt_tensor *tensor = tt_local_tensor(local);
   tt_tensor *view = tt_tensor_view(tensor, tt_tensor_shape(tensor), tensor->strides, tensor->offset, error);
-  return answer(call, view == NULL ? NULL : tt_local_new(view, error));
+  tt_node *apart = view == NULL ? NULL : tt_local_new(view, error);
+  if (apart != NULL && tt_local_is_withheld(local)) tt_local_withhold(apart);
+  return answer(call, apart);
 }
 
 static tt_status call_detach_in_place(tt_hook *hook, tt_call *call, tt_operand_graph *graph, tt_error *error) {
@@ -490,7 +496,6 @@ static tt_status call_grad(tt_hook *hook, tt_call *call, tt_operand_graph *graph
 }
 
 static tt_status call_set_grad(tt_hook *hook, tt_call *call, tt_operand_graph *graph, tt_error *error) {
-  (void)hook;
   tt_node *self = operand_of(call, 0);
   TT_TRY(need_floating("grad", self, error));
   tt_node *grad = NULL;
@@ -504,8 +509,7 @@ static tt_status call_set_grad(tt_hook *hook, tt_call *call, tt_operand_graph *g
     return TT_ERR_MEMORY;
   }
   tt_autograd *autograd = ((tt_variable *)variable)->autograd;
-  tt_node_unref(autograd->grad);
-  autograd->grad = grad;
+  tt_autograd_set_grad(autograd, grad, hook->ledger);
   return answer(call, variable);
 }
 
@@ -611,14 +615,14 @@ tt_gradient_view tt_node_gradient(tt_node *node) {
   return view;
 }
 
-tt_node *tt_variable_new_leaf(tt_node *take_local, bool requires_grad, tt_node *grad, tt_error *error) {
+tt_node *tt_variable_new_leaf(tt_node *take_local, bool requires_grad, tt_node *grad, tt_ledger *ledger, tt_error *error) {
   tt_autograd *autograd = tt_autograd_new(error);
   if (autograd == NULL) {
     tt_node_unref(take_local);
     return NULL;
   }
   autograd->requires_grad = requires_grad;
-  if (grad != NULL) autograd->grad = tt_node_ref(grad);
+  if (grad != NULL) tt_autograd_set_grad(autograd, tt_node_ref(grad), ledger);
   return tt_variable_new(take_local, autograd, error);
 }
 

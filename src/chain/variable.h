@@ -31,8 +31,8 @@ tt_autograd *tt_node_autograd(tt_node *node);
 /* A Variable over `take_local` with that autograd; takes over both references. NULL: TT_ERR_MEMORY. */
 tt_node *tt_variable_new(tt_node *take_local, tt_autograd *take_autograd, tt_error *error);
 
-/* A leaf over `take_local` (a local node) that requires grad; `grad` (a head, borrowed) may be NULL. NULL: TT_ERR_MEMORY. */
-tt_node *tt_variable_new_leaf(tt_node *take_local, bool requires_grad, tt_node *grad, tt_error *error);
+/* A leaf over `take_local` (a local node); `grad` (a head, borrowed, counted on the ledger) may be NULL. NULL: TT_ERR_MEMORY. */
+tt_node *tt_variable_new_leaf(tt_node *take_local, bool requires_grad, tt_node *grad, tt_ledger *ledger, tt_error *error);
 
 /*
  * Has `call` called with each gradient of this head, when it is computed (torch.Tensor.register_hook). Takes over the context. Answers the number that

@@ -33,6 +33,31 @@ void tt_storage_unref(tt_storage *storage) {
   tt_free(storage);
 }
 
+tt_ledger *tt_ledger_new(void) {
+  tt_ledger *ledger = tt_alloc(1, sizeof *ledger);
+  if (ledger != NULL) ledger->refs = 1;
+  return ledger;
+}
+
+tt_ledger *tt_ledger_ref(tt_ledger *ledger) {
+  ledger->refs++;
+  return ledger;
+}
+
+void tt_ledger_unref(tt_ledger *ledger) {
+  if (ledger != NULL && --ledger->refs == 0) tt_free(ledger);
+}
+
+void tt_storage_hold(tt_storage *storage, tt_ledger *ledger) {
+  tt_storage_ref(storage);
+  if (storage->n_holds++ == 0) ledger->n_bytes += storage->n_bytes;
+}
+
+void tt_storage_unhold(tt_storage *storage, tt_ledger *ledger) {
+  if (--storage->n_holds == 0) ledger->n_bytes -= storage->n_bytes;
+  tt_storage_unref(storage);
+}
+
 void *tt_tensor_data(const tt_tensor *tensor) {
   static double nothing; /* so that an empty tensor's data is a pointer like any other */
   if (tensor->storage->bytes == NULL) return &nothing;

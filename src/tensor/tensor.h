@@ -21,7 +21,7 @@ typedef struct tt_storage {
   size_t n_bytes;
   uint8_t *bytes;   /* 64-byte aligned; NULL when n_bytes is 0 */
   uint32_t version; /* how often it was written to by an op: what was saved for a gradient must not have changed */
-  uint32_t n_holds; /* store entries that hold it: what a store counts once (worker/object_store.h) */
+  uint32_t n_holds; /* who holds it on a ledger, which counts it once */
   uint32_t
       n_readers; /* who will read it later and has not copied it: told before it is written to (chain/hook.h, before_write) */
 } tt_storage;
@@ -30,6 +30,22 @@ tt_storage *tt_storage_new(size_t n_bytes,
                            tt_error *error); /* uninitialised; one reference, the caller's; NULL: TT_ERR_MEMORY */
 tt_storage *tt_storage_ref(tt_storage *storage);
 void tt_storage_unref(tt_storage *storage); /* NULL is allowed */
+
+/*
+ * A ledger counts the bytes of memory that somebody answers for (the objects of a store, what is saved for gradients), each storage once however
+ * often it is held. A storage is held on one ledger only.
+ */
+typedef struct tt_ledger {
+  int refs;
+  uint64_t n_bytes;
+} tt_ledger;
+
+tt_ledger *tt_ledger_new(void); /* one reference; NULL when there is no memory */
+tt_ledger *tt_ledger_ref(tt_ledger *ledger);
+void tt_ledger_unref(tt_ledger *ledger); /* NULL is allowed */
+/* One more reference to the storage, counted; and its end. */
+void tt_storage_hold(tt_storage *storage, tt_ledger *ledger);
+void tt_storage_unhold(tt_storage *storage, tt_ledger *ledger);
 
 typedef struct tt_tensor {
   tt_operand operand; /* first: dtype and shape, always known */

@@ -163,6 +163,9 @@ typedef struct tt_operand_set {
   tt_operand *few[2 * TT_MAX_PARAMS]; /* most commands */
   tt_operand **many;                  /* owned; used when `few` is too small */
   size_t n;
+  tt_node *few_lent[2 * TT_MAX_PARAMS]; /* references: what is others' goes into a call as links of its own */
+  tt_node **many_lent;                  /* owned */
+  size_t n_lent;
   bool is_withheld;    /* one of them must not leave */
   tt_failure *failure; /* of the first that is poisoned; borrowed */
 } tt_operand_set;
@@ -183,6 +186,27 @@ static tt_status translate_op(tt_peer *peer, uint16_t number, const tt_op **op, 
   return TT_OK;
 }
 
+/*
+ * What is somebody else's takes part as a constant: gradients flow into what the commander owns and nothing else. And what comes of it knows
+ * whether it may leave.
+ */
+static tt_status lend(tt_node *head, bool is_withheld, tt_operand_set *set, tt_operand **operand, tt_error *error) {
+  tt_node *local = tt_local_new(tt_tensor_ref(tt_local_tensor(tt_node_tail(head))), error);
+  if (local != NULL && is_withheld) tt_local_withhold(local);
+  tt_node *lent = local == NULL ? NULL : tt_kind_over(head->child, local, error);
+  if (lent == NULL) return TT_ERR_MEMORY;
+  tt_node **list = set->many_lent != NULL ? set->many_lent : set->few_lent;
+  list[set->n_lent++] = lent;
+  *operand = &lent->operand;
+  return TT_OK;
+}
+
+static void end_loans(tt_operand_set *set) {
+  tt_node **list = set->many_lent != NULL ? set->many_lent : set->few_lent;
+  for (size_t i = 0; i < set->n_lent; i++) tt_node_unref(list[i]);
+  tt_free(set->many_lent);
+}
+
 static tt_status look_up(tt_run *run, uint64_t id, tt_access access, tt_operand_set *set, tt_operand **operand,
                          tt_error *error) {
   tt_object *object;
@@ -193,8 +217,11 @@ static tt_status look_up(tt_run *run, uint64_t id, tt_access access, tt_operand_
     *error = object->failure->error.error;
     return object->failure->error.error.status;
   }
-  if (asker != NULL && (object->is_withheld || (object->policy == TT_POLICY_COMPUTE && object->owner != asker)))
-    set->is_withheld = true;
+  bool is_others = asker != NULL && object->owner != asker;
+  bool is_withheld = asker != NULL && (object->is_withheld || (object->policy == TT_POLICY_COMPUTE && is_others));
+  set->is_withheld |= is_withheld;
+  if (is_others && tt_local_tensor(tt_node_tail(object->head)) != NULL)
+    return lend(object->head, is_withheld, set, operand, error);
   *operand = (tt_operand *)(void *)object->head;
   return TT_OK;
 }
@@ -210,7 +237,9 @@ static tt_status look_up_args(tt_run *run, const tt_record *record, const tt_op 
   tt_operand **operands = set->few;
   if (n_operands > sizeof set->few / sizeof *set->few) {
     operands = set->many = tt_alloc(n_operands, sizeof *operands);
-    if (operands == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory for %zu operands", n_operands);
+    set->many_lent = tt_alloc(n_operands, sizeof *set->many_lent);
+    if (operands == NULL || set->many_lent == NULL)
+      return tt_fail(error, TT_ERR_MEMORY, "no memory for %zu operands", n_operands);
   }
   for (size_t i = 0; i < record->n_args; i++) {
     tt_value *value = &values[i];
@@ -259,6 +288,23 @@ static tt_status separate(tt_run *run, const tt_record *record, tt_node *result,
   return TT_OK;
 }
 
+/* Whether an object's data must not leave is known to the object and to its data, so that what is made of it in any way knows it too. */
+static void note_withheld(tt_worker *worker, tt_object *object) {
+  tt_node *tail = object->head == NULL ? NULL : tt_node_tail(object->head);
+  if (tail == NULL || tt_local_tensor(tail) == NULL) return;
+  if (object->is_withheld) tt_local_withhold(tail);
+  if (tt_local_is_withheld(tail)) tt_store_withhold(&worker->store, object);
+}
+
+/* What a command wrote to may now have been made from what must not leave: an optimiser's step reads a gradient. */
+static void note_written(tt_run *run, const tt_record *record, const tt_op *op) {
+  for (size_t i = 0; i < record->n_args && i < op->n_params; i++) {
+    if (!op->params[i].is_written || record->args[i].value.type != TT_VALUE_OPERAND) continue;
+    tt_object *object = tt_store_find(&run->worker->store, record->args[i].ids[0]);
+    if (object != NULL) note_withheld(run->worker, object);
+  }
+}
+
 static tt_status keep_results(tt_run *run, const tt_record *record, const tt_op *op, bool is_withheld, tt_node **results,
                               size_t n_results, tt_error *error) {
   if (op->flags & TT_OP_INPLACE) return TT_OK;
@@ -271,6 +317,7 @@ static tt_status keep_results(tt_run *run, const tt_record *record, const tt_op 
     TT_TRY(separate(run, record, results[i], error));
     TT_TRY(tt_worker_keep_object(run->worker, record->results[i], results[i], run->peer, &object, error));
     object->is_withheld = is_withheld && !(op->flags & TT_OP_AGGREGATE);
+    note_withheld(run->worker, object);
   }
   return TT_OK;
 }
@@ -325,6 +372,8 @@ static void execute_call(tt_run *run, const tt_record *record, size_t position) 
   tt_operand_set operands;
   operands.n = 0;
   operands.many = NULL;
+  operands.many_lent = NULL;
+  operands.n_lent = 0;
   operands.failure = NULL;
   operands.is_withheld = false;
   tt_node *results[TT_MAX_RESULTS];
@@ -345,6 +394,7 @@ static void execute_call(tt_run *run, const tt_record *record, size_t position) 
     status = tt_hook_call(&worker->hook, op->number, values, record->n_args, ids, ids == NULL ? 0 : record->n_results, results,
                           &n_results, &error);
     worker->hook.is_recording = was_recording;
+    note_written(run, record, op);
     worker->hook.max_result_bytes = worker->hook.max_view_bytes = 0;
   }
   if (status == TT_OK) {
@@ -364,6 +414,7 @@ static void execute_call(tt_run *run, const tt_record *record, size_t position) 
     fail_command(run, record, op, position, &error, values, n_described);
   }
   tt_free(operands.many);
+  end_loans(&operands);
 }
 
 /* ---- FREE, FETCH, DONE ---- */
@@ -413,6 +464,7 @@ static tt_status answer_fetch(tt_run *run, const tt_record *record, tt_error *er
     return tt_fail(error, TT_ERR_STATE, "object %" PRIu64 " at %s is a %s, which does not leave as one", object->id,
                    run->worker->id, tail->kind->name);
   }
+  if (record->flags & TT_FETCH_GRADIENTS) TT_TRY(tt_parcel_check_policy(object->head, tt_asker_of(run->peer), error));
   if (tensor == NULL && !takes) return tt_fetch_on(run->peer, record->request, object, error);
   if (tensor == NULL && !tt_pointer_owns(tail)) {
     return tt_fail(error, TT_ERR_STATE,
@@ -571,9 +623,8 @@ static const char *const *chain_of(const tt_metadata *metadata) { return (const 
 static tt_node *incoming_head(tt_peer *peer, tt_tensor *take_tensor, tt_tensor *take_gradient, tt_error *error) {
   const tt_data_header *header = &peer->incoming_header;
   tt_metadata *metadata = &peer->incoming_metadata;
-  tt_node *below = take_tensor != NULL
-                       ? tt_parcel_open(take_tensor, take_gradient, header->requires_grad, error)
-                       : tt_pointer_new(&peer->location, metadata->location_id, &header->meta, false, error);
+  tt_node *below = take_tensor != NULL ? tt_parcel_open(peer->worker, take_tensor, take_gradient, header->requires_grad, error)
+                                       : tt_pointer_new(&peer->location, metadata->location_id, &header->meta, false, error);
   if (below != NULL && take_tensor == NULL) tt_pointer_set_requires_grad(below, header->requires_grad);
   tt_node *child = below == NULL ? NULL : tt_kind_build(chain_of(metadata), metadata->n_chain, below, error);
   tt_metadata_release_chain(metadata); /* from now on the head says it */
@@ -659,8 +710,7 @@ static void finish_incoming(tt_peer *peer) {
   } else if (!is_refused && header->object == 0) {
     tt_metadata metadata = peer->incoming_metadata;
     peer->incoming_metadata = (tt_metadata){0};
-    const tt_answer answer = {
-        .tensor = tensor, .gradient = gradient, .requires_grad = tensor != NULL && header->requires_grad};
+    const tt_answer answer = {.tensor = tensor, .gradient = gradient, .requires_grad = tensor != NULL && header->requires_grad};
     tt_request_tensor(peer, header->transfer, &metadata, &answer);
     tt_metadata_release(&metadata);
     tt_tensor_unref(tensor);

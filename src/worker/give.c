@@ -179,6 +179,7 @@ static tt_status give_away(tt_peer *peer, const tt_record *record, tt_object *ob
                      object->id, worker->id, tt_pointer_location(tail)->id);
     }
     TT_TRY(tt_parcel_check(object->head, "move", error));
+    TT_TRY(tt_parcel_check_policy(object->head, tt_asker_of(peer), error));
   }
   tt_errand *errand = begin_errand(peer, record->request, object, error);
   if (errand == NULL) return error->status;

@@ -239,14 +239,18 @@ typedef struct tt_parcel {
   tt_tensor *tensor;   /* borrowed */
   tt_tensor *gradient; /* borrowed; NULL: none */
   bool requires_grad;
-  tt_node *chain; /* borrowed; what is below the head: the names of the kinds at its top travel in the metadata; NULL: none do */
+  tt_node
+      *chain; /* borrowed; what is below the head: the names of the kinds at its top travel in the metadata; NULL: none do */
 } tt_parcel;
 /* What leaves of a chain whose data is here. with_gradients: not for a mere copy of the data. */
 tt_parcel tt_parcel_of(tt_node *head, bool with_gradients);
+/* TT_ERR_POLICY when its gradient must not leave to `asker` (NULL: this worker itself). */
+tt_status tt_parcel_check_policy(tt_node *head, const tt_peer *asker, tt_error *error);
 /* TT_ERR_STATE when its history would be lost; `verb`: "send", "move". */
 tt_status tt_parcel_check(tt_node *head, const char *verb, tt_error *error);
 /* A node over what has arrived; takes over both tensors (gradient may be NULL). NULL: TT_ERR_MEMORY. */
-tt_node *tt_parcel_open(tt_tensor *take_tensor, tt_tensor *take_gradient, bool requires_grad, tt_error *error);
+tt_node *tt_parcel_open(tt_worker *worker, tt_tensor *take_tensor, tt_tensor *take_gradient, bool requires_grad,
+                        tt_error *error);
 
 /* Queues a tensor (more references) in its place behind what was queued before. Of the header only transfer, object and fulfils are read. */
 tt_status tt_stream_send_tensor(tt_peer *peer, const tt_parcel *parcel, const tt_data_header *header,

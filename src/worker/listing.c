@@ -11,7 +11,7 @@ tt_status tt_worker_whoami(tt_worker *worker, tt_control *answer, tt_error *erro
   answer->kind = tt_strdup(worker->kind);
   answer->software = tt_strdup(tt_software());
   answer->n_objects = worker->store.objects.n_entries;
-  answer->n_bytes = worker->store.n_bytes;
+  answer->n_bytes = worker->store.ledger->n_bytes;
   if (answer->id != NULL && answer->kind != NULL && answer->software != NULL) return TT_OK;
   tt_control_release(answer);
   return tt_fail(error, TT_ERR_MEMORY, "%s: no memory for an answer", worker->id);

@@ -22,10 +22,12 @@ void tt_failure_unref(tt_failure *failure) {
   if (failure != NULL && --failure->refs == 0) tt_free(failure);
 }
 
-void tt_store_init(tt_object_store *store, const char *where, uint64_t max_bytes, size_t max_objects) {
+tt_status tt_store_init(tt_object_store *store, const char *where, uint64_t max_bytes, size_t max_objects, tt_error *error) {
   *store = (tt_object_store){.where = where, .max_bytes = max_bytes, .max_objects = max_objects};
   tt_id_map_init(&store->objects);
   tt_id_map_init(&store->by_head);
+  store->ledger = tt_ledger_new();
+  return store->ledger != NULL ? TT_OK : tt_fail(error, TT_ERR_MEMORY, "no memory for a store");
 }
 
 void tt_store_release(tt_object_store *store) {
@@ -33,6 +35,8 @@ void tt_store_release(tt_object_store *store) {
   for (tt_object *object; (object = tt_store_next(store, &cursor)) != NULL;) tt_store_remove(store, object);
   tt_id_map_release(&store->objects);
   tt_id_map_release(&store->by_head);
+  tt_ledger_unref(store->ledger);
+  store->ledger = NULL;
 }
 
 tt_object *tt_store_find(const tt_object_store *store, uint64_t id) { return tt_id_map_get(&store->objects, id); }
@@ -63,7 +67,7 @@ tt_status tt_store_read(const tt_object_store *store, uint64_t id, const struct 
 }
 
 uint64_t tt_store_room(const tt_object_store *store) {
-  uint64_t used = store->n_bytes + store->n_reserved_bytes;
+  uint64_t used = store->ledger->n_bytes + store->n_reserved_bytes;
   return used < store->max_bytes ? store->max_bytes - used : 0;
 }
 
@@ -80,7 +84,7 @@ tt_status tt_store_check_bytes(const tt_object_store *store, uint64_t n_bytes, t
   return tt_fail(error, TT_ERR_FULL,
                  "the store of %s is full: %" PRIu64 " more bytes do not fit, %" PRIu64 " of %" PRIu64
                  " are used or on their way in; free something first",
-                 store->where, n_bytes, store->n_bytes + store->n_reserved_bytes, store->max_bytes);
+                 store->where, n_bytes, store->ledger->n_bytes + store->n_reserved_bytes, store->max_bytes);
 }
 
 static tt_storage *storage_of(const tt_object *object) {
@@ -90,16 +94,15 @@ static tt_storage *storage_of(const tt_object *object) {
 
 static void uncount(tt_object_store *store, tt_object *object) {
   if (object->held == NULL) return;
-  if (--object->held->n_holds == 0) store->n_bytes -= object->held->n_bytes;
-  tt_storage_unref(object->held);
+  tt_storage_unhold(object->held, store->ledger);
   object->held = NULL;
 }
 
 static void count(tt_object_store *store, tt_object *object) {
   tt_storage *storage = storage_of(object);
   if (storage == NULL) return;
-  object->held = tt_storage_ref(storage);
-  if (storage->n_holds++ == 0) store->n_bytes += storage->n_bytes;
+  object->held = storage;
+  tt_storage_hold(storage, store->ledger);
 }
 
 void tt_store_recount(tt_object_store *store, tt_object *object) {
@@ -107,12 +110,20 @@ void tt_store_recount(tt_object_store *store, tt_object *object) {
   count(store, object);
 }
 
+static void withhold(tt_object *object) {
+  object->is_withheld = true;
+  tt_node *tail = object->head == NULL ? NULL : tt_node_tail(object->head);
+  if (tail != NULL && tt_local_tensor(tail) != NULL) tt_local_withhold(tail);
+}
+
 void tt_store_withhold(tt_object_store *store, tt_object *object) {
   if (object->is_withheld) return;
-  object->is_withheld = true;
+  withhold(object);
   if (object->held == NULL || object->held->n_holds == 1) return;
   size_t cursor = 0;
-  for (tt_object *other; (other = tt_store_next(store, &cursor)) != NULL;) other->is_withheld |= other->held == object->held;
+  for (tt_object *other; (other = tt_store_next(store, &cursor)) != NULL;) {
+    if (other->held == object->held) withhold(other);
+  }
 }
 
 static tt_status add(tt_object_store *store, uint64_t id, struct tt_peer *owner, tt_object **object, tt_error *error) {

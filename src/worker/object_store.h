@@ -47,9 +47,9 @@ typedef struct tt_object {
 } tt_object;
 
 typedef struct tt_object_store {
-  tt_id_map objects; /* id -> tt_object */
-  tt_id_map by_head; /* address of a head registered by this worker itself -> tt_object */
-  uint64_t n_bytes;
+  tt_id_map objects;         /* id -> tt_object */
+  tt_id_map by_head;         /* address of a head registered by this worker itself -> tt_object */
+  tt_ledger *ledger;         /* bytes of objects, and of what is saved for their gradients; one reference */
   uint64_t n_reserved_bytes; /* for what is on its way in */
   uint64_t max_bytes;
   size_t max_objects;
@@ -63,7 +63,8 @@ typedef enum tt_access {
   TT_ACCESS_OWN,     /* change, take, free, configure */
 } tt_access;
 
-void tt_store_init(tt_object_store *store, const char *where, uint64_t max_bytes, size_t max_objects);
+tt_status tt_store_init(tt_object_store *store, const char *where, uint64_t max_bytes, size_t max_objects,
+                        tt_error *error); /* TT_ERR_MEMORY; the store may be released all the same */
 void tt_store_release(tt_object_store *store);
 
 /*
@@ -90,7 +91,7 @@ void tt_store_fill(tt_object_store *store, tt_object *object, tt_node *head);
 /* Adds a poisoned object (one more reference to the failure), or poisons the one that is there if the owner is the same. */
 tt_status tt_store_poison(tt_object_store *store, uint64_t id, tt_failure *failure, struct tt_peer *owner, tt_error *error);
 void tt_store_remove(tt_object_store *store, tt_object *object);
-/* Nobody else fetches it from now on, nor any other view of its memory. */
+/* Nobody else fetches it from now on, nor any other view of its memory, nor what gradients are made from it. */
 void tt_store_withhold(tt_object_store *store, tt_object *object);
 /* Counts an object's bytes anew: its head's tail has changed. */
 void tt_store_recount(tt_object_store *store, tt_object *object);

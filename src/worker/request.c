@@ -128,7 +128,7 @@ static tt_status end_get(tt_worker *worker, tt_request *request, const tt_answer
     if (arrived != NULL) tt_pointer_copy_gradient(arrived, pointer);
   } else {
     tt_tensor *gradient = answer->gradient == NULL ? NULL : tt_tensor_ref(answer->gradient);
-    arrived = tt_parcel_open(tt_tensor_ref(tensor), gradient, answer->requires_grad, error);
+    arrived = tt_parcel_open(worker, tt_tensor_ref(tensor), gradient, answer->requires_grad, error);
     if (arrived != NULL) arrived = with_kinds(request, arrived, request->metadata, error);
   }
   if (arrived == NULL) return error->status;

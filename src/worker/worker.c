@@ -25,7 +25,8 @@ tt_worker *tt_worker_new(const tt_worker_options *options, tt_error *error) {
   worker->id = tt_strdup(options->id);
   worker->kind = tt_strdup(options->kind);
   uint64_t max_bytes = options->max_store_bytes != 0 ? options->max_store_bytes : (uint64_t)1 << 30;
-  tt_store_init(&worker->store, worker->id, max_bytes, options->max_objects != 0 ? options->max_objects : 1000000);
+  tt_status has_store =
+      tt_store_init(&worker->store, worker->id, max_bytes, options->max_objects != 0 ? options->max_objects : 1000000, error);
   tt_name_map_init(&worker->peers);
   tt_id_map_init(&worker->requests);
   tt_buffer_init(&worker->scratch);
@@ -38,6 +39,8 @@ tt_worker *tt_worker_new(const tt_worker_options *options, tt_error *error) {
   worker->event_mask = UINT32_MAX;
   tt_status status = worker->id == NULL || worker->kind == NULL ? tt_fail(error, TT_ERR_MEMORY, "no memory for a worker")
                                                                 : tt_hook_init(&worker->hook, worker->id, error);
+  if (has_store != TT_OK) status = has_store;
+  worker->hook.ledger = worker->store.ledger;
   worker->hook.before_write = before_write;
   worker->hook.host = worker;
   if (status == TT_OK) return worker;
@@ -332,4 +335,4 @@ tt_status tt_worker_remove_object(tt_worker *worker, uint64_t id, tt_error *erro
 }
 
 size_t tt_worker_n_objects(const tt_worker *worker) { return worker->store.objects.n_entries; }
-uint64_t tt_worker_n_bytes(const tt_worker *worker) { return worker->store.n_bytes; }
+uint64_t tt_worker_n_bytes(const tt_worker *worker) { return worker->store.ledger->n_bytes; }
