@@ -1,10 +1,11 @@
 // The commands that talk to a worker and end (parity S6, S9, S13): the real program, files that NumPy writes and reads, and exit codes.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpsServer } from 'node:https';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -357,6 +358,41 @@ print(repr(torch.from_numpy(s).sum()))
       await eve.said(/^joined: dave$/);
       for (const worker of [eve, dave, alice]) await worker.stop();
       await bob.said(/^left: alice: has left$/);
+    });
+
+    test('S6: what peers do wrong harms nobody else: noise, half frames, half handshakes, silence, resets', async () => {
+      const socket = join(folder, 'noise.sock');
+      const worker = await start(['worker', '--id', 'calm', '--listen', 'tcp://127.0.0.1:0', '--listen', 'tls://127.0.0.1:0', '--listen', `unix:${socket}`, '--cert', join(folder, 'server.pem'), '--key', join(folder, 'server.key'), '--grace', 'forever']);
+      const tcp = worker.port;
+      const tls = Number((await worker.said(/ready at tls:/)).match(/:(\d+) /)[1]);
+      await worker.said(/ready at unix:/);
+      const noises = [
+        randomBytes(100_000),
+        Buffer.alloc(100_000),
+        Buffer.from('TT\x01\x01\x00\x00\x01\x00\x00\x00\x04\x00', 'latin1'), // a frame of 256 KiB, of which nothing comes
+        Buffer.from('\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', 'latin1'), // half a handshake
+        Buffer.alloc(0),
+      ];
+      await run('list', worker.url);
+      const atFirst = worker.memory('VmRSS');
+      const sockets = [];
+      for (const at of [{ port: tcp, host: '127.0.0.1' }, { port: tls, host: '127.0.0.1' }, { path: socket }])
+        for (let i = 0; i < 100; i++) {
+          const peer = connect(at);
+          peer.on('error', () => {});
+          peer.write(noises[i % noises.length]);
+          if (i % 3 === 0) setImmediate(() => (at.path === undefined ? peer.resetAndDestroy() : peer.destroy()));
+          sockets.push(peer);
+        }
+      for (const args of [[worker.url], [`tls://127.0.0.1:${tls}`, '--ca', 'ca.pem'], [`unix:${socket}`]]) {
+        const { code, stderr, stdout } = await run('send', args[0], 'large.npy', ...args.slice(1));
+        assert.equal(code, 0, stderr);
+        assert.equal((await run('get', args[0], stdout.trim(), 'x.npy', ...args.slice(1))).code, 0);
+      }
+      assert.ok(worker.memory('VmRSS') - atFirst < 200 << 20, 'what is announced and does not come takes no memory');
+      for (const peer of sockets) peer.destroy();
+      assert.equal((await runJson('list', worker.url)).worker.objects, 0);
+      await worker.stop();
     });
 
     test('what others own lives as long as --grace says', async () => {

@@ -32,7 +32,7 @@ describe('S6: SocketWorker in Node', { timeout: 120_000 }, () => {
     makeCertificates(folder);
     me = new SocketWorker({ id: 'me' });
     hook = new TorchHook({ localWorker: me });
-    native = await startNative(['worker', '--id', '2', '--listen', 'tcp://127.0.0.1:0', '--listen', `unix:${file('native.sock')}`, '--listen', 'tls://127.0.0.1:0', '--cert', file('server.pem'), '--key', file('server.key')]);
+    native = await startNative(['worker', '--id', '2', '--listen', 'tcp://127.0.0.1:0', '--listen', `unix:${file('native.sock')}`, '--listen', 'tls://127.0.0.1:0', '--cert', file('server.pem'), '--key', file('server.key')], { ready: /ready at tls:/ });
     started.add(native);
   });
   after(async () => {
