@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "chain/kind.h"
 #include "chain/multi_pointer.h"
+#include "chain/variable.h"
 #include "worker/internal.h"
 
 /* The sends of one tensor to several workers, which are answered together. */
@@ -40,13 +41,28 @@ static tt_status check_receivers(tt_peer *const *peers, size_t n_peers, tt_error
   return TT_OK;
 }
 
-/* A head of its own for one copy: the same memory here; in a page, a copy at its own worker, which is to send it. */
+/* A new reference; NULL: the call's error. */
+static tt_node *call_one(tt_worker *worker, const char *name, tt_node *head, tt_error *error) {
+  const tt_op *op = tt_op_find(name, strlen(name));
+  const tt_value self = tt_operand_value(&head->operand);
+  tt_node *results[TT_MAX_RESULTS];
+  size_t n_results;
+  tt_status status = tt_hook_call(&worker->hook, op->number, &self, 1, NULL, 0, results, &n_results, error);
+  return status == TT_OK ? results[0] : NULL;
+}
+
+/*
+ * A head of its own for one copy: the same memory here; in a page, a copy at its own worker, which is to send it. Copies of a leaf are leaves, each with a
+ * gradient of its own.
+ */
 static tt_node *copy_head(tt_worker *worker, tt_node *head, const tt_peer *to, tt_error *error) {
   const tt_node *below = tt_kind_below(head->child);
-  tt_tensor *tensor = tt_local_tensor(below);
+  bool is_variable = below->kind == &tt_kind_variable;
+  tt_tensor *tensor = tt_local_tensor(is_variable ? below->child : below);
   if (tensor != NULL) {
-    tt_node *local = tt_local_new(tt_tensor_ref(tensor), error);
-    tt_node *child = local == NULL ? NULL : tt_kind_over(head->child, local, error);
+    bool requires_grad = tt_node_gradient(head).requires_grad;
+    tt_node *copy = tt_parcel_open(worker, tt_tensor_ref(tensor), NULL, requires_grad, error);
+    tt_node *child = copy == NULL ? NULL : tt_kind_over(head->child, copy, error);
     return child == NULL ? NULL : tt_head_new(child, error);
   }
   if (!tt_node_is_pointer(below) || to->via == NULL || tt_pointer_location(below) != &to->via->location) {
@@ -54,12 +70,11 @@ static tt_node *copy_head(tt_worker *worker, tt_node *head, const tt_peer *to, t
     tt_fail(error, TT_ERR_STATE, "send: copies of what is here can be sent; the tensor is at %s, get it first", where);
     return NULL;
   }
-  const tt_op *clone = tt_op_find("clone", strlen("clone"));
-  const tt_value self = tt_operand_value(&head->operand);
-  tt_node *results[TT_MAX_RESULTS];
-  size_t n_results;
-  tt_status status = tt_hook_call(&worker->hook, clone->number, &self, 1, NULL, 0, results, &n_results, error);
-  return status == TT_OK ? results[0] : NULL;
+  tt_node *detached = call_one(worker, "detach", head, error);
+  if (detached == NULL || !tt_pointer_requires_grad(below)) return detached;
+  tt_node *leaf = call_one(worker, "requires_grad_", detached, error);
+  tt_node_unref(detached);
+  return leaf;
 }
 
 tt_status tt_worker_send_copies(tt_worker *worker, tt_node *head, tt_peer *const *peers, size_t n_peers,
@@ -67,6 +82,7 @@ tt_status tt_worker_send_copies(tt_worker *worker, tt_node *head, tt_peer *const
   TT_TRY(check_receivers(peers, n_peers, error));
   const char *busy = tt_head_busy(head);
   if (busy != NULL) return tt_fail(error, TT_ERR_STATE, "send: the tensor %s; await that first", busy);
+  TT_TRY(tt_parcel_check(head, "send", error));
   tt_copies *copies = tt_alloc(1, sizeof *copies);
   if (copies == NULL) return tt_fail(error, TT_ERR_MEMORY, "%s has no memory for one more request", worker->id);
   *copies = (tt_copies){.n_open = 1, .done = done, .context = context}; /* one for this function */

@@ -216,8 +216,12 @@ static tt_node *point_to(tt_worker *worker, tt_request *request, const tt_meta *
                          tt_error *error) {
   tt_peer *peer = tt_worker_find_peer(worker, tt_name_of(metadata->location));
   if (request->is_remote_control) {
-    /* The page's own worker knows it; that it has joined may not have been told yet. */
-    if (peer == NULL || !peer->is_present) peer = tt_worker_add_via(worker, metadata->location, request->peer, error);
+    /* The page's own worker knows it, and will tell that it has joined, if it has not: then commands go there. */
+    if (peer == NULL) peer = tt_worker_make_peer(worker, tt_name_of(metadata->location), error);
+    if (peer != NULL && peer->via == NULL && peer != request->peer) {
+      peer->via = request->peer;
+      tt_location_ref(&peer->via->location);
+    }
     tt_node *pointer =
         peer == NULL ? NULL : tt_pointer_new(&peer->location, tt_pointer_id(request->pointer), meta, false, error);
     if (pointer != NULL) tt_pointer_set_id_there(pointer, metadata->location_id);

@@ -1,5 +1,6 @@
 /* pointers in full: parity S13, S15, S16: pointers to pointers, moving, from worker to worker; promises and those who do not keep them. */
 #include "chain/multi_pointer.h"
+#include "chain/variable.h"
 #include "villain_fixture.h"
 
 static const float X[] = {1, 2, 3, 4, 5};
@@ -395,8 +396,18 @@ static void s16_from_a_page_through_its_own_worker(void **state) {
   assert_fetched(page, sum, "tensor([ 2.,  4.,  6.,  8., 10.])");
   assert_int_equal(tt_pointer_id(x->child), id); /* that of its own worker's object */
   assert_non_null(tt_store_find(&all->james->store, tt_pointer_id_there(x->child)));
+  /* What the page has not heard of yet, or not any more, it points to all the same: its own worker knows it. */
+  tt_worker_remove_via(page, known(page, "alice"));
   const char *back[] = {"alice", "bob", "me"};
   for (size_t i = 0; i < 3; i++) {
+    tt_node *z = NULL;
+    if (i == 1) {
+      assert_int_equal(try_call(page, "add", (tt_value[]){of(x), of(x)}, 2, &z, &error), TT_ERR_CONNECTION);
+      assert_non_null(tt_worker_add_via(page, "alice", known(page, "me"), &error));
+      z = add(page, x, x);
+      assert_fetched(page, z, "tensor([ 2.,  4.,  6.,  8., 10.])");
+      tt_node_unref(z);
+    }
     assert_int_equal(get(page, x).status, TT_OK);
     assert_string_equal(tt_pointer_location(x->child)->id, back[i]);
   }
@@ -542,6 +553,30 @@ static void s16_a_copy_that_cannot_arrive_is_an_error_and_the_others_are_there(v
   tt_worker_free(bob);
   tt_worker_free(small);
   tt_virtual_poll();
+}
+
+static void s16_copies_of_a_leaf_are_leaves_with_gradients_of_their_own(void **state) {
+  (void)state;
+  company *all = gather();
+  tt_node *x = floats(X, 5);
+  tt_node *leaf = call(all->me, "requires_grad_", (tt_value[]){of(x)}, 1);
+  tt_node *computed = call(all->me, "mul", (tt_value[]){of(x), tt_int(2)}, 2);
+  tt_peer *bob = known(all->me, "bob");
+  tt_error error;
+  assert_int_equal(tt_worker_send_copies(all->me, computed, &bob, 1, NULL, NULL, NULL, &error), TT_ERR_STATE);
+  assert_says(error.message, "its history would be lost");
+  send_copies(all, x);
+  tt_virtual_poll();
+  for (size_t i = 0; i < 2; i++) {
+    tt_worker *holder = i == 0 ? all->bob : all->alice;
+    const tt_object *object = tt_store_find(&holder->store, tt_pointer_id(copy_of(x, i)->child));
+    tt_gradient_view gradient = tt_node_gradient(object->head);
+    assert_true(gradient.requires_grad && gradient.is_leaf);
+  }
+  tt_node *nodes[] = {x, leaf, computed};
+  for (size_t i = 0; i < 3; i++) tt_node_unref(nodes[i]);
+  assert_all_empty(all);
+  part(all);
 }
 
 /* ---- those who do not keep it ---- */
@@ -948,6 +983,7 @@ int main(void) {
       cmocka_unit_test(s16_a_multi_pointer_runs_every_op_on_each_copy),
       cmocka_unit_test(s16_a_multi_pointer_takes_no_operands_from_elsewhere),
       cmocka_unit_test(s16_a_copy_that_cannot_arrive_is_an_error_and_the_others_are_there),
+      cmocka_unit_test(s16_copies_of_a_leaf_are_leaves_with_gradients_of_their_own),
       cmocka_unit_test(a_promise_is_kept_by_the_worker_it_names_only),
       cmocka_unit_test(what_waits_keeps_its_order_and_its_credit_and_others_go_on),
       cmocka_unit_test(a_sender_that_ignores_credit_while_it_waits_is_cut_off),

@@ -114,6 +114,18 @@ test('S16 from a page: copies at several workers', async () => {
   await allEmpty();
 });
 
+test('S16, S17 from a page: copies of a leaf are leaves, each with its own gradient', async () => {
+  const w = tensor([1, 2], { requires_grad: true }).send(bob, alice);
+  w.mul(w).sum().backward();
+  const [first, second] = w.children;
+  const grads = [first.grad, second.grad];
+  assert.deepEqual(await Promise.all(grads.map((grad) => grad.array())), [
+    [2, 4],
+    [2, 4],
+  ]);
+  for (const used of [w, first, second, ...grads]) used.dispose();
+});
+
 test('from a page: createPointer, and an owner that shares what is elsewhere', async () => {
   const mine = tensor([5, 6]).send(bob);
   const id = mine.idAtLocation;

@@ -225,6 +225,22 @@ describe('virtual workers', () => {
     assert.equal(tensor([1]).children, null);
   });
 
+  test('S16, S17: copies of a leaf are leaves, each with its own gradient', async () => {
+    gather();
+    const w = tensor([1, 2], { requires_grad: true });
+    assert.throws(() => w.mul(2).send(bob, alice), failure('state', /its history would be lost/));
+    w.send(bob, alice);
+    const [first] = w.children;
+    first.mul(3).sum().backward();
+    w.mul(w).sum().backward();
+    const copies = await w.get();
+    assert.deepEqual(
+      copies.map(({ grad }) => String(grad)),
+      ['tensor([5., 7.])', 'tensor([2., 4.])'],
+    );
+    assert.ok(copies.every((copy) => copy.requires_grad));
+  });
+
   test('S16: disposing a multi-pointer frees all copies', async () => {
     gather();
     const x = tensor([1]).send(bob, alice, james);
