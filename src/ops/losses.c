@@ -88,6 +88,14 @@ static void need_same_shape(tt_rule *rule, const tt_op *op, const tt_operand *x,
                tt_shape_text(&target->meta.shape, target_text), tt_shape_text(&x->meta.shape, x_text));
 }
 
+/* Fails the rule unless the target broadcasts to x's shape without changing it. */
+static void need_expandable(tt_rule *rule, const tt_op *op, const tt_operand *x, const tt_operand *target) {
+  if (rule->status != TT_OK || !tt_shape_is_known(&x->meta.shape) || !tt_shape_is_known(&target->meta.shape)) return;
+  tt_shape both;
+  rule->status = tt_shape_broadcast(op->name, &x->meta.shape, &target->meta.shape, &both, rule->error);
+  if (rule->status == TT_OK && !tt_shape_equal(&both, &x->meta.shape)) need_same_shape(rule, op, x, target);
+}
+
 /* Logarithms no lower than -100, as in PyTorch: a certain and wrong answer costs much, but not infinity. */
 static tt_operand *cut_log(tt_rule *rule, tt_operand *log) { return tt_rule_scalar(rule, TT_OP_clamp_min, log, -100.0); }
 
@@ -191,13 +199,18 @@ TT_COMPOSE(hinge_embedding_loss)
 
 TT_BODY(soft_margin_loss) {
   /* log(1 + exp(-target x)) */
-  need_same_shape(rule, op, args[0].as.operand, args[1].as.operand);
+  need_expandable(rule, op, args[0].as.operand, args[1].as.operand);
   tt_operand *margin = MUL(args[0].as.operand, args[1].as.operand);
   return reduce(rule, op, tt_term_neg(rule, UNARY(logsigmoid, margin)), &args[2]);
 }
 TT_COMPOSE(soft_margin_loss)
 
 TT_BODY(margin_ranking_loss) {
+  for (int i = 1; i < 3; i++) {
+    const tt_shape *shape = &tt_arg_meta(&args[0])->shape, *other = &tt_arg_meta(&args[i])->shape;
+    if (!tt_shape_is_known(shape) || !tt_shape_is_known(other) || shape->n_dims == other->n_dims) continue;
+    tt_rule_fail(rule, TT_ERR_SHAPE, "%s: all tensors should have the same number of dimensions", op->name);
+  }
   tt_operand *lead = SUB(args[0].as.operand, args[1].as.operand);
   tt_operand *lack = PLUS(tt_term_neg(rule, MUL(args[2].as.operand, lead)), args[3].as.real);
   return reduce(rule, op, tt_rule_scalar(rule, TT_OP_clamp_min, lack, 0.0), &args[4]);
@@ -388,7 +401,10 @@ static tt_operand *of_length_one(tt_rule *rule, tt_operand *x, const tt_value *d
 
 TT_BODY(cosine_similarity) {
   tt_operand *a = args[0].as.operand, *b = args[1].as.operand;
-  tt_rule_need_same_floats(rule, op, a, b);
+  tt_dtype dtype = tt_dtype_promote(a->meta.dtype, b->meta.dtype);
+  if (rule->status == TT_OK) rule->status = tt_infer_need_floating(op, dtype, rule->error);
+  a = tt_rule_cast(rule, a, dtype);
+  b = tt_rule_cast(rule, b, dtype);
   tt_operand *products = MUL(a, b);
   a = of_length_one(rule, tt_rule_binary(rule, TT_OP_expand_as, a, products), &args[2], args[3].as.real);
   b = of_length_one(rule, tt_rule_binary(rule, TT_OP_expand_as, b, products), &args[2], args[3].as.real);
@@ -411,12 +427,11 @@ enum { COSINE_TARGET = 2, COSINE_MARGIN, COSINE_REDUCTION };
 TT_BODY(cosine_embedding_loss) {
   tt_operand *a = args[0].as.operand, *b = args[1].as.operand, *target = args[COSINE_TARGET].as.operand;
   const double tiny = 1e-12; /* PyTorch's */
-  if (!tt_rule_need_shape(rule, op, a) || !tt_rule_need_shape(rule, op, target)) return NULL;
-  need_same_shape(rule, op, a, b);
+  if (!tt_rule_need_shape(rule, op, a) || !tt_rule_need_shape(rule, op, b) || !tt_rule_need_shape(rule, op, target))
+    return NULL;
   tt_rule_need_same_floats(rule, op, a, b);
   int n_dims = a->meta.shape.n_dims;
-  bool fits = (n_dims == 1 || n_dims == 2) && target->meta.shape.n_dims == n_dims - 1 &&
-              (n_dims == 1 || target->meta.shape.dims[0] == a->meta.shape.dims[0]);
+  bool fits = (n_dims == 1 || n_dims == 2) && b->meta.shape.n_dims == n_dims && target->meta.shape.n_dims == n_dims - 1;
   if (!fits) {
     char text[TT_SHAPE_TEXT_BYTES], target_text[TT_SHAPE_TEXT_BYTES];
     tt_rule_fail(rule, TT_ERR_SHAPE,
