@@ -27,10 +27,11 @@ import {
   writeInput,
   writeMeta,
 } from './core.js';
+import { askCopies, getCopies, locationsOf, reduceCopies } from './copies.js';
 import { arrays, bad, fill, inferDtype, survey, toNumber } from './elements.js';
 import { TensorError } from './errors.js';
 import { checkOptions, checkPolicy, checkWaiting, describe, isPlain, listOfTags, metadataOf, noDtype } from './options.js';
-import { scopeFor, setTensorRules, tidy } from './scope.js';
+import { scopeFor, setTensorRules } from './scope.js';
 
 if (Symbol.dispose === undefined) Object.defineProperty(Symbol, 'dispose', { value: Symbol('Symbol.dispose') });
 
@@ -311,16 +312,7 @@ export class Tensor {
   get locations() {
     const { isMulti, isPointer, location } = this.#readMeta('locations');
     if (!isMulti) return isPointer ? [this.#home.workerOf(location)] : [];
-    return this.#withChildren((children) => children.map((child) => child.location));
-  }
-
-  #withChildren(use) {
-    const children = this.children;
-    try {
-      return use(children);
-    } finally {
-      for (const child of children) child.dispose();
-    }
+    return locationsOf(this);
   }
 
   /** The local worker that this tensor belongs to. */
@@ -485,18 +477,9 @@ export class Tensor {
     const { signal } = checkWaiting('getShape', options);
     const { shape, isMulti, location, id } = this.#readMeta('getShape');
     if (shape !== null) return shape;
-    if (isMulti) return this.#ofFirst((child) => child.getShape(options));
+    if (isMulti) return (await askCopies(this, (copy) => copy.getShape(options), 1))[0];
     const home = this.#home;
     return (await query(home.handle, this.#holder(location), { query: 'shape', id }, { signal })).shape;
-  }
-
-  async #ofFirst(ask) {
-    const children = this.children;
-    try {
-      return await ask(children[0]);
-    } finally {
-      for (const child of children) child.dispose();
-    }
   }
 
   // ---- where it is ----
@@ -664,12 +647,7 @@ export class Tensor {
       this.#extras.isSentAwaited = true;
       await sent;
     } else if (isMulti) {
-      const children = this.children;
-      try {
-        await Promise.all(children.map((child) => child.ready(options)));
-      } finally {
-        for (const child of children) child.dispose();
-      }
+      await askCopies(this, (copy) => copy.ready(options));
     } else if (location !== null) {
       const { shape } = await query(home.handle, this.#holder(location), { query: 'shape', id }, { signal });
       if (this.#known('ready').shape === null && Array.isArray(shape)) this.#meta.shape = shape;
@@ -685,7 +663,7 @@ export class Tensor {
   async get(options) {
     const { signal } = checkWaiting('get', options);
     const { isPointer, isMulti } = this.#readMeta('get');
-    if (isMulti) return this.#getCopies(options);
+    if (isMulti) return getCopies(this, options);
     const home = this.#home;
     const handle = this.#handle;
     if (!isPointer) throw new TensorError('get: the tensor is here already', { code: 'state', op: 'get' });
@@ -701,41 +679,14 @@ export class Tensor {
     return this;
   }
 
-  /** The copies of a multi-pointer, brought back: this tensor ends, the list is what it stood for. */
-  async #getCopies(options) {
-    const children = this.children;
-    try {
-      await Promise.all(children.map((child) => (child.isPointer ? child.get(options) : child)));
-    } catch (error) {
-      for (const child of children) child.dispose();
-      throw error;
-    }
-    this.dispose();
-    return children;
-  }
-
   /** The sum of the copies of a multi-pointer, here; this tensor ends. */
   async sumGet(options) {
-    return this.#reduceGet('sumGet', options, (sum) => sum);
+    return reduceCopies(this, 'sumGet', options, (sum) => sum);
   }
 
   /** Their mean. */
   async meanGet(options) {
-    return this.#reduceGet('meanGet', options, (sum, n) => sum.div(n));
-  }
-
-  async #reduceGet(use, options, end) {
-    checkWaiting(use, options);
-    if (!this.#readMeta(use).isMulti)
-      throw new TensorError(`${use}: the tensor is no multi-pointer; get() brings it back`, { code: 'state', op: use });
-    const copies = await this.#getCopies(options);
-    return tidy((scope) => {
-      for (const copy of copies) scope.track(copy);
-      return end(
-        copies.reduce((sum, copy) => sum.add(copy)),
-        copies.length,
-      );
-    });
+    return reduceCopies(this, 'meanGet', options, (sum, n) => sum.div(n));
   }
 
   /** Brings the data back from the end of a chain of pointers, however long it is. */
