@@ -1,4 +1,5 @@
-// Writes web/core/ops.d.ts (the types of the ops, which web/index.d.ts takes in) and web/docs/ops.md (the table for readers) from the op table's JSON.
+// Writes web/core/ops.d.ts (the types of the ops, which web/index.d.ts takes in), web/docs/ops.md (the table for readers) and web/docs/parity.md (what
+// PyTorch 0.3.1 had, and what does it here) from the op table's JSON and .scripts/pytorch-0.3.1.txt.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
@@ -90,7 +91,7 @@ ${table.filter((op) => !op.flags.includes('inplace') && !op.flags.includes('hidd
 const cell = (text) => text.replaceAll('|', '\\|');
 const document = `# Ops
 
-${table.filter((op) => !op.flags.includes('hidden')).length} ops, generated from src/ops/ops.def. A method may be called on a tensor or a pointer to one; "gradient" says that the row has a gradient rule,\nwhich is compared with PyTorch's own gradients.
+${table.filter((op) => !op.flags.includes('hidden')).length} ops, generated from src/ops/ops.def. A method may be called on a tensor or a pointer to one; "gradient" says that the row has a gradient rule,\nwhich is compared with PyTorch's own gradients. [What PyTorch 0.3.1 had](parity.md) and what does it here is listed by name.
 
 | op | signature | in PyTorch | agrees to | gradient | remote |
 |---|---|---|---|---|---|
@@ -100,8 +101,70 @@ ${table
   .join('\n')}
 `;
 
+// ---- parity ----
+
+const names = new Set(table.map((op) => op.name));
+const complaints = [];
+
+/** A line of pytorch-0.3.1.txt: the name and what there is here. */
+function readEntry(line) {
+  const [, name, sign, text] = /^(\S+)(?:\s+([=:!])\s+(.+))?$/.exec(line) ?? [];
+  if (name === undefined) {
+    complaints.push(`not a line of pytorch-0.3.1.txt: ${line}`);
+    return { name: line, kind: 'missing', text: '' };
+  }
+  if (names.has(name)) return { name, kind: 'same', text: '' };
+  if (sign === '=') {
+    const [row, remark] = text.split(' -- ');
+    if (names.has(row)) return { name, kind: 'other', text: `\`${row}\`${remark ? `, ${remark}` : ''}` };
+    complaints.push(`pytorch-0.3.1.txt says that ${row} does ${name}, but there is no such row`);
+  } else if (sign === ':') {
+    return { name, kind: 'other', text };
+  } else if (sign === undefined) {
+    complaints.push(`pytorch-0.3.1.txt does not say what there is for ${name}`);
+  }
+  return { name, kind: 'missing', text: text ?? '' };
+}
+
+const sections = [];
+for (const line of readFileSync(new URL('pytorch-0.3.1.txt', import.meta.url), 'utf8').split('\n')) {
+  if (line === '' || line.startsWith('#')) continue;
+  if (line.startsWith('[')) sections.push({ title: line.slice(1, -1), entries: [] });
+  else sections.at(-1).entries.push(readEntry(line));
+}
+
+const ofKind = (section, kind) => section.entries.filter((entry) => entry.kind === kind);
+const rowsOf = (section) =>
+  section.entries
+    .filter((entry) => entry.kind !== 'same')
+    .map((entry) => `| ${entry.name} | ${entry.kind === 'missing' ? `missing: ${cell(entry.text)}` : cell(entry.text)} |`)
+    .join('\n');
+const parity = `# What PyTorch 0.3.1 had
+
+Every method and function that PyTorch 0.3.1 documents, and what does it here. Generated from .scripts/pytorch-0.3.1.txt and src/ops/ops.def.
+${sections
+  .map(
+    (section) => `
+## ${section.title}
+
+Of ${section.entries.length} names ${ofKind(section, 'same').length} are the same here, ${ofKind(section, 'other').length} have another form and ${ofKind(section, 'missing').length} are missing.
+
+The same: ${ofKind(section, 'same').map((entry) => `\`${entry.name}\``).join(' ')}
+
+| in PyTorch 0.3.1 | here |
+|---|---|
+${rowsOf(section)}
+`,
+  )
+  .join('')}`;
+
+for (const complaint of complaints) {
+  console.error(`docs: ${complaint}`);
+  process.exitCode = 1;
+}
+
 const isCheck = process.argv.includes('--check');
-for (const [path, text] of [['web/core/ops.d.ts', types], ['web/docs/ops.md', document]]) {
+for (const [path, text] of [['web/core/ops.d.ts', types], ['web/docs/ops.md', document], ['web/docs/parity.md', parity]]) {
   mkdirSync(dirname(path), { recursive: true });
   const old = existsSync(path) ? readFileSync(path, 'utf8') : '';
   if (old === text) continue;
@@ -112,4 +175,4 @@ for (const [path, text] of [['web/core/ops.d.ts', types], ['web/docs/ops.md', do
     writeFileSync(path, text);
   }
 }
-if (process.exitCode === undefined) console.log(`docs: ${table.length} ops in web/core/ops.d.ts and web/docs/ops.md`);
+if (process.exitCode === undefined) console.log(`docs: ${table.length} ops in web/core/ops.d.ts, web/docs/ops.md and web/docs/parity.md`);

@@ -256,6 +256,11 @@ export const torch: Omit<Ops, Dtype | 'randint'> & { readonly [D in Dtype]: D } 
     cholesky: Ops['cholesky'];
     det: Ops['det'];
     inv: Ops['inverse'];
+    qr: Ops['linalg_qr'];
+    eigh: Ops['linalg_eigh'];
+    eigvalsh: Ops['linalg_eigvalsh'];
+    svd: Ops['linalg_svd'];
+    svdvals: Ops['linalg_svdvals'];
   };
   nn: { functional: FunctionalOps & Pick<Ops, 'relu' | 'sigmoid' | 'tanh' | 'softmax' | 'log_softmax'> & { relu_(self: Tensor): Tensor } };
   FloatTensor: TensorClass;

@@ -412,6 +412,7 @@ static inline tt_value draw_param(drawn_args *drawn, size_t i) {
     uint32_t n = (uint32_t)draw_between(drawn, 1, DRAW_MAX_LIST - 1);
     for (uint32_t k = 0; k < n; k++) {
       tt_shape shape = drawn->has_self ? drawn->self : draw_self_shape(drawn, words);
+      if (words[0] == '[') shape.n_dims = draw_sizes(&drawn->letters, &drawn->generator, words, shape.dims);
       if (k > 0 && draw_has_word(words, "along(") && shape.n_dims > 0) {
         shape.dims[draw_word_dim(drawn, strstr(words, "along("))] = draw_between(drawn, 0, 3);
       }

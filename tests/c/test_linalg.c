@@ -81,6 +81,28 @@ static void residuals_are_small(void **state) {
   assert_true(value_at(residual, 0) <= 1e-4 * (1 + value_at(size, 0)));
 }
 
+/* Full matrices are orthogonal, and what they have beyond the values is the rest of a basis; also of a matrix of rank 1. */
+static void full_singular_vectors_are_a_basis(void **state) {
+  (void)state;
+  tt_tensor *matrices[] = {TENSOR(F64, SHAPE(2, 3), 1, 2, 3, 4, 5, 7), TENSOR(F64, SHAPE(3, 2), 1, 2, 2, 4, 3, 6)};
+  for (int i = 0; i < 2; i++) {
+    tt_tensor *parts[TT_MAX_RESULTS];
+    tt_value args[] = {arg(matrices[i]), tt_bool(true)};
+    assert_int_equal(call_op(TT_OP_linalg_svd, parts, args, 2), 3);
+    int64_t m = tt_tensor_shape(matrices[i])->dims[0], n = tt_tensor_shape(matrices[i])->dims[1];
+    for (int k = 0; k < 2; k++) {
+      tt_tensor *vectors = parts[2 * k], *product = CALL(matmul, arg(CALL(t, arg(vectors))), arg(vectors));
+      assert_int_equal(tt_tensor_shape(vectors)->dims[0], k == 0 ? m : n);
+      tt_tensor *off = CALL(amax, arg(CALL(abs, arg(CALL(sub, arg(product), arg(CALL(eye, tt_int(k == 0 ? m : n))))))));
+      assert_true(value_at(off, 0) < 1e-12);
+    }
+    tt_tensor *u = CALL(narrow, arg(parts[0]), tt_int(1), tt_int(0), tt_int(2)),
+              *vh = CALL(narrow, arg(parts[2]), tt_int(0), tt_int(0), tt_int(2));
+    tt_tensor *again = CALL(matmul, arg(CALL(mul, arg(u), arg(parts[1]))), arg(vh));
+    assert_true(value_at(CALL(amax, arg(CALL(abs, arg(CALL(sub, arg(again), arg(matrices[i])))))), 0) < 1e-12);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       OP_TEST(solves),
@@ -89,6 +111,7 @@ int main(void) {
       OP_TEST(determinants_and_inverses),
       OP_TEST(a_fit_finds_its_coefficients),
       OP_TEST(residuals_are_small),
+      OP_TEST(full_singular_vectors_are_a_basis),
   };
   return cmocka_run_group_tests_name("linalg", tests, NULL, NULL);
 }

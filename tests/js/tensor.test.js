@@ -307,7 +307,7 @@ test("PyTorch's names: T, mT, size, dim, tolist, torch.linalg, torch.Tensor, ran
     [4, 2],
     [2, 3],
   ]);
-  assert.deepEqual(Object.keys(torch.linalg).sort(), ['cholesky', 'det', 'inv', 'solve', 'solve_triangular']);
+  assert.deepEqual(Object.keys(torch.linalg).sort(), ['cholesky', 'det', 'eigh', 'eigvalsh', 'inv', 'qr', 'solve', 'solve_triangular', 'svd', 'svdvals']);
   assert.deepEqual(await torch.linalg.solve(a, tensor([[8], [7]])).round().array(), [[1], [2]]);
   assert.equal(Math.round(await torch.linalg.det(a).item()), 8);
   assert.deepEqual(await torch.linalg.inv(a).matmul(a).round().array(), [[1, 0], [0, 1]]);

@@ -449,7 +449,7 @@ class Drawer:
         pattern = next((w for w in words if w.startswith("along(")), None)
         tensors = []
         for i in range(int(rng.integers(1, 5))):
-            shape = list(self.shape)
+            shape = self.letters.sizes(spec_of(words)) if spec_of(words) else list(self.shape)
             if pattern and shape and i > 0:
                 shape[self.wrapped(pattern)] = int(rng.integers(0, 4))
             if self.probe == "shape" and i > 0 and rng.random() < 0.5:
