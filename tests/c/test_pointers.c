@@ -929,6 +929,26 @@ static bool is_all_connected(const company *all) {
   return true;
 }
 
+static void what_is_passed_on_has_a_ceiling(void **state) {
+  (void)state;
+  bench *at = new_bench((tt_worker_options){0});
+  put_promise(&at->eve, 5, "bob");
+  put_pointer(&at->bob, 6, 5, "eve", "bob", 99);
+  tt_peer *eve = known(at->alice, "eve");
+  put_fetch(&at->eve, 0, 77, 5);
+  assert_int_equal(eve->n_errands, 1);
+  eve->n_errands += TT_MAX_OPEN_REQUESTS - 1; /* as if it had asked so often */
+  put_fetch(&at->eve, 0, 78, 5);
+  put_text(&at->eve, "{\"request\":\"79\",\"query\":\"shape\",\"id\":\"5\"}");
+  tt_worker_flush(at->alice);
+  assert_true(has_said(at->at[0], "requests of eve wait for answers of others already"));
+  eve->n_errands -= TT_MAX_OPEN_REQUESTS - 1;
+  tt_link_closed(at->at[1]->link, "bob is gone"); /* what waited for bob is answered */
+  at->at[1]->link = NULL;
+  assert_int_equal(eve->n_errands, 0);
+  free_bench(at);
+}
+
 /* Every allocation in turn fails once: an error each time, no crash, no leak, and as long as nobody is lost nothing is left anywhere. */
 static void s16_lost_memory_is_an_error_and_no_more(void **state) {
   (void)state;
@@ -994,6 +1014,7 @@ int main(void) {
       cmocka_unit_test(floods_of_promises_have_a_ceiling),
       cmocka_unit_test(pointers_that_nobody_asked_for),
       cmocka_unit_test(only_its_owner_gives_an_object_away),
+      cmocka_unit_test(what_is_passed_on_has_a_ceiling),
       cmocka_unit_test(s16_lost_memory_is_an_error_and_no_more),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
