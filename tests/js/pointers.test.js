@@ -357,3 +357,31 @@ describe('three processes over the relay', () => {
     for (const process of [alice, james]) await process.stop();
   });
 });
+
+test('S6, S13, S16: native workers that are attached to each other; what they give each other may overtake our word', async (t) => {
+  const alice = await startNative(['worker', '--id', 'native-alice', '--listen', 'tcp://127.0.0.1:0', '--port', '0'], {
+    ready: /ready at ws:/,
+  });
+  t.after(() => alice.stop());
+  const tcp = (await alice.said(/ready at tcp:/)).match(/tcp:\S+/)[0];
+  const bob = await startNative(['worker', '--id', 'native-bob', '--connect', tcp, '--port', '0'], { ready: /ready at ws:/ });
+  t.after(() => bob.stop());
+  await alice.said(/joined: native-bob/);
+  const [toBob, toAlice] = [bob, alice].map(({ url }, i) =>
+    me.addWorker(new WebSocketWorker({ id: ['native-bob', 'native-alice'][i], url, isPointer: true })),
+  );
+  await Promise.all([toBob.ready, toAlice.ready]);
+  for (let i = 0; i < 50; i++) {
+    const x = tensor([1, 2, 3]).send(toBob).send(toAlice);
+    const y = x.mul(i);
+    assert.equal(await x.sum().item(), 6);
+    await y.endGet();
+    assert.deepEqual(await y.array(), [i, 2 * i, 3 * i]);
+    await x.get();
+    x.move(toAlice);
+    assert.deepEqual(await x.add(1).array(), [2, 3, 4]);
+    await x.get();
+    assert.equal(x.isPointer, false);
+  }
+  await Promise.all([toBob.close(), toAlice.close()]);
+});
