@@ -1,4 +1,6 @@
 /* local: the tail that holds data. It runs the kernel. */
+#include <string.h>
+
 #include "base/alloc.h"
 #include "chain/graph.h"
 #include "chain/hook.h"
@@ -82,8 +84,19 @@ static tt_status check_room(const tt_hook *hook, const tt_call *call, tt_error *
                  call->op->name, n_bytes, (long long)most_bytes, hook->here);
 }
 
+/* A row that has an argument `training` writes while that is true: batch_norm's running statistics are only read in eval. */
+static bool is_only_read(const tt_call *call) {
+  if (call->op->flags & TT_OP_INPLACE) return false;
+  for (size_t i = 0; i < call->op->n_params; i++) {
+    if (call->op->params[i].type == TT_PARAM_BOOL && strcmp(call->op->params[i].name, "training") == 0)
+      return !call->args[i].as.boolean;
+  }
+  return false;
+}
+
 /* Data that is on its way elsewhere leaves as it was when it was sent. */
 static tt_status announce_write(const tt_hook *hook, const tt_call *call, tt_error *error) {
+  if (is_only_read(call)) return TT_OK;
   for (size_t i = 0; i < call->op->n_params && hook->before_write != NULL; i++) {
     if (!call->op->params[i].is_written || call->args[i].type != TT_VALUE_OPERAND) continue;
     const tt_tensor *target = (const tt_tensor *)(const void *)call->args[i].as.operand;
@@ -94,6 +107,7 @@ static tt_status announce_write(const tt_hook *hook, const tt_call *call, tt_err
 
 /* What was saved for a gradient knows by this that it has changed. */
 static void count_writes(const tt_call *call) {
+  if (is_only_read(call)) return;
   for (size_t i = 0; i < call->op->n_params; i++) {
     if (!call->op->params[i].is_written || call->args[i].type != TT_VALUE_OPERAND) continue;
     ((tt_tensor *)(void *)call->args[i].as.operand)->storage->version++;
