@@ -86,7 +86,7 @@ typedef enum tt_param_type {
 } tt_param_type;
 
 typedef struct tt_param {
-  char name[24];
+  char name[32];
   tt_param_type type;
   bool is_optional; /* None is allowed */
   bool has_default;

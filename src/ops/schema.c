@@ -54,7 +54,7 @@ static bool is_name_character(char c) {
 static tt_status parse_name(schema_reader *reader, char *name, size_t room) {
   size_t n = 0;
   while (is_name_character(reader->at[n])) n++;
-  if (n == 0 || n >= room) return fail_at(reader, "a name of at most 23 characters");
+  if (n == 0 || n >= room) return fail_at(reader, "a name, and a shorter one");
   memcpy(name, reader->at, n);
   name[n] = 0;
   reader->at += n;
