@@ -189,10 +189,10 @@ function writeNamed(op, nGiven, options) {
 }
 
 /**
- * Runs `op` with `self` (undefined when it is not called as a method) and `args`, at the worker whose handle is given. Answers
- * how many results there are: their handles are at resultAt(i). Throws a TensorError.
+ * Writes `self` (undefined when it is not called as a method) and `args` into the scratch, as `op` takes them. Answers how many
+ * arguments that are. Throws a TensorError.
  */
-export function call(worker, op, self, args) {
+export function writeArguments(op, self, args) {
   checkViews();
   nInts = 0;
   nOperands = 0;
@@ -231,8 +231,21 @@ export function call(worker, op, self, args) {
   if (texts.length > 0) writeTexts();
   u32[at.n_ints >> 2] = nInts;
   u32[at.n_operands >> 2] = nOperands;
+  return nArgs;
+}
+
+/**
+ * Runs `op` with what writeArguments takes, at the worker whose handle is given. Answers how many results there are: their handles are
+ * at resultAt(i). Throws a TensorError.
+ */
+export function call(worker, op, self, args) {
+  const nArgs = writeArguments(op, self, args);
   takeThrown();
-  const status = core[op.entry](worker, op.number, nArgs);
+  return endCall(op, core[op.entry](worker, op.number, nArgs));
+}
+
+/** What the core answered to what was written for `op`: as call answers it. */
+export function endCall(op, status) {
   if (status !== 0) throwFailure(op, status);
   checkViews();
   return u32[at.n_results >> 2];

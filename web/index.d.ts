@@ -4,7 +4,12 @@
  * writes.
  */
 import type { FunctionalOps, Ops, TensorOps } from './core/ops.js';
+import type { nn } from './nn.js';
+import type { optim } from './optim.js';
 import type { LinalgFunctions, NDArrayMethods, NumpyFunctions, RandomFunctions } from './core/numpy.js';
+
+export { nn } from './nn.js';
+export { optim } from './optim.js';
 
 export type Dtype = 'bool' | 'uint8' | 'int32' | 'int64' | 'float32' | 'float64';
 /** A whole number; a BigInt is exact beyond 2^53. */
@@ -262,7 +267,8 @@ export const torch: Omit<Ops, Dtype | 'randint'> & { readonly [D in Dtype]: D } 
     svd: Ops['linalg_svd'];
     svdvals: Ops['linalg_svdvals'];
   };
-  nn: { functional: FunctionalOps & Pick<Ops, 'relu' | 'sigmoid' | 'tanh' | 'softmax' | 'log_softmax'> & { relu_(self: Tensor): Tensor } };
+  nn: typeof nn & { functional: FunctionalOps & Pick<Ops, 'relu' | 'sigmoid' | 'tanh' | 'softmax' | 'log_softmax'> & { relu_(self: Tensor): Tensor } };
+  optim: typeof optim;
   FloatTensor: TensorClass;
   DoubleTensor: TensorClass;
   IntTensor: TensorClass;

@@ -14,6 +14,9 @@
 export { TensorError } from './errors.js';
 export { GradFn } from './autograd.js';
 export { LogTensor, PlusIsMinusTensor, TensorKind } from './kinds.js';
+export { nn } from './nn.js';
+export { optim } from './optim.js';
+import './schedules.js';
 export { tidy } from './scope.js';
 export {
   BoolTensor,

@@ -52,6 +52,7 @@ let nChanges = 0;
 
 /** How many changes in place there have been. */
 export const nChangesSoFar = () => nChanges;
+export const noteChange = () => nChanges++;
 
 let gradOption;
 /** autograd.js tells what the option requires_grad does to a tensor that was made. */
@@ -67,6 +68,8 @@ let idAtOwner;
 let isTensor;
 let moveTo;
 let invoke;
+let takeResults;
+let forgetMeta;
 let placeTensor;
 let nameOfKind;
 /** kinds.js tells how a kind is named: by its class, or by its name already. */
@@ -79,6 +82,8 @@ let defaultHome;
 export function setDefaultHome(find) {
   defaultHome = find;
 }
+/** The home of what is made now. */
+export const homeOfNew = () => defaultHome();
 
 const homes = new Map();
 /** Homes, by the handles of their workers in the core: where the tensors live that the core gives to functions of ours. */
@@ -162,6 +167,14 @@ export class Tensor {
     homeOf = (value) => value.#home;
     idAtOwner = (value) => value.#readMeta('setObj').id;
     placeTensor = (value) => value.#place();
+    forgetMeta = (value) => {
+      value.#meta = null;
+    };
+    takeResults = (nResults, home, source) => {
+      const handles = Array.from({ length: nResults }, (_, i) => resultAt(i));
+      const scope = scopeFor(source?.#scope);
+      return handles.map((handle) => new Tensor(MADE_HERE, handle, home, scope));
+    };
     invoke = (op, self, args) => {
       const source = self ?? firstTensor(args);
       const home = source === undefined ? defaultHome() : source.#home;
@@ -179,8 +192,7 @@ export class Tensor {
       // max(), unlike max(dim), is one tensor.
       if (op.result === 'tensor' || (op.result === 'tuple' && nResults === 1))
         return new Tensor(MADE_HERE, resultAt(0), home, scope);
-      const handles = Array.from({ length: nResults }, (_, i) => resultAt(i));
-      const results = handles.map((handle) => new Tensor(MADE_HERE, handle, home, scope));
+      const results = takeResults(nResults, home, source);
       // As PyTorch's named tuples: x.max(0).values. Not listed, so that printing shows each once.
       if (op.result === 'tuple')
         op.result_names.forEach((name, i) => Object.defineProperty(results, name, { value: results[i] }));
@@ -722,6 +734,10 @@ const isWorker = (value) => typeof value === 'string' || (typeof value?.id === '
 setHandleOf(liveHandle);
 setTensorRules({ test: isTensor, moveTo });
 
+/** What a call has left as results, as tensors that belong where `source` does (a tensor, or undefined). */
+export { takeResults };
+/** What is known of a tensor's dtype and shape is so no more. */
+export { forgetMeta };
 export { homeOf, idAtOwner, invoke, isTensor, liveHandle, makeTensor, moveTo };
 
 /** A tensor that the core has just made here, by its handle, where tensors go that are made from nothing. */

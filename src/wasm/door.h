@@ -32,5 +32,8 @@ tt_status tt_door_call_at_own(tt_door *door, const tt_op *op, const tt_value *ar
                               size_t *n_results, tt_error *error);
 /* The tensor of a local head, borrowed; NULL: TT_ERR_STATE. */
 tt_tensor *tt_door_local(tt_handle tensor, tt_error *error);
+/* Until tt_door_end_calls, calls on the door's hook are recorded for gradients as JavaScript says (torch.no_grad). Answers what that is to be given. */
+bool tt_door_begin_calls(tt_door *door);
+void tt_door_end_calls(tt_door *door, bool was_recording);
 
 #endif

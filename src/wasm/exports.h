@@ -59,6 +59,42 @@ int tt_wasm_kind_unwrap(tt_handle tensor);
 int tt_wasm_kind_child(tt_handle tensor);
 int tt_wasm_kind_log(tt_handle tensor); /* text: a line per command that its _LogTensor has kept, the oldest first */
 
+/* ---- modules and optimisers: their handles are of types of their own ---- */
+
+int tt_wasm_nn_tables(void); /* text: JSON: { modules, optimizers, inits, schedules }, each as tt_wasm_ops writes ops */
+/* results[0]: a module of the row (its number in the table), its constructor's arguments being the scratch's args. */
+int tt_wasm_module_new(tt_handle worker, uint32_t row, uint32_t n_args);
+int tt_wasm_module_copy(tt_handle worker, tt_handle module); /* results[0] */
+void tt_wasm_module_free(tt_handle module);
+/* The i-th of its own tensors: text: its name; numbers[0]: how many there are; flags 1: a parameter; results[0], n_results 0: None. */
+int tt_wasm_module_tensor(tt_handle module, uint32_t i);
+int tt_wasm_module_set_tensor(tt_handle module, uint32_t i, tt_handle tensor); /* 0: None */
+void tt_wasm_module_train(tt_handle module, int is_training);
+/* Inputs are the scratch's args, tensors; answers as tt_wasm_call does. */
+int tt_wasm_module_forward(tt_handle worker, tt_handle module, uint32_t n_args);
+/* `tensor` holds from now on what `source` holds. */
+int tt_wasm_tensor_assign(tt_handle tensor, tt_handle source);
+int tt_wasm_optimizer_new(uint32_t row); /* results[0] */
+void tt_wasm_optimizer_free(tt_handle optimizer);
+/* The parameters are the first n_operands of the scratch's operands, the options its args. */
+int tt_wasm_optimizer_add_group(tt_handle optimizer, uint32_t n_operands, uint32_t n_args);
+int tt_wasm_optimizer_set_options(tt_handle optimizer, uint32_t group, uint32_t n_args);
+int tt_wasm_optimizer_step(tt_handle worker, tt_handle optimizer);
+int tt_wasm_optimizer_zero_grad(tt_handle worker, tt_handle optimizer, int set_to_none);
+/* The k-th state of a parameter: text: its name, "" behind the last; results[0], n_results 0 as long as there is none. */
+int tt_wasm_optimizer_state(tt_handle optimizer, uint32_t group, uint32_t i, uint32_t k);
+int tt_wasm_optimizer_set_state(tt_handle worker, tt_handle optimizer, uint32_t group, uint32_t i,
+                                tt_handle tensor); /* input: its name */
+
+/* A row of torch.nn.init fills the first of the scratch's args. */
+int tt_wasm_init(tt_handle worker, uint32_t row, uint32_t n_args);
+/* numbers[0]: the rate of a schedule (scratch args) after n_steps of what began at `base`; torch.nn.init.calculate_gain of the input's name. */
+int tt_wasm_schedule_rate(uint32_t row, uint32_t n_args, double base, double n_steps);
+int tt_wasm_gain(double param);
+/* The first n_operands of the scratch's operands are gradients. results[0]: their norm before. */
+int tt_wasm_clip_norm(tt_handle worker, uint32_t n_operands, double max_norm, double norm_type);
+int tt_wasm_clip_value(tt_handle worker, uint32_t n_operands, double most);
+
 /* ---- within tt_host_callback ---- */
 
 int tt_wasm_callback_result(tt_handle tensor); /* one more tensor that the function answers; it stays the caller's */

@@ -18,7 +18,7 @@ static struct {
   uint32_t n_slots;   /* those ever used */
   uint32_t capacity;
   uint32_t first_free, last_free; /* a queue; NO_SLOT when empty */
-  size_t counts[TT_HANDLE_WORKER + 1];
+  size_t counts[TT_N_HANDLE_TYPES];
 } handles = {.first_free = UINT32_MAX, .last_free = UINT32_MAX};
 
 static bool grow(void) {

@@ -13,7 +13,14 @@
 
 typedef uint32_t tt_handle;
 
-typedef enum tt_handle_type { TT_HANDLE_FREE = 0, TT_HANDLE_HEAD, TT_HANDLE_WORKER } tt_handle_type;
+typedef enum tt_handle_type {
+  TT_HANDLE_FREE = 0,
+  TT_HANDLE_HEAD,
+  TT_HANDLE_WORKER,
+  TT_HANDLE_MODULE,
+  TT_HANDLE_OPTIMIZER,
+  TT_N_HANDLE_TYPES
+} tt_handle_type;
 
 enum { TT_MAX_HANDLES = 1 << 20 };
 

@@ -96,6 +96,15 @@ static bool is_recording = true;
 
 void tt_wasm_set_recording(int value) { is_recording = value != 0; }
 
+bool tt_door_begin_calls(tt_door *door) {
+  tt_hook *hook = tt_worker_hook(door->worker);
+  bool was_recording = hook->is_recording;
+  hook->is_recording = was_recording && is_recording;
+  return was_recording;
+}
+
+void tt_door_end_calls(tt_door *door, bool was_recording) { tt_worker_hook(door->worker)->is_recording = was_recording; }
+
 int tt_wasm_call(tt_handle worker, uint32_t op_number, uint32_t n_args) {
   tt_error error = {.status = TT_OK};
   tt_door *door = tt_door_get(worker, &error);
@@ -108,16 +117,15 @@ int tt_wasm_call(tt_handle worker, uint32_t op_number, uint32_t n_args) {
   if (tt_door_resolve(n_args, &error) != TT_OK) return tt_scratch_fail(&error);
   tt_node *results[TT_MAX_RESULTS];
   size_t n_results = 0;
-  tt_status status;
   tt_hook *hook = tt_worker_hook(door->worker);
-  bool was_recording = hook->is_recording;
-  hook->is_recording = was_recording && is_recording;
+  bool was_recording = tt_door_begin_calls(door);
+  tt_status status;
   if ((op->flags & TT_OP_FACTORY) != 0 && door->own != NULL) {
     status = tt_door_call_at_own(door, op, tt_wasm_area.args, n_args, results, &n_results, &error);
   } else {
     status = tt_hook_call(hook, (tt_op_number)op_number, tt_wasm_area.args, n_args, NULL, 0, results, &n_results, &error);
   }
-  hook->is_recording = was_recording;
+  tt_door_end_calls(door, was_recording);
   if (status != TT_OK) return tt_scratch_fail(&error);
   tt_wasm_area.n_results = 0;
   if ((op->flags & TT_OP_INPLACE) != 0) {
