@@ -102,10 +102,16 @@ const ALLOWED_WITHIN_OPS =
   /^_tt_wasm_(start|scratch|input|text|text_bytes|constants|ops|call|n_tensors|numpy_.*|tensor_.*|kind.*|callback_.*|register_hook|remove_hook|set_recording|nn_tables|init|gain|schedule_rate|clip_.*|module_.*|optimizer_(?!step).*|get_object|create_pointer|worker_(listen|seed|counters|events|whoami|search|peers))$/;
 for (const [name, plain] of Object.entries(core)) {
   if (!name.startsWith('_tt_wasm_') || ALLOWED_WITHIN_OPS.test(name)) continue;
-  core[name] = (...args) => {
+  // Emscripten's functions put the exported one in their own place when they are first called.
+  const guarded = (...args) => {
     refuseWithinOps(name.slice('_tt_wasm_'.length));
-    return plain(...args);
+    try {
+      return plain(...args);
+    } finally {
+      core[name] = guarded;
+    }
   };
+  core[name] = guarded;
 }
 
 function random(begins, nBytes) {

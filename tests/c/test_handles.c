@@ -27,6 +27,19 @@ static void a_stale_handle_stands_for_nothing(void **state) {
   assert_ptr_equal(tt_handle_end(second, TT_HANDLE_WORKER), &b);
 }
 
+static void each_type_is_counted_by_itself(void **state) {
+  (void)state;
+  int object;
+  tt_handle handles[TT_N_HANDLE_TYPES];
+  for (int type = TT_HANDLE_FREE + 1; type < TT_N_HANDLE_TYPES; type++) {
+    handles[type] = tt_handle_new((tt_handle_type)type, &object);
+    for (int other = TT_HANDLE_FREE + 1; other < TT_N_HANDLE_TYPES; other++)
+      assert_int_equal(tt_handle_count((tt_handle_type)other), other <= type);
+  }
+  for (int type = TT_HANDLE_FREE + 1; type < TT_N_HANDLE_TYPES; type++)
+    assert_ptr_equal(tt_handle_end(handles[type], (tt_handle_type)type), &object);
+}
+
 static void slots_are_taken_again_with_another_generation(void **state) {
   (void)state;
   int object;
@@ -144,7 +157,8 @@ static void without_memory_an_event_is_counted(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(a_stale_handle_stands_for_nothing),  cmocka_unit_test(slots_are_taken_again_with_another_generation),
+      cmocka_unit_test(a_stale_handle_stands_for_nothing),
+      cmocka_unit_test(each_type_is_counted_by_itself),  cmocka_unit_test(slots_are_taken_again_with_another_generation),
       cmocka_unit_test(without_memory_there_is_no_handle),  cmocka_unit_test(an_event_is_written_as_its_record_says),
       cmocka_unit_test(an_error_goes_along_as_json),        cmocka_unit_test(what_does_not_fit_in_a_batch_is_counted),
       cmocka_unit_test(without_memory_an_event_is_counted),

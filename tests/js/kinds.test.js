@@ -355,6 +355,10 @@ test('in a method only ops may be called: workers are not to change while one is
   };
   tries(() => other.send(bob));
   assert.equal(other.isPointer, false);
+  // Also what has been called before, outside.
+  await tensor([1]).send(bob).ready();
+  tries(() => other.send(bob));
+  assert.equal(other.isPointer, false);
   let closing;
   act = () => {
     closing = bob.close();
