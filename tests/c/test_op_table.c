@@ -139,7 +139,7 @@ static void wrong_schemas_are_refused(void **state) {
       "f(int[] n=[1, x]) -> Tensor",
       "f(str s='open) -> Tensor",
       "f(ScalarType t=float) -> Tensor",
-      "f(int a_name_that_is_much_too_long) -> Tensor",
+      "f(int a_name_that_is_longer_than_any_of_pytorch) -> Tensor",
       "f(int[] n=[1, 2, 3, 4, 5, 6, 7, 8, 9]) -> Tensor",
       "f(int a, int b, int c, int d, int e, int f, int g, int h, int i, int j, int k, int l, int m, int n, int o, int p, int "
       "q) "
