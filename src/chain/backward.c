@@ -362,23 +362,31 @@ static tt_status run_view(tt_run_back *run, tt_step *step, tt_operand **operand_
   return TT_OK;
 }
 
-static tt_status check_gradient(const tt_step *step, size_t i, const tt_operand *gradient, tt_error *error) {
-  size_t at = 0;
-  for (size_t k = 0; step->form == TT_STEP_RULE && k < step->op->n_params; k++) {
+static const tt_meta *operand_meta(const tt_step *step, size_t i) {
+  if (step->form == TT_STEP_VIEW || (step->form == TT_STEP_REGION && i == 0)) return &step->region.root;
+  for (size_t k = 0; k < step->op->n_params; k++) {
     const tt_value *arg = &step->args[k];
     uint32_t n = arg->type == TT_VALUE_OPERAND ? 1 : arg->type == TT_VALUE_OPERANDS ? arg->n : 0;
-    if (i >= at + n) {
-      at += n;
-      continue;
-    }
-    const tt_meta *meta = &(arg->type == TT_VALUE_OPERAND ? arg->as.operand : arg->as.operands[i - at])->meta;
-    if (meta->dtype == gradient->meta.dtype && tt_shape_equal(&meta->shape, &gradient->meta.shape)) return TT_OK;
-    char theirs[TT_SHAPE_TEXT_BYTES], ours[TT_SHAPE_TEXT_BYTES];
-    return tt_fail(error, TT_ERR_STATE, "the gradient rule of %s answers %s %s for an operand of %s %s; please report this",
-                   step->op->name, tt_dtype_name(gradient->meta.dtype), tt_shape_text(&gradient->meta.shape, theirs),
-                   tt_dtype_name(meta->dtype), tt_shape_text(&meta->shape, ours));
+    if (i < n) return &(arg->type == TT_VALUE_OPERAND ? arg->as.operand : arg->as.operands[i])->meta;
+    i -= n;
   }
-  return TT_OK;
+  return NULL;
+}
+
+static tt_status check_gradient(const tt_step *step, size_t i, const tt_operand *gradient, tt_error *error) {
+  const tt_meta *meta = operand_meta(step, i);
+  if (meta->dtype == gradient->meta.dtype && tt_shape_equal(&meta->shape, &gradient->meta.shape)) return TT_OK;
+  char theirs[TT_SHAPE_TEXT_BYTES], ours[TT_SHAPE_TEXT_BYTES];
+  return tt_fail(error, TT_ERR_STATE, "the gradient rule of %s answers %s %s for an operand of %s %s; please report this",
+                 step->op == NULL ? "a view" : step->op->name, tt_dtype_name(gradient->meta.dtype),
+                 tt_shape_text(&gradient->meta.shape, theirs), tt_dtype_name(meta->dtype), tt_shape_text(&meta->shape, ours));
+}
+
+static tt_status zero_for(tt_rule_context *context, size_t i, tt_node **zero, tt_error *error) {
+  const tt_meta *meta = operand_meta(context->step, i);
+  tt_tensor *tensor = tt_tensor_zeros(meta->dtype, &meta->shape, error);
+  *zero = tensor == NULL ? NULL : tt_local_new(tensor, error);
+  return keep(context, *zero, error);
 }
 
 static tt_status run_step(tt_run_back *run, tt_step *step, tt_error *error) {
@@ -406,8 +414,11 @@ static tt_status run_step(tt_run_back *run, tt_step *step, tt_error *error) {
                      : step->form == TT_STEP_REGION ? run_region(run, step, operand_grads, &context, error)
                                                     : run_view(run, step, operand_grads, &context, error);
   for (size_t i = 0; status == TT_OK && i < step->n_operands; i++) {
-    if (!step->is_needed[i] || operand_grads[i] == NULL) continue;
+    if (!step->is_needed[i]) continue;
     tt_node *gradient = (tt_node *)(void *)operand_grads[i];
+    /* What a rule leaves out is zero, and arrives as that. */
+    if (gradient == NULL) status = zero_for(&context, i, &gradient, error);
+    if (status != TT_OK) break;
     /* A rule may answer what it was given: saved data, as 1 * x. */
     if (tt_node_is_saved(gradient)) status = open_operand(&context, step->op, &gradient, error);
     if (status == TT_OK) status = check_gradient(step, i, &gradient->operand, error);
