@@ -197,14 +197,15 @@ test('S17 what was computed is got as plain data, and not sent without its histo
 
 test('S17 a leaf that moves on takes its gradient along, and so does a pointer to a pointer', async () => {
   const carol = new VirtualWorker({ id: 'carol', hook });
-  const w = leaf([1, 2]).send(bob);
+  const dan = new VirtualWorker({ id: 'dan', hook });
+  const w = leaf([1, 2]).send(dan);
   w.mul(3).sum().backward();
   w.move(carol);
   assert.equal(w.location, carol);
   assert.equal(w.requires_grad, true);
   w.sum().backward();
   assert.deepEqual(await w.grad.array(), [4, 4]);
-  w.send(bob);
+  w.send(dan);
   assert.equal(w.requires_grad, true);
   w.sum().backward();
   await w.get();
@@ -213,5 +214,5 @@ test('S17 a leaf that moves on takes its gradient along, and so does a pointer t
   await w.get();
   assert.equal(String(w), 'tensor([1., 2.], requires_grad=True)');
   assert.deepEqual(await w.grad.array(), [5, 5]);
-  assert.equal((await bob.whoami()).objects + (await carol.whoami()).objects, 0);
+  assert.equal((await dan.whoami()).objects + (await carol.whoami()).objects, 0);
 });
