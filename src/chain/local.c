@@ -84,12 +84,13 @@ static tt_status check_room(const tt_hook *hook, const tt_call *call, tt_error *
                  call->op->name, n_bytes, (long long)most_bytes, hook->here);
 }
 
-/* A row that has an argument `training` writes while that is true: batch_norm's running statistics are only read in eval. */
+/* A row with running statistics writes them while training; otherwise it only reads them. */
 static bool is_only_read(const tt_call *call) {
   if (call->op->flags & TT_OP_INPLACE) return false;
   for (size_t i = 0; i < call->op->n_params; i++) {
-    if (call->op->params[i].type == TT_PARAM_BOOL && strcmp(call->op->params[i].name, "training") == 0)
-      return !call->args[i].as.boolean;
+    const tt_param *param = &call->op->params[i];
+    if (param->type != TT_PARAM_BOOL) continue;
+    if (strcmp(param->name, "training") == 0 || strcmp(param->name, "use_input_stats") == 0) return !call->args[i].as.boolean;
   }
   return false;
 }
