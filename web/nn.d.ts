@@ -99,6 +99,7 @@ export interface Init {
   xavier_normal_(tensor: Tensor, gain?: number): Tensor;
   kaiming_uniform_(tensor: Tensor, options?: KaimingOptions): Tensor;
   kaiming_normal_(tensor: Tensor, options?: KaimingOptions): Tensor;
+  orthogonal_(tensor: Tensor, gain?: number): Tensor;
   calculate_gain(nonlinearity: string, param?: number): number;
 }
 

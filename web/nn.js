@@ -257,11 +257,7 @@ export class Module {
 
   /** Gives all parameters and buffers to a worker, at once; they become pointers and stay the objects they are. */
   send(worker, options) {
-    for (const tensor of allTensors(this)) {
-      const isNeeded = tensor.requires_grad;
-      tensor.send(worker, options);
-      if (isNeeded && !tensor.requires_grad) tensor.requires_grad_(true);
-    }
+    for (const tensor of allTensors(this)) tensor.send(worker, options);
     return this;
   }
 
@@ -273,12 +269,8 @@ export class Module {
 
   /** Brings all that is elsewhere back. Answers this module. */
   async get(options) {
-    const bring = async (tensor) => {
-      const isNeeded = tensor.requires_grad;
-      await tensor.get(options);
-      if (isNeeded && !tensor.requires_grad) tensor.requires_grad_(true);
-    };
-    await Promise.all(allTensors(this).filter((tensor) => tensor.isPointer).map(bring));
+    const isAway = (tensor) => tensor.isPointer;
+    await Promise.all(allTensors(this).filter(isAway).map((tensor) => tensor.get(options)));
     return this;
   }
 

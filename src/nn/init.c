@@ -117,6 +117,29 @@ FILL(kaiming_normal) {
   return normal(calls, tensor, 0, deviation);
 }
 
+/* A matrix of rows as long as the other dimensions together, of which those of the shorter side are orthonormal. */
+FILL(orthogonal) {
+  const tt_shape *shape = &tt_node_meta(tensor)->shape;
+  if (shape->n_dims < 2)
+    return calls->status = tt_fail(calls->error, TT_ERR_SHAPE, "only tensors with 2 or more dimensions are made orthogonal");
+  int64_t n_rows = shape->dims[0], n_columns = 1;
+  for (int i = 1; i < shape->n_dims; i++) n_columns *= shape->dims[i];
+  normal(calls, tensor, 0, 1);
+  const int64_t flat_dims[] = {n_rows, n_columns};
+  tt_node *flat = TT_RUN(calls, reshape, tt_of(tensor), tt_ints(flat_dims, 2));
+  if (n_rows < n_columns) flat = TT_RUN(calls, t, tt_of(flat));
+  tt_node *factors[2] = {NULL};
+  const tt_value qr_args[] = {tt_of(flat)};
+  tt_calls_run_many(calls, TT_OP_linalg_qr, qr_args, 1, factors, 2);
+  /* With the signs of R's diagonal, Q is drawn uniformly. */
+  tt_node *diagonal = TT_RUN(calls, diagonal, tt_of(factors[1])), *signs = TT_RUN(calls, sign, tt_of(diagonal));
+  tt_node *q = TT_RUN(calls, mul, tt_of(factors[0]), tt_of(signs));
+  if (n_rows < n_columns) q = TT_RUN(calls, t, tt_of(q));
+  tt_node *shaped = TT_RUN(calls, reshape_as, tt_of(q), tt_of(tensor)), *scaled = TT_RUN(calls, mul, tt_of(shaped), args[1]);
+  TT_RUN(calls, copy_, tt_of(tensor), tt_of(scaled));
+  return calls->status;
+}
+
 /* ---- the table ---- */
 
 static tt_init_row rows[] = {

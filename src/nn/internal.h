@@ -100,6 +100,7 @@ TT_MAKE(gru_cell);
 TT_FORWARD(op);
 TT_FORWARD(identity);
 TT_FORWARD(batch_norm);
+TT_FORWARD(instance_norm);
 TT_FORWARD(rnn);
 TT_FORWARD(lstm);
 TT_FORWARD(gru);

@@ -128,18 +128,33 @@ TT_MAKE(group_norm) {
   return add_affine(calls, module, &n, 1, tt_module_bool(module, "affine"));
 }
 
+/* Without running statistics those of the input are taken, in eval as well. */
+static tt_status forward_norm(tt_calls *calls, tt_module *module, tt_op_number op, tt_node *input, tt_node **outputs,
+                              size_t *n_outputs) {
+  tt_node *mean = tt_module_head(module, "running_mean"), *variance = tt_module_head(module, "running_var");
+  const tt_value args[] = {tt_of(input),
+                           tt_of(mean),
+                           tt_of(variance),
+                           tt_of(tt_module_head(module, "weight")),
+                           tt_of(tt_module_head(module, "bias")),
+                           tt_bool(module->is_training || mean == NULL),
+                           *tt_module_arg(module, "momentum"),
+                           *tt_module_arg(module, "eps")};
+  outputs[0] = tt_calls_run(calls, op, args, sizeof args / sizeof args[0]);
+  *n_outputs = 1;
+  return calls->status;
+}
+
 TT_FORWARD(batch_norm) {
   TT_TRY(tt_check_inputs(calls, module, n_inputs, 1, 1));
   tt_node *n_batches = tt_module_head(module, "num_batches_tracked");
   if (module->is_training && n_batches != NULL) TT_RUN(calls, add_, tt_of(n_batches), tt_int(1));
-  /* Without running statistics those of the batch are taken, in eval as well. */
-  bool is_training = module->is_training || tt_module_head(module, "running_mean") == NULL;
-  outputs[0] = TT_RUN(calls, batch_norm, tt_of(inputs[0]), tt_of(tt_module_head(module, "running_mean")),
-                      tt_of(tt_module_head(module, "running_var")), tt_of(tt_module_head(module, "weight")),
-                      tt_of(tt_module_head(module, "bias")), tt_bool(is_training), *tt_module_arg(module, "momentum"),
-                      *tt_module_arg(module, "eps"));
-  *n_outputs = 1;
-  return calls->status;
+  return forward_norm(calls, module, TT_OP_batch_norm, inputs[0], outputs, n_outputs);
+}
+
+TT_FORWARD(instance_norm) {
+  TT_TRY(tt_check_inputs(calls, module, n_inputs, 1, 1));
+  return forward_norm(calls, module, TT_OP_instance_norm, inputs[0], outputs, n_outputs);
 }
 
 /* ---- others ---- */

@@ -3,8 +3,11 @@
 
 #include "chain/pointer.h"
 #include "chain/variable.h"
+#include "nn/clip.h"
+#include "nn/init.h"
 #include "nn/module.h"
 #include "nn/optimizer.h"
+#include "nn/schedule.h"
 #include "worker_fixture.h"
 
 static tt_error trouble;
@@ -452,13 +455,128 @@ static void a_recurrent_net_without_memory(void **state) {
   end(&all);
 }
 
+/* ---- init, schedules, clipping ---- */
+
+static bool fill_once(const tt_place *place, tt_node *x, const char *name, long n_successes) {
+  tt_alloc_fail_after(n_successes);
+  tt_status status = tt_init_fill(place, tt_init_row_find(name, NULL), (tt_value[]){of(x)}, 1, &trouble);
+  tt_alloc_fail_after(-1);
+  if (status != TT_OK && trouble.status != TT_ERR_MEMORY) fail_msg("%s: %s", name, trouble.message);
+  assert_true(place->hook->is_recording);
+  return status == TT_OK;
+}
+
+static void init_fills_with_and_without_memory(void **state) {
+  (void)state;
+  trio all = begin();
+  tt_node *x = matrix(3, 4), *vector = floats((const float[]){1, 2}, 2);
+  for (size_t i = 0; tt_init_row_at(i) != NULL; i++) {
+    const char *name = tt_init_row_signature(tt_init_row_at(i))->name;
+    if (strcmp(name, "constant_") == 0) continue; /* wants a number */
+    for (long n = 0; !fill_once(&all.place, x, name, n); n++) continue;
+  }
+  assert_int_equal(tt_init_fill(&all.place, tt_init_row_find("kaiming_uniform_", NULL), (tt_value[]){of(vector)}, 1, &trouble),
+                   TT_ERR_SHAPE);
+  assert_says(trouble.message, "kaiming_uniform_: fan in and fan out");
+  const tt_value wrong[] = {of(x), tt_float(0), tt_string("fan", 3)};
+  assert_int_equal(tt_init_fill(&all.place, tt_init_row_find("kaiming_uniform_", NULL), wrong, 3, &trouble), TT_ERR_ARGUMENT);
+  assert_says(trouble.message, "'fan_in' or 'fan_out', not 'fan'");
+  const tt_value half[] = {of(vector), tt_float(0.5)};
+  assert_int_equal(tt_init_fill(&all.place, tt_init_row_find("constant_", NULL), half, 2, &trouble), TT_OK);
+  assert_printed(vector, "tensor([0.5000, 0.5000])");
+  double gain;
+  assert_int_equal(tt_init_gain("tanh", 4, 0, &gain, &trouble), TT_OK);
+  assert_true(gain == 5.0 / 3);
+  assert_int_equal(tt_init_gain("tan", 3, 0, &gain, &trouble), TT_ERR_ARGUMENT);
+  assert_null(tt_init_row_find("sparse_", &trouble));
+  tt_node_unref(x);
+  tt_node_unref(vector);
+  end(&all);
+}
+
+static void schedules_are_formulas(void **state) {
+  (void)state;
+  if (tt_nn_init(&trouble) != TT_OK) fail_msg("%s", trouble.message);
+  const struct {
+    const char *name;
+    tt_value args[3];
+    size_t n_args;
+    double rates[4]; /* after 0, 1, 2 and 4 steps, of 8 */
+  } cases[] = {{"StepLR", {tt_int(2), tt_float(0.5)}, 2, {8, 8, 4, 2}},
+               {"MultiStepLR", {tt_ints((int64_t[]){1, 4}, 2), tt_float(0.5)}, 2, {8, 4, 4, 2}},
+               {"ConstantLR", {tt_float(0.5), tt_int(2)}, 2, {4, 4, 8, 8}},
+               {"LinearLR", {tt_float(0.5), tt_float(1), tt_int(4)}, 3, {4, 5, 6, 8}},
+               {"ExponentialLR", {tt_float(0.5)}, 1, {8, 4, 2, 0.5}},
+               {"PolynomialLR", {tt_int(4), tt_float(2)}, 2, {8, 4.5, 2, 0}}};
+  static const int64_t steps[] = {0, 1, 2, 4};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t k = 0; k < 4; k++) {
+      double rate;
+      assert_int_equal(tt_schedule_rate(tt_schedule_row_find(cases[i].name, NULL), cases[i].args, cases[i].n_args, 8, steps[k],
+                                        &rate, &trouble),
+                       TT_OK);
+      if (rate != cases[i].rates[k]) fail_msg("%s after %d: %g", cases[i].name, (int)steps[k], rate);
+    }
+  }
+  double rate;
+  assert_int_equal(tt_schedule_rate(tt_schedule_row_find("StepLR", NULL), (tt_value[]){tt_int(0)}, 1, 8, 1, &rate, &trouble),
+                   TT_ERR_ARGUMENT);
+  assert_null(tt_schedule_row_find("Step", &trouble));
+}
+
+static void clipping_scales_all_gradients_together(void **state) {
+  (void)state;
+  trio all = begin();
+  tt_node *gradients[] = {floats((const float[]){3, 0}, 2), floats((const float[]){4}, 1)}, *total = NULL;
+  assert_int_equal(tt_clip_norm(&all.place, gradients, 0, 1, 2, &total, &trouble), TT_ERR_ARGUMENT);
+  assert_int_equal(tt_clip_norm(&all.place, gradients, 2, -1, 2, &total, &trouble), TT_ERR_ARGUMENT);
+  assert_null(total);
+  assert_int_equal(tt_clip_norm(&all.place, gradients, 2, 10, 2, &total, &trouble), TT_OK);
+  assert_printed(total, "tensor(5.)");
+  assert_printed(gradients[0], "tensor([3., 0.])");
+  tt_node_unref(total);
+  total = NULL;
+  bool is_done = false;
+  for (long n = 0; !is_done; n++) {
+    tt_alloc_fail_after(n);
+    is_done = tt_clip_norm(&all.place, gradients, 2, 10, 2, &total, &trouble) == TT_OK;
+    tt_alloc_fail_after(-1);
+    if (!is_done) assert_int_equal(trouble.status, TT_ERR_MEMORY);
+  }
+  tt_node_unref(total);
+  assert_int_equal(tt_clip_norm(&all.place, gradients, 2, 1, 2, &total, &trouble), TT_OK);
+  assert_printed(gradients[0], "tensor([0.6000, 0.0000])");
+  assert_printed(gradients[1], "tensor([0.8000])");
+  assert_int_equal(tt_clip_value(&all.place, gradients, 2, 0.5, &trouble), TT_OK);
+  assert_printed(gradients[1], "tensor([0.5000])");
+  tt_node *const made[] = {gradients[0], gradients[1], total};
+  for (int i = 0; i < 3; i++) tt_node_unref(made[i]);
+  end(&all);
+}
+
+static void tables_are_written_as_json(void **state) {
+  (void)state;
+  tt_buffer text;
+  void (*const writers[])(tt_buffer *) = {tt_modules_json, tt_optimizers_json, tt_inits_json, tt_schedules_json};
+  static const char *const says[] = {"\"name\":\"LSTM\"", "\"name\":\"AdamW\"", "\"name\":\"orthogonal_\"",
+                                     "\"name\":\"CosineAnnealingLR\""};
+  for (size_t i = 0; i < 4; i++) {
+    tt_buffer_init(&text);
+    writers[i](&text);
+    assert_says(tt_buffer_string(&text), says[i]);
+    tt_buffer_release(&text);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(names_are_those_of_a_state_dict),  cmocka_unit_test(constructors_say_what_is_wrong),
       cmocka_unit_test(forward_says_what_is_wrong),       cmocka_unit_test(a_copy_has_tensors_of_its_own),
       cmocka_unit_test(another_dtype_keeps_the_heads),    cmocka_unit_test(a_step_leaves_what_has_no_gradient),
       cmocka_unit_test(groups_have_options_of_their_own), cmocka_unit_test(state_follows_its_parameter),
-      cmocka_unit_test(a_step_elsewhere_is_one_command),  cmocka_unit_test(modules_without_memory),
+      cmocka_unit_test(a_step_elsewhere_is_one_command),  cmocka_unit_test(init_fills_with_and_without_memory),
+      cmocka_unit_test(schedules_are_formulas),           cmocka_unit_test(clipping_scales_all_gradients_together),
+      cmocka_unit_test(tables_are_written_as_json),       cmocka_unit_test(modules_without_memory),
       cmocka_unit_test(training_without_memory),          cmocka_unit_test(a_recurrent_net_without_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -109,6 +109,8 @@ CASES = [
     case("BatchNorm1d", 3, x=(5, 3)), case("BatchNorm1d", 3, x=(5, 3, 4), eps=0.1, momentum=0.3), case("BatchNorm1d", 3, x=(5, 3), affine=False),
     case("BatchNorm1d", 3, x=(5, 3), track_running_stats=False),
     case("BatchNorm2d", 3, x=(2, 3, 4, 5)), case("BatchNorm2d", 3, 1e-3, 0.5, x=(2, 3, 4, 5)),
+    case("InstanceNorm1d", 3, x=(2, 3, 5)), case("InstanceNorm1d", 3, x=(2, 3, 5), affine=True, track_running_stats=True, momentum=0.3),
+    case("InstanceNorm2d", 3, x=(2, 3, 4, 5)), case("InstanceNorm2d", 3, 0.1, x=(2, 3, 4, 5), affine=True, track_running_stats=True),
     case("LayerNorm", 3), case("LayerNorm", (3, 4), x=(2, 3, 4), eps=0.1), case("LayerNorm", 3, elementwise_affine=False),
     case("GroupNorm", 2, 4, x=(3, 4, 5)), case("GroupNorm", 2, 4, x=(3, 4, 5), eps=0.1, affine=False),
     *[case(name) for name in ("ReLU", "ReLU6", "Sigmoid", "Tanh", "GELU", "ELU", "SELU", "CELU", "LeakyReLU", "SiLU", "Mish", "Softplus", "Softsign", "LogSigmoid",
@@ -135,6 +137,8 @@ CASES = [
     *[case("KLDivLoss", more=[((4, 3), UNIT)], **options) for options in ({}, {"reduction": "batchmean"}, {"reduction": "sum", "log_target": True})],
     case("HingeEmbeddingLoss", more=[((4, 3), SIGNS)]), case("HingeEmbeddingLoss", 0.5, more=[((4, 3), SIGNS)], reduction="sum"),
     case("MarginRankingLoss", x=(4,), more=[(4,), ((4,), SIGNS)]), case("MarginRankingLoss", 0.5, x=(4,), more=[(4,), ((4,), SIGNS)], reduction="none"),
+    case("CosineEmbeddingLoss", more=[(4, 3), ((4,), SIGNS)]), case("CosineEmbeddingLoss", 0.3, more=[(4, 3), ((4,), SIGNS)], reduction="sum"),
+    case("TripletMarginLoss", more=[(4, 3), (4, 3)]), case("TripletMarginLoss", 0.5, 1.0, more=[(4, 3), (4, 3)], swap=True, reduction="none"),
     case("PoissonNLLLoss", more=[((4, 3), POSITIVE)]), case("PoissonNLLLoss", False, True, x=((4, 3), POSITIVE), more=[((4, 3), POSITIVE)], reduction="sum"),
 ]
 
@@ -162,7 +166,7 @@ def compare_module(driver, it, dtype_name, is_training):
         is_training = False  # what it does at random is for tests/js/nn.test.js
     module = getattr(torch.nn, it["name"])(*it["args"], **options).to(dtype).train(is_training)
     for _, buffer in module.named_buffers():
-        if buffer.is_floating_point() and it["name"].startswith("BatchNorm"):
+        if buffer.is_floating_point() and "Norm" in it["name"]:
             buffer += torch.rand(buffer.shape, generator=generator).to(dtype)
     inputs = [draw(spec, dtype, generator) for spec in it["inputs"]]
     request = {"what": "module", "name": it["name"], "args": [argument(value) for value in it["args"]],
@@ -288,6 +292,15 @@ INITS = [("uniform_", [], {}), ("uniform_", [-3, 2], {}), ("normal_", [], {}), (
          ("kaiming_uniform_", [], {"a": 2.0, "mode": "fan_out"}), ("kaiming_normal_", [], {"nonlinearity": "relu"}), ("kaiming_normal_", [], {"nonlinearity": "tanh"})]
 
 
+def compare_orthogonal(driver, shape, gain):
+    """Rows or columns, whichever are fewer, are orthonormal."""
+    answer = driver.ask({"what": "init", "seed": 5, "name": "orthogonal_", "args": [gain], "options": {}, "shape": list(shape), "dtype": "float64"})
+    matrix = numpy.array(answer["state"]["tensor"]["data"]).reshape(shape[0], -1) / gain
+    product = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
+    distance = numpy.abs(product - numpy.eye(len(product))).max()
+    return [] if distance < 1e-10 else [f"{distance:.3g} away from orthonormal"]
+
+
 def compare_init(driver, name, args, options, shape):
     torch.manual_seed(5)
     theirs = getattr(torch.nn.init, name)(torch.zeros(shape), *args, **options)
@@ -333,6 +346,9 @@ def main():
         for shape in ((300, 200), (40, 30, 5)):
             if is_chosen(name):
                 run(f"init.{name}{args} {options} {shape}", lambda: compare_init(driver, name, args, options, shape))
+    for shape in ((5, 5), (7, 4), (4, 3, 5), (1, 6)):
+        if is_chosen("orthogonal_"):
+            run(f"init.orthogonal_ {shape}", lambda: compare_orthogonal(driver, shape, 2.0))
     driver.close()
     for text in failures:
         print(text)
