@@ -340,6 +340,88 @@ static void giving_up_a_get_leaves_the_object_where_it_is(void **state) {
   tt_virtual_poll();
 }
 
+/* A transport that is no more than raw send: what it carries, the base class has encoded and queued. */
+typedef struct raw_line {
+  tt_link *to;
+  tt_buffer frames; /* u32 length, frame */
+} raw_line;
+
+static void send_raw(void *transport, const uint8_t *frame, size_t n_bytes) {
+  raw_line *line = transport;
+  tt_buffer_u32(&line->frames, (uint32_t)n_bytes);
+  tt_buffer_append(&line->frames, frame, n_bytes);
+}
+
+static void close_raw(void *transport, const char *reason) {
+  (void)reason;
+  ((raw_line *)transport)->to = NULL;
+}
+
+/* Delivers what lies on a line; answers whether there was anything. */
+static bool deliver(raw_line *line) {
+  tt_buffer frames = line->frames;
+  tt_buffer_init(&line->frames);
+  for (size_t at = 0; at < frames.n_bytes && line->to != NULL; at += 4 + tt_load_u32(frames.bytes + at))
+    tt_link_receive(line->to, frames.bytes + at + 4, tt_load_u32(frames.bytes + at));
+  bool any = frames.n_bytes > 0;
+  tt_buffer_release(&frames);
+  return any;
+}
+
+static void s8_a_transport_is_raw_send_and_no_more(void **state) {
+  (void)state;
+  static const tt_link_ops raw_ops = {.name = "raw", .send = send_raw, .close = close_raw};
+  tt_worker *me = new_worker("me", NULL), *bob = new_worker("bob", NULL);
+  raw_line to_bob = {.to = NULL}, to_me = {.to = NULL};
+  tt_link *from_me = tt_worker_attach(me, &raw_ops, &to_bob, TT_LINK_INITIATES, NULL);
+  tt_link *from_bob = tt_worker_attach(bob, &raw_ops, &to_me, 0, NULL);
+  to_bob.to = from_bob;
+  to_me.to = from_me;
+  while (deliver(&to_bob) || deliver(&to_me)) continue;
+  tt_node *x = floats(X, 5);
+  send_to(me, x, "bob");
+  tt_node *y = add(me, x, x);
+  assert_int_equal(to_bob.frames.n_bytes, 0); /* queued: nothing leaves before the turn ends */
+  reply got = {0};
+  assert_int_equal(tt_worker_get(me, y, take_reply, &got, NULL, NULL), TT_OK);
+  tt_worker_flush(me);
+  assert_true(to_bob.frames.n_bytes > 0);
+  while (deliver(&to_bob) || deliver(&to_me)) continue;
+  assert_int_equal(got.n_calls, 1);
+  assert_printed(y, "tensor([ 2.,  4.,  6.,  8., 10.])");
+  if (got.tensor != NULL) tt_tensor_unref(got.tensor);
+  tt_node_unref(x);
+  tt_node_unref(y);
+  tt_worker_free(me);
+  tt_worker_free(bob);
+  tt_buffer_release(&to_bob.frames);
+  tt_buffer_release(&to_me.frames);
+}
+
+/* Nothing outside the op table can be named, and of what is in it only what its row allows. */
+static void s11_what_may_be_called_is_in_the_table(void **state) {
+  (void)state;
+  tt_worker *me = new_worker("me", NULL), *bob = new_worker("bob", NULL);
+  connect_workers(me, bob);
+  tt_node *x = floats(X, 5), *result = NULL;
+  tt_error error;
+  send_to(me, x, "bob");
+  tt_node *results[TT_MAX_RESULTS];
+  size_t n_results;
+  assert_int_equal(tt_hook_call(tt_worker_hook(me), (tt_op_number)(TT_N_OPS + 1), (tt_value[]){of(x)}, 1, NULL, 0, results,
+                                &n_results, &error),
+                   TT_ERR_UNKNOWN_OP);
+  for (unsigned number = 1; number <= TT_N_OPS; number++) {
+    const tt_op *op = tt_op_get(number);
+    if ((op->flags & TT_OP_REMOTE) != 0 || op->n_params == 0 || op->params[0].type != TT_PARAM_TENSOR) continue;
+    assert_int_equal(try_call(me, op->name, (tt_value[]){of(x)}, 1, &result, &error), TT_ERR_UNKNOWN_OP);
+    assert_says(error.message, "not on the list of remote ops");
+  }
+  tt_node_unref(x);
+  tt_worker_free(me);
+  tt_worker_free(bob);
+}
+
 static void in_place_ops_return_the_same_pointer(void **state) {
   (void)state;
   tt_worker *me = new_worker("me", NULL), *bob = new_worker("bob", NULL);
@@ -667,6 +749,8 @@ int main(void) {
       cmocka_unit_test(s10_known_workers),
       cmocka_unit_test(s9_the_object_store),
       cmocka_unit_test(s7_whoami_and_queries),
+      cmocka_unit_test(s8_a_transport_is_raw_send_and_no_more),
+      cmocka_unit_test(s11_what_may_be_called_is_in_the_table),
       cmocka_unit_test(a_wrong_shape_is_an_error_on_the_callers_own_line),
       cmocka_unit_test(operands_on_two_workers_are_refused_at_the_caller),
       cmocka_unit_test(s11_a_failure_poisons_what_depends_on_it_and_names_the_first_cause),

@@ -268,7 +268,7 @@ test('S15: values of a pointer are read without taking it away', async () => {
   assert.equal(x.isPointer, true);
 });
 
-test('every op runs where the data is: methods, functions, in place, several results', async () => {
+test('S11: every op runs where the data is: methods, functions, in place, several results', async () => {
   const bob = start('bob');
   const x = tensor([
     [1, 5, 3],
