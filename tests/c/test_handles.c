@@ -158,9 +158,12 @@ static void without_memory_an_event_is_counted(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_stale_handle_stands_for_nothing),
-      cmocka_unit_test(each_type_is_counted_by_itself),  cmocka_unit_test(slots_are_taken_again_with_another_generation),
-      cmocka_unit_test(without_memory_there_is_no_handle),  cmocka_unit_test(an_event_is_written_as_its_record_says),
-      cmocka_unit_test(an_error_goes_along_as_json),        cmocka_unit_test(what_does_not_fit_in_a_batch_is_counted),
+      cmocka_unit_test(each_type_is_counted_by_itself),
+      cmocka_unit_test(slots_are_taken_again_with_another_generation),
+      cmocka_unit_test(without_memory_there_is_no_handle),
+      cmocka_unit_test(an_event_is_written_as_its_record_says),
+      cmocka_unit_test(an_error_goes_along_as_json),
+      cmocka_unit_test(what_does_not_fit_in_a_batch_is_counted),
       cmocka_unit_test(without_memory_an_event_is_counted),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

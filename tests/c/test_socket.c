@@ -472,11 +472,16 @@ static tt_tls *new_tls(const char *certificate, const char *ca, tt_tls_options o
   char paths[3][128];
   tt_error error;
   tt_tls *tls;
-  for (int i = 0; i < 2; i++) snprintf(paths[i], sizeof paths[i], "%s/%s.%s", folder, certificate, i == 0 ? "pem" : "key");
-  snprintf(paths[2], sizeof paths[2], "%s/%s.pem", folder, ca);
-  if (certificate != NULL) options.certificate_file = paths[0];
-  if (certificate != NULL) options.key_file = paths[1];
-  if (ca != NULL) options.ca_file = paths[2];
+  if (certificate != NULL) {
+    snprintf(paths[0], sizeof paths[0], "%s/%s.pem", folder, certificate);
+    snprintf(paths[1], sizeof paths[1], "%s/%s.key", folder, certificate);
+    options.certificate_file = paths[0];
+    options.key_file = paths[1];
+  }
+  if (ca != NULL) {
+    snprintf(paths[2], sizeof paths[2], "%s/%s.pem", folder, ca);
+    options.ca_file = paths[2];
+  }
   if (tt_tls_new(&options, &tls, &error) != TT_OK) fail_msg("%s", error.message);
   return tls;
 }
