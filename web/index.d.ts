@@ -3,7 +3,7 @@
  * The types of tabtensor. Methods and functions that are ops come from the op table: core/ops.d.ts, which `npm run build`
  * writes.
  */
-import type { FunctionalOps, Ops, TensorOps } from './core/ops.js';
+import type { Ops, TensorOps } from './core/ops.js';
 import type { nn } from './nn.js';
 import type { optim } from './optim.js';
 import type { LinalgFunctions, NDArrayMethods, NumpyFunctions, RandomFunctions } from './core/numpy.js';
@@ -267,7 +267,7 @@ export const torch: Omit<Ops, Dtype | 'randint'> & { readonly [D in Dtype]: D } 
     svd: Ops['linalg_svd'];
     svdvals: Ops['linalg_svdvals'];
   };
-  nn: typeof nn & { functional: FunctionalOps & Pick<Ops, 'relu' | 'sigmoid' | 'tanh' | 'softmax' | 'log_softmax'> & { relu_(self: Tensor): Tensor } };
+  nn: typeof nn;
   optim: typeof optim;
   FloatTensor: TensorClass;
   DoubleTensor: TensorClass;

@@ -1,5 +1,6 @@
 /** The types of torch.nn. The layers come from the core's table: core/nn.d.ts, which `npm run build` writes. */
 import type { layers } from './core/nn.js';
+import type { FunctionalOps, Ops } from './core/ops.js';
 import type { BaseWorker, Dtype, SendOptions, Tensor, Waiting } from './index.js';
 
 /** A tensor that a module keeps: a leaf that requires grad. */
@@ -117,6 +118,7 @@ export const nn: typeof layers & {
   ModuleList: typeof ModuleList;
   init: Init;
   utils: NNUtils;
+  functional: FunctionalOps & Pick<Ops, 'relu' | 'sigmoid' | 'tanh' | 'softmax' | 'log_softmax'> & { relu_(self: Tensor): Tensor };
 };
 
 export {};

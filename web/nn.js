@@ -597,4 +597,5 @@ const utils = {
 export const nn = { Module, Parameter, init, utils };
 for (const row of tables.modules) nn[row.name] = classOf(row);
 Object.assign(nn, { Sequential, ModuleList });
-torch.nn = Object.assign(torch.nn ?? {}, nn);
+nn.functional = torch.nn.functional;
+torch.nn = nn;

@@ -284,6 +284,12 @@ test('gradients are bounded, here and elsewhere', async () => {
   }
 });
 
+test('torch has them by PyTorch’s names', async () => {
+  assert.equal(torch.nn, nn);
+  assert.equal(torch.optim, optim);
+  assert.deepEqual(await nn.functional.relu(tensor([-1, 2])).array(), [0, 2]);
+});
+
 test('making and calling modules leaves recording as it is', () => {
   const x = tensor([1, 2], { requires_grad: true });
   for (let i = 0; i < 3; i++) {
