@@ -216,7 +216,7 @@ export class Module {
 
   /** Lets go of all gradients. */
   zero_grad() {
-    for (const parameter of this.parameters()) if (parameter.grad !== null) parameter.grad = null;
+    for (const parameter of this.parameters()) parameter.grad = null;
   }
 
   /** Calls fn with each module below this one, and with this one at last. */

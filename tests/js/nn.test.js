@@ -284,6 +284,33 @@ test('gradients are bounded, here and elsewhere', async () => {
   }
 });
 
+test('zero_grad lets go of all gradients, and of nothing else', async () => {
+  for (const worker of [undefined, bob]) {
+    const model = new nn.Linear(2, 1);
+    const x = torch.ones(3, 2);
+    if (worker !== undefined) for (const item of [model, x]) item.send(worker);
+    const held = numTensors();
+    tidy(() => void model.forward(x).sum().backward());
+    model.zero_grad();
+    assert.equal(numTensors(), held);
+    assert.equal(model.weight.grad, null);
+    await model.ready();
+  }
+});
+
+test('in eval running statistics are read only, and gradients pass', async () => {
+  for (const norm of [new nn.BatchNorm1d(2), new nn.InstanceNorm1d(2, { track_running_stats: true })]) {
+    const x = tensor([[[1, 2, 4], [3, 5, 9]]], { requires_grad: true });
+    norm.eval();
+    const before = await norm.running_mean.array();
+    norm.forward(x).sum().backward();
+    assert.deepEqual(await norm.running_mean.array(), before);
+    assert.ok((await x.grad.data()).every((value) => Math.abs(value - 1) < 1e-4));
+    norm.train().forward(x);
+    assert.notDeepEqual(await norm.running_mean.array(), before);
+  }
+});
+
 test('torch has them by PyTorch’s names', async () => {
   assert.equal(torch.nn, nn);
   assert.equal(torch.optim, optim);
