@@ -77,8 +77,8 @@ function gradOf(tensor) {
     const mayHave = (flags & FLAG.REQUIRES_GRAD) !== 0 && ((flags & FLAG.NO_LEAF) === 0 || notes.isRetained);
     if (!mayHave || notes.cleared === nBackwards) return null;
   }
-  // The same tensor as long as it is the same gradient; elsewhere that is only sure until something changes.
-  const stamp = (flags & FLAG.POINTER) === 0 ? f64[at.numbers >> 3] : nChangesSoFar();
+  // The same tensor as long as it is the same gradient; elsewhere that is only sure until something changes or it moves.
+  const stamp = (flags & FLAG.POINTER) === 0 ? f64[at.numbers >> 3] : `${readText()} ${readId()} ${nChangesSoFar()}`;
   if (notes.grad === null || notes.grad.isDisposed || notes.stamp !== stamp) notes.grad = run('grad', tensor);
   notes.stamp = stamp;
   return notes.grad;

@@ -1,16 +1,11 @@
 // Gradients as users write them: of local tensors, and of tensors at another worker (parity S17).
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { GradFn, TensorError, TorchHook, VirtualWorker, numTensors, tensor, tidy, torch } from 'tabtensor';
+import { GradFn, TorchHook, VirtualWorker, numTensors, tensor, tidy, torch } from 'tabtensor';
+import { failure } from './failures.js';
 
 const hook = new TorchHook();
 const bob = new VirtualWorker({ id: 'bob', hook });
-const failure = (code, message) => (error) => {
-  assert.ok(error instanceof TensorError, String(error));
-  assert.equal(error.code, code, error.message);
-  assert.match(error.message, message);
-  return true;
-};
 const leaf = (data) => tensor(data, { requires_grad: true });
 
 test('S17 backward: the values of the original tutorial', async () => {

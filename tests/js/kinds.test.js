@@ -4,14 +4,10 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { startNative } from './native.js';
 import { openPort } from '../../web/core.js';
-import { BaseWorker, LogTensor, PlusIsMinusTensor, TensorError, TensorKind, TorchHook, VirtualWorker, WebSocketWorker, numTensors, tensor, tidy, torch } from '../../web/tabtensor.js';
+import { BaseWorker, LogTensor, PlusIsMinusTensor, TensorKind, TorchHook, VirtualWorker, WebSocketWorker, numTensors, tensor, tidy, torch } from '../../web/tabtensor.js';
+import { failure } from './failures.js';
 
 const hook = new TorchHook();
-
-const failure =
-  (code, words = /./) =>
-  (error) =>
-    error instanceof TensorError && error.code === code && words.test(error.message);
 
 /** Ranks are taken once and for all: each test's kinds take the next. */
 let rank = 400;

@@ -1,18 +1,13 @@
 // Modules as users write them, on tensors here and at another worker. Numbers are PyTorch's in tests/oracle/compare_nn.py.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { TensorError, TorchHook, VirtualWorker, isTensor, nn, numTensors, optim, tensor, tidy, torch } from 'tabtensor';
+import { TorchHook, VirtualWorker, isTensor, nn, numTensors, optim, tensor, tidy, torch } from 'tabtensor';
+import { failure } from './failures.js';
 
 const hook = new TorchHook();
 const bob = new VirtualWorker({ id: 'bob', hook });
 const alice = new VirtualWorker({ id: 'alice', hook });
 bob.addWorker?.(alice);
-const failure = (code, message) => (error) => {
-  assert.ok(error instanceof TensorError, String(error));
-  assert.equal(error.code, code, error.message);
-  assert.match(error.message, message);
-  return true;
-};
 const shapes = (pairs) => pairs.map(([name, value]) => `${name} [${value.shape}]`);
 
 class Net extends nn.Module {

@@ -2,16 +2,10 @@
 import assert from 'node:assert/strict';
 import { inspect } from 'node:util';
 import { test } from 'node:test';
-import { Tensor, TensorError, TorchHook, VirtualWorker, isTensor, np, numTensors, tensor, tidy, torch } from '../../web/tabtensor.js';
+import { Tensor, TorchHook, VirtualWorker, isTensor, np, numTensors, tensor, tidy, torch } from '../../web/tabtensor.js';
 import { numpyTable } from '../../web/numpy.js';
 import { python } from './python.js';
-
-const failure = (code, message) => (error) => {
-  assert.ok(error instanceof TensorError, `${error}`);
-  assert.equal(error.code, code);
-  assert.match(error.message, message);
-  return true;
-};
+import { failure } from './failures.js';
 
 const hook = new TorchHook();
 let nBobs = 0;

@@ -1,17 +1,12 @@
 // Optimisers as users write them, on tensors here, at another worker, and on their way between workers.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { TensorError, TorchHook, VirtualWorker, nn, numTensors, optim, tensor, tidy, torch } from 'tabtensor';
+import { TorchHook, VirtualWorker, nn, numTensors, optim, tensor, tidy, torch } from 'tabtensor';
+import { failure } from './failures.js';
 
 const hook = new TorchHook();
 const bob = new VirtualWorker({ id: 'bob', hook });
 const alice = new VirtualWorker({ id: 'alice', hook });
-const failure = (code, message) => (error) => {
-  assert.ok(error instanceof TensorError, String(error));
-  assert.equal(error.code, code, error.message);
-  assert.match(error.message, message);
-  return true;
-};
 const leaf = (data) => tensor(data, { requires_grad: true });
 const backward = (x) => tidy(() => void x.mul(x).sum().backward());
 

@@ -6,21 +6,13 @@ import { after, before, test } from 'node:test';
 import { startNative } from './native.js';
 import { startNode } from './node_process.js';
 import { becomePage, threads } from './page_in_node.js';
+import { failure } from './failures.js';
 
 const relay = await startNative(['relay', '--port', '0']);
 becomePage(relay.url);
 const { FloatTensor, TensorError, TorchHook, VirtualWorker, WebSocketWorker, tensor, tidy, torch } =
   await import('../../web/tabtensor.js');
 
-const failure =
-  (code, message, more = {}) =>
-  (error) => {
-    assert.ok(error instanceof TensorError, `${error?.stack ?? error}`);
-    assert.equal(error.code, code, error.message);
-    assert.match(error.message, message);
-    for (const [name, value] of Object.entries(more)) assert.deepEqual(error[name], value, name);
-    return true;
-  };
 const event = async (worker, type) => (await once(worker, type))[0];
 
 // By default a page's worker attaches to the page's own origin.

@@ -3,19 +3,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, afterEach, describe, test } from 'node:test';
-import { FloatTensor, TensorError, TorchHook, VirtualWorker, WebSocketWorker, tensor, tidy, torch } from '../../web/tabtensor.js';
+import { FloatTensor, TorchHook, VirtualWorker, WebSocketWorker, tensor, tidy, torch } from '../../web/tabtensor.js';
 import { startNative } from './native.js';
 import { startNode } from './node_process.js';
-
-const failure =
-  (code, message, more = {}) =>
-  (error) => {
-    assert.ok(error instanceof TensorError, `${error?.stack ?? error}`);
-    assert.equal(error.code, code, error.message);
-    assert.match(error.message, message);
-    for (const [name, value] of Object.entries(more)) assert.deepEqual(error[name], value, name);
-    return true;
-  };
+import { failure } from './failures.js';
 
 const relay = await startNative(['relay', '--port', '0']);
 const me = new WebSocketWorker({ id: 'me', url: relay.url });

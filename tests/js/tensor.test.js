@@ -4,6 +4,7 @@ import { inspect } from 'node:util';
 import { test } from 'node:test';
 import * as tabtensor from '../../web/tabtensor.js';
 import { table } from '../../web/call.js';
+import { failure } from './failures.js';
 
 const {
   BoolTensor,
@@ -13,18 +14,10 @@ const {
   IntTensor,
   LongTensor,
   Tensor,
-  TensorError,
   isTensor,
   tensor,
   torch,
 } = tabtensor;
-
-const failure = (code, message) => (error) => {
-  assert.ok(error instanceof TensorError, `${error}`);
-  assert.equal(error.code, code);
-  assert.match(error.message, message);
-  return true;
-};
 
 test('S2: every row of the op table is a function or a method, and none is hidden by another name', () => {
   assert.ok(table.length > 150);

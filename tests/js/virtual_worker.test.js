@@ -13,16 +13,7 @@ import {
   tensor,
   torch,
 } from '../../web/tabtensor.js';
-
-const failure =
-  (code, message, more = {}) =>
-  (error) => {
-    assert.ok(error instanceof TensorError, `${error?.stack ?? error}`);
-    assert.equal(error.code, code, error.message);
-    assert.match(error.message, message);
-    for (const [name, value] of Object.entries(more)) assert.deepEqual(error[name], value, name);
-    return true;
-  };
+import { failure } from './failures.js';
 
 const hook = new TorchHook();
 const me = hook.localWorker;

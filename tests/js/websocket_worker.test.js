@@ -7,19 +7,11 @@ import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { WebSocketServer } from 'ws';
-import { FloatTensor, TensorError, TorchHook, WebSocketWorker, tensor, tidy, torch } from '../../web/tabtensor.js';
+import { FloatTensor, TorchHook, WebSocketWorker, tensor, tidy, torch } from '../../web/tabtensor.js';
 import { nativeBinaries, startNative } from './native.js';
 import { startNode } from './node_process.js';
+import { failure } from './failures.js';
 
-const failure =
-  (code, message, more = {}) =>
-  (error) => {
-    assert.ok(error instanceof TensorError, `${error?.stack ?? error}`);
-    assert.equal(error.code, code, error.message);
-    assert.match(error.message, message);
-    for (const [name, value] of Object.entries(more)) assert.deepEqual(error[name], value, name);
-    return true;
-  };
 const event = async (worker, type) => (await once(worker, type))[0];
 
 let relay;
