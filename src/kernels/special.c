@@ -57,7 +57,7 @@ static double zeta_from(double s, double x) {
 }
 
 double tt_polygamma(int64_t n, double x) {
-  if (x <= 0 && x == trunc(x)) return n % 2 != 0 ? INFINITY : NAN;
+  if (x <= 0 && x == trunc(x)) return n % 2 != 0 ? INFINITY : -INFINITY;
   if (isnan(x) || x < -1e6) return NAN;
   if (isinf(x)) return 0;
   double factorial = 1;
