@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { openHouse } from './tabs.js';
 
-const PAGES = ['/', 'worker.html?id=bob', 'two_tabs.html?id=me', 'boston.html?id=carol'];
+const PAGES = ['/', 'worker.html?id=bob', 'two_tabs.html?id=me', 'tutorials.html?id=me', 'boston.html?id=carol'];
 
 describe('the pages', { timeout: 120_000 }, () => {
   test('the first page says where one is, whether it is connected, and who else is', async (t) => {
@@ -19,7 +19,7 @@ describe('the pages', { timeout: 120_000 }, () => {
     await first.find(`#peers [data-id="${id}"]`).waitFor();
     await worker.close();
     await first.find('#no-peers').waitFor();
-    for (const [link, title] of [['Open the example', 'me · two tabs'], ['Open the demo', 'carol · Boston housing']]) {
+    for (const [link, title] of [['Open the example', 'me · two tabs'], ['Open the tutorials', 'me · tutorials'], ['Open the demo', 'carol · Boston housing']]) {
       await first.page.getByRole('link', { name: link }).click();
       await first.connected();
       assert.equal(await first.page.title(), title);

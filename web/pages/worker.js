@@ -182,18 +182,24 @@ async function offerData(me) {
     const { loadTable, registerHalf } = await import('../demos/boston.js');
     await registerHalf(me, await loadTable(), half, byId('dtype').value);
   };
+  const loadTutorials = async () => {
+    const { registerOwnRows } = await import('../demos/trusted_aggregator.js');
+    await registerOwnRows(me);
+  };
   for (const button of document.querySelectorAll('[data-load]')) {
     onPress(button, 'The data could not be loaded', () => load(button.dataset.load));
   }
+  onPress(byId('load-tutorials'), 'The data could not be loaded', loadTutorials);
   onPress(byId('free'), 'Not everything could be freed', async () => {
     clearProblems();
     for (const { id } of await me.list()) await me.rmObj(id);
   });
   const parameters = new URL(location.href).searchParams;
   if (parameters.get('dtype') === 'float32') byId('dtype').value = 'float32';
-  if (['a', 'b'].includes(parameters.get('load'))) {
+  const wanted = parameters.get('load');
+  if (['a', 'b', 'tutorials'].includes(wanted)) {
     try {
-      await load(parameters.get('load'));
+      await (wanted === 'tutorials' ? loadTutorials() : load(wanted));
     } catch (error) {
       showProblem('The data could not be loaded', error);
     }
