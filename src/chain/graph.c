@@ -216,8 +216,8 @@ static tt_status keep_arg(tt_ledger *ledger, tt_value *kept, const tt_value *arg
     tt_node *saved = save(ledger, (const tt_node *)(const void *)arg->as.operand, error);
     if (saved == NULL) return TT_ERR_MEMORY;
     copy.as.operand = &saved->operand;
-  } else if (arg->type == TT_VALUE_OPERANDS && arg->n > 0) {
-    tt_operand **items = tt_alloc(arg->n, sizeof *items);
+  } else if (arg->type == TT_VALUE_OPERANDS) {
+    tt_operand **items = arg->n == 0 ? NULL : tt_alloc(arg->n, sizeof *items); /* an empty list is the caller's as well */
     copy.n = 0;
     copy.as.operands = items;
     for (uint32_t i = 0; items != NULL && i < arg->n; i++) {
