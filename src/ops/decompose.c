@@ -270,7 +270,7 @@ static void transpose(const double *from, int64_t m, int64_t n, double *to) {
 
 /*
  * One matrix: `tall` (l, k) is it or its transpose, l >= k, and becomes the left vectors of that; v (k, k) the right ones. `left` and `right_h` are what
- * the row answers. `spare` has room for l * l, `scales` for k.
+ * the row answers. With full matrices `spare` has room for l * k, `full` for l * l; `scales` for k.
  */
 typedef struct svd_room {
   double *tall, *v, *spare, *full, *scales;
@@ -309,19 +309,22 @@ KERNEL(linalg_svd) {
   int64_t l = s.m < s.n ? s.n : s.m;
   bool is_full = args[1].as.boolean;
   tt_tensor *a = tt_tensor_cast(tt_arg_tensor(&args[0]), TT_DTYPE_F64, error), *made[3] = {NULL};
-  double *memory = a ? tt_alloc((size_t)(l * s.k + s.k * s.k + 2 * l * l + s.k + 1), sizeof *memory) : NULL;
+  /* Of no columns, however many rows, there is nothing to work out but a basis. */
+  int64_t n_worked = s.k == 0 && !is_full ? 0 : s.n_matrices;
+  int64_t n_room = n_worked == 0 ? 0 : l * s.k + s.k * s.k + s.k + (is_full ? l * s.k + l * l : 0);
+  double *memory = a ? tt_alloc((size_t)n_room + 1, sizeof *memory) : NULL;
   for (int i = 0; i < 3 && memory; i++) made[i] = tt_tensor_new(TT_DTYPE_F64, &metas[i].shape, error);
   tt_status status = made[0] && made[1] && made[2] ? TT_OK : TT_ERR_MEMORY;
   if (a && !memory) status = tt_fail(error, TT_ERR_MEMORY, "%s: no memory for the vectors", op->name);
   svd_room room = {.tall = memory};
-  if (memory) {
+  if (memory && n_worked > 0) {
     room.v = room.tall + l * s.k;
-    room.spare = room.v + s.k * s.k;
-    room.full = room.spare + l * l;
-    room.scales = room.full + l * l;
+    room.scales = room.v + s.k * s.k;
+    room.spare = room.scales + s.k;
+    room.full = room.spare + (is_full ? l * s.k : 0);
   }
   int64_t n_left = s.m * (is_full ? s.m : s.k), n_right = s.n * (is_full ? s.n : s.k);
-  for (int64_t i = 0; i < s.n_matrices && status == TT_OK; i++) {
+  for (int64_t i = 0; i < n_worked && status == TT_OK; i++) {
     if (svd_one((const double *)tt_tensor_data(a) + i * s.m * s.n, &s, is_full, &room,
                 (double *)tt_tensor_data(made[0]) + i * n_left, (double *)tt_tensor_data(made[1]) + i * s.k,
                 (double *)tt_tensor_data(made[2]) + i * n_right)) {

@@ -172,10 +172,26 @@ tt_status tt_op_bind(const tt_op *op, const tt_value *args, size_t n_args, tt_va
   return TT_OK;
 }
 
-tt_status tt_op_infer(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error) {
+tt_status tt_op_infer_rule(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error) {
   tt_meta metas[TT_MAX_RESULTS];
   size_t n = 0;
   TT_TRY(op->infer(op, args, metas, &n, error));
+  /* Sizes that are within the limit may make a shape beyond it. */
+  for (size_t i = 0; i < n; i++) {
+    tt_shape *shape = &metas[i].shape;
+    if (!tt_shape_is_known(shape)) continue;
+    tt_status status = tt_shape_make(shape->dims, (size_t)shape->n_dims, shape, error);
+    if (status != TT_OK) return tt_error_prefix(error, "%s", op->name), status;
+  }
+  memcpy(results, metas, n * sizeof metas[0]);
+  *n_results = n;
+  return TT_OK;
+}
+
+tt_status tt_op_infer(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error) {
+  tt_meta metas[TT_MAX_RESULTS];
+  size_t n = 0;
+  TT_TRY(tt_op_infer_rule(op, args, metas, &n, error));
   if ((op->flags & TT_OP_INPLACE) != 0) {
     TT_TRY(tt_inplace_check(op, &args[0].as.operand->meta, &metas[0], error));
     metas[0] = args[0].as.operand->meta;
@@ -200,7 +216,7 @@ tt_status tt_op_eval_bound(const tt_op *op, tt_generator *generator, const tt_va
    */
   tt_meta metas[TT_MAX_RESULTS];
   size_t n_metas = 0;
-  TT_TRY(op->infer(op, bound, metas, &n_metas, error));
+  TT_TRY(tt_op_infer_rule(op, bound, metas, &n_metas, error));
   tt_kernel_context context = {.generator = generator};
   if ((op->flags & TT_OP_INPLACE) == 0) return op->kernel(op, &context, bound, metas, results, n_results, error);
   TT_TRY(tt_op_check_inplace(op, bound, &metas[0], error));

@@ -191,6 +191,9 @@ tt_status tt_op_bind(const tt_op *op, const tt_value *args, size_t n_args, tt_va
  */
 tt_status tt_op_infer(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error);
 
+/* What the row's own rule says, of an in-place row too. Errors: the rule's; TT_ERR_SHAPE of a result beyond the limits. */
+tt_status tt_op_infer_rule(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error);
+
 /*
  * bind, infer and kernel on tensors in one call: what a LocalTensor does, and what tests and gradient contexts use. `generator`
  * may be NULL for a row that is not TT_OP_RANDOM. An in-place row answers a new reference to its own first operand; another

@@ -109,6 +109,8 @@ TT_BODY(repeat_interleave) {
   if (rule->status != TT_OK) return NULL;
   int d = dim_of(rule, op, x, tt_arg_is_none(&args[2]) ? 0 : args[2].as.integer);
   tt_shape shape = x->meta.shape, grown = shape;
+  if (repeats > TT_MAX_ELEMENTS || (shape.n_dims > 0 && shape.dims[d] > 0 && repeats > TT_MAX_ELEMENTS / shape.dims[d]))
+    tt_rule_fail(rule, TT_ERR_SHAPE, "%s: %" PRId64 " repeats are too many elements", op->name, repeats);
   if (shape.n_dims == TT_MAX_DIMS)
     tt_rule_fail(rule, TT_ERR_SHAPE, "%s takes at most %d dimensions", op->name, TT_MAX_DIMS - 1);
   if (rule->status != TT_OK) return NULL;
@@ -146,12 +148,15 @@ TT_BODY(unflatten) {
   for (uint32_t i = 0; i < sizes->n; i++) {
     if (sizes->as.ints[i] == -1 && unknown < 0) {
       unknown = d + (int)i;
+    } else if (sizes->as.ints[i] < 0 || (sizes->as.ints[i] > 0 && known > TT_MAX_ELEMENTS / sizes->as.ints[i])) {
+      tt_rule_fail(rule, TT_ERR_SHAPE, "%s: %" PRId64 " is no size of a part of dimension %d", op->name, sizes->as.ints[i], d);
+      return NULL;
     } else {
       known *= sizes->as.ints[i];
     }
   }
   bool fits = unknown < 0 ? known == shape.dims[d] : known > 0 && shape.dims[d] % known == 0;
-  if (!fits || known < 0) {
+  if (!fits) {
     tt_rule_fail(rule, TT_ERR_SHAPE, "%s: the sizes do not multiply to the size %" PRId64 " of dimension %d", op->name,
                  shape.dims[d], d);
     return NULL;
@@ -270,6 +275,8 @@ TT_BODY(diag_embed) {
   if (rule->status == TT_OK) rule->status = tt_shape_wrap_dim(op->name, args[2].as.integer, n, &first, rule->error);
   if (rule->status == TT_OK) rule->status = tt_shape_wrap_dim(op->name, args[3].as.integer, n, &second, rule->error);
   if (first == second) tt_rule_fail(rule, TT_ERR_ARGUMENT, "%s: both dimensions of the diagonal are %d", op->name, first);
+  if (offset > TT_MAX_ELEMENTS || offset < -TT_MAX_ELEMENTS)
+    tt_rule_fail(rule, TT_ERR_SHAPE, "%s: the diagonal %" PRId64 " is too far out", op->name, offset);
   if (rule->status != TT_OK) return NULL;
   int64_t side = shape->dims[shape->n_dims - 1] + (offset < 0 ? -offset : offset), sizes[TT_MAX_DIMS];
   for (int d = 0, own = 0; d < n; d++) sizes[d] = d == first || d == second ? side : shape->dims[own++];

@@ -172,6 +172,9 @@ TT_BODY(kron) {
     sizes[0][2 * d + 1] = 1;
     sizes[1][2 * d] = 1;
     sizes[1][2 * d + 1] = of_b < 0 ? 1 : b->dims[of_b];
+    if (sizes[0][2 * d] > 0 && sizes[1][2 * d + 1] > TT_MAX_ELEMENTS / sizes[0][2 * d])
+      tt_rule_fail(rule, TT_ERR_SHAPE, "%s: dimension %d of the result is too large", op->name, d);
+    if (rule->status != TT_OK) return NULL;
     together[d] = sizes[0][2 * d] * sizes[1][2 * d + 1];
   }
   for (int i = 0; i < 2; i++) operands[i] = tt_term_reshape(rule, operands[i], sizes[i], 2 * n);

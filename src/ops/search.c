@@ -390,8 +390,11 @@ KERNEL(histc) {
     }
     for (int64_t i = 0; i < n && status == TT_OK; i++) {
       if (!(x[i] >= low && x[i] <= high)) continue;
-      int64_t bin = (int64_t)((x[i] - low) * (double)n_bins / (high - low));
-      count[bin < n_bins ? bin : n_bins - 1]++;
+      double place = (x[i] - low) * (double)n_bins / (high - low);
+      /* A range as wide as the numbers themselves: in halves. */
+      if (!isfinite(place)) place = (x[i] / 2 - low / 2) / (high / 2 - low / 2) * (double)n_bins;
+      int64_t bin = place < (double)n_bins ? (int64_t)place : n_bins - 1;
+      count[bin]++;
     }
     out = status == TT_OK ? tt_tensor_cast(counts, metas[0].dtype, error) : NULL;
     if (status == TT_OK && !out) status = TT_ERR_MEMORY;

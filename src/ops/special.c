@@ -78,8 +78,9 @@ GRAD(digamma) {
 /* ---- polygamma(n, self) ---- */
 
 tt_status tt_infer_polygamma(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error) {
-  if (args[0].as.integer < 0) {
-    return tt_fail(error, TT_ERR_ARGUMENT, "%s: n must not be below 0, and is %" PRId64, op->name, args[0].as.integer);
+  if (args[0].as.integer < 0 || args[0].as.integer > INT32_MAX) {
+    return tt_fail(error, TT_ERR_ARGUMENT, "%s: n must be from 0 to %d, and is %" PRId64, op->name, INT32_MAX,
+                   args[0].as.integer);
   }
   tt_meta meta = *tt_arg_meta(&args[1]);
   if (!tt_dtype_is_floating(meta.dtype)) meta.dtype = TT_DTYPE_F32;
