@@ -13,23 +13,39 @@ static int must_fail(void) {
   return allocations_left-- == 0;
 }
 
+static size_t limit_bytes, refused_bytes;
+
+static int is_refused(size_t n_bytes) {
+  if (limit_bytes == 0 || n_bytes <= limit_bytes) return 0;
+  if (n_bytes > refused_bytes) refused_bytes = n_bytes;
+  return 1;
+}
+
+void tt_alloc_set_limit(size_t n_bytes) {
+  limit_bytes = n_bytes;
+  refused_bytes = 0;
+}
+
+size_t tt_alloc_refused(void) { return refused_bytes; }
+
 void tt_alloc_fail_after(long n_successes) { allocations_left = n_successes; }
 
 void *tt_alloc(size_t n_items, size_t item_bytes) {
   if (must_fail()) return NULL;
   /* calloc(0) may answer NULL, which would read as a failure. */
   if (n_items == 0 || item_bytes == 0) return calloc(1, 1);
+  if (is_refused(n_items > SIZE_MAX / item_bytes ? SIZE_MAX : n_items * item_bytes)) return NULL;
   return calloc(n_items, item_bytes);
 }
 
 void *tt_alloc_aligned(size_t n_bytes) {
-  if (must_fail() || n_bytes > SIZE_MAX - 2 * (size_t)ALIGNMENT_BYTES) return NULL;
+  if (must_fail() || is_refused(n_bytes) || n_bytes > SIZE_MAX - 2 * (size_t)ALIGNMENT_BYTES) return NULL;
   size_t rounded = (n_bytes + ALIGNMENT_BYTES - 1) & ~(size_t)(ALIGNMENT_BYTES - 1);
   return aligned_alloc(ALIGNMENT_BYTES, rounded == 0 ? ALIGNMENT_BYTES : rounded);
 }
 
 void *tt_realloc(void *block, size_t n_bytes) {
-  if (must_fail()) return NULL;
+  if (must_fail() || is_refused(n_bytes)) return NULL;
   return realloc(block, n_bytes == 0 ? 1 : n_bytes);
 }
 

@@ -23,6 +23,15 @@ char *tt_strdup(const char *string);
 void tt_free(void *block);
 void tt_free_aligned(void *block);
 
+/*
+ * Blocks of more bytes than that fail from now on, as if there were no memory for them; 0: no limit. For whoever runs what others ask for:
+ * what an op needs while it works is not written down anywhere.
+ */
+void tt_alloc_set_limit(size_t n_bytes);
+
+/* The largest block that was refused since the limit was set; 0: none. */
+size_t tt_alloc_refused(void);
+
 /* Tests only: the allocation after `n_successes` more fails, once. A negative number turns it off. */
 void tt_alloc_fail_after(long n_successes);
 

@@ -70,7 +70,7 @@ static tt_status check_room(const tt_hook *hook, const tt_call *call, tt_error *
   if (most_bytes == 0 || (call->op->flags & TT_OP_INPLACE)) return TT_OK;
   tt_meta metas[TT_MAX_RESULTS];
   size_t n_results = 0;
-  TT_TRY(call->op->infer(call->op, call->args, metas, &n_results, error));
+  TT_TRY(tt_op_infer_rule(call->op, call->args, metas, &n_results, error));
   double n_bytes = 0;
   for (size_t i = 0; i < n_results; i++) {
     if (!tt_shape_is_known(&metas[i].shape)) continue;
@@ -82,6 +82,24 @@ static tt_status check_room(const tt_hook *hook, const tt_call *call, tt_error *
                      ? "%s: its result stands for %.0f bytes, more than the %lld that the store of %s may ever hold"
                      : "%s: its result takes %.0f bytes, more than the %lld that the store of %s has room for; free something",
                  call->op->name, n_bytes, (long long)most_bytes, hook->here);
+}
+
+/*
+ * Runs the kernel. At a worker that runs the commands of others one block of what it needs while it works may be as large as the store and no larger: where the
+ * shape rule cannot tell (a count that data says), or parts of a row are larger than what it answers.
+ */
+static tt_status run_kernel(tt_hook *hook, const tt_call *call, tt_tensor **tensors, size_t *n_tensors, tt_error *error) {
+  enum { SMALL_BYTES = 16 << 20 }; /* what any op may take */
+  size_t most_bytes = hook->max_view_bytes < SMALL_BYTES          ? SMALL_BYTES
+                      : (uint64_t)hook->max_view_bytes < SIZE_MAX ? (size_t)hook->max_view_bytes
+                                                                  : SIZE_MAX;
+  if (hook->max_view_bytes != 0) tt_alloc_set_limit(most_bytes);
+  tt_status status = tt_op_eval_bound(call->op, &hook->generator, call->args, tensors, n_tensors, error);
+  size_t refused_bytes = tt_alloc_refused();
+  tt_alloc_set_limit(0);
+  if (status != TT_ERR_MEMORY || refused_bytes == 0) return status;
+  return tt_fail(error, TT_ERR_FULL, "%s: it takes %zu bytes at once while it works, more than the store of %s may ever hold",
+                 call->op->name, refused_bytes, hook->here);
 }
 
 /* A row with running statistics writes them while training; otherwise it only reads them. */
@@ -141,9 +159,7 @@ static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, 
   if (status == TT_OK) status = check_room(hook, &inner, error);
   if (status == TT_OK) status = announce_write(hook, &inner, error);
   if (status == TT_OK && is_withheld) withhold_written(call);
-  if (status == TT_OK) {
-    status = tt_op_eval_bound(call->op, &hook->generator, inner.args, tensors, &n_tensors, error);
-  }
+  if (status == TT_OK) status = run_kernel(hook, &inner, tensors, &n_tensors, error);
   if (status == TT_OK) count_writes(&inner);
   tt_call_release_lists(&lists);
   if (status != TT_OK) return status;

@@ -157,7 +157,7 @@ tt_status tt_pointer_call(const tt_hook *hook, tt_location *location, const tt_o
   }
   tt_meta metas[TT_MAX_RESULTS];
   size_t n_results = 0;
-  TT_TRY(op->infer(op, args, metas, &n_results, error));
+  TT_TRY(tt_op_infer_rule(op, args, metas, &n_results, error));
   TT_TRY(check_write(hook, op, args, error));
   TT_TRY(check_graph(op, args, error));
   if (op->flags & TT_OP_INPLACE) {

@@ -526,7 +526,7 @@ static const struct {
 static tt_status call_graph_row(tt_hook *hook, tt_call *call, tt_operand_graph *graph, tt_error *error) {
   tt_meta metas[TT_MAX_RESULTS];
   size_t n_results;
-  TT_TRY(call->op->infer(call->op, call->args, metas, &n_results, error)); /* the rule's own errors */
+  TT_TRY(tt_op_infer_rule(call->op, call->args, metas, &n_results, error)); /* the rule's own errors */
   for (size_t i = 0; i < sizeof graph_rows / sizeof graph_rows[0]; i++) {
     if (graph_rows[i].number == call->op->number) return graph_rows[i].call(hook, call, graph, error);
   }
