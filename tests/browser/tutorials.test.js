@@ -1,8 +1,10 @@
 // The tutorials in real tabs (parity S2, S5, S15 to S17): run by their buttons, and what the page says when somebody is missing or leaves.
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { promisify } from 'node:util';
 import { TUTORIALS } from '../../web/demos/tutorials.js';
 import { root } from '../js/native.js';
 import { openHouse } from './tabs.js';
@@ -71,7 +73,7 @@ describe('the tutorials', { timeout: 180_000 }, () => {
     await me.find('#epochs').selectOption('2');
     const there = await runOne(me, 'boston');
     assert.match(there.join('\n'), /^51 batches: 26 at bob, 25 at alice$/m);
-    assert.match(there.at(-1), /^test MSE \d+\.\d\d on 102 rows/);
+    assert.match(there.at(-2), /^test MSE \d+\.\d\d on 102 rows/);
     for (const name of ['bob', 'alice']) assert.ok(Number(await others[name].find('#n-commands').innerText()) > 25 * 2 * 10, name);
     const here = await runOne(me, 'boston', '[data-run-here]');
     assert.match(here.join('\n'), /^51 batches: 26 at this worker, 25 at this worker$/m);
@@ -94,8 +96,14 @@ describe('the tutorials', { timeout: 180_000 }, () => {
     for (const name of NAMES) await me.find(`#peers [data-id="${name}"]`).waitFor();
     for (const name of ['toy', 'advanced', 'aggregator']) assert.ok((await runOne(me, name)).length > 5);
     await me.find('#epochs').selectOption('2');
-    assert.match((await runOne(me, 'boston')).at(-1), /^test MSE/);
+    assert.match((await runOne(me, 'boston')).at(-2), /^test MSE/);
     await workers.page.frameLocator('iframe[title="worker bob"]').locator('#log > li.ran').first().waitFor();
+    // The same workers, from Node.
+    const run = (...args) => promisify(execFile)(process.execPath, [join(root, 'web/demos/run.js'), ...args, '--relay', house.origin]);
+    assert.match((await run('aggregator')).stdout, /^200 bytes of tensors came here in 10 rounds/m);
+    await workers.close();
+    await me.find('#no-peers').waitFor();
+    await assert.rejects(run('basic'), (error) => error.code === 1 && error.stderr.includes(`bob is not there: open ${house.origin}/worker.html?id=bob&load=tutorials`));
   });
 
   test('S4: with virtual workers in the page; what needs tabs says so', async (t) => {

@@ -1,9 +1,13 @@
 /**
- * Advanced tools: pointers to pointers, from worker to worker, copies at several workers, and a tensor kind of one's own.
+ * Advanced tools: pointers to pointers, from worker to worker, copies at several
+ * workers, and a tensor kind of one's own.
  */
 import { TensorKind, tensor, tidy } from '../tabtensor.js';
 
-/** Addition that subtracts. A kind writes only the ops that it changes and inherits the rest; its methods get tensors as they are without it. */
+/**
+ * Addition that subtracts. A kind writes only the ops that it changes and inherits the
+ * rest; its methods get tensors as they are without it.
+ */
 class Contrary extends TensorKind {
   static name = '_ContraryTensor';
   static rank = 777; // where it stands in the chain, among other kinds
@@ -15,11 +19,14 @@ class Contrary extends TensorKind {
 
 export async function advancedTools({ hook, me, bob, alice, james, print, keep }) {
   const workers = [bob, alice, james];
-  const nObjects = async () => (await Promise.all(workers.map((worker) => worker.whoami()))).map(({ objects }) => objects);
+  const count = async (worker) => (await worker.whoami()).objects;
+  const nObjects = () => Promise.all(workers.map(count));
   const nAtFirst = await nObjects();
   const nHeld = async () => (await nObjects()).map((n, i) => n - nAtFirst[i]);
 
-  // 1. What `send` gives away is what the tensor is: data the first time, then a pointer. The data stays at bob. alice has a pointer to it, james one to hers, and we have one to his.
+  // 1. What `send` gives away is what the tensor is: data the first time, then a
+  // pointer. The data stays at bob. alice has a pointer to it, james one to hers, and
+  // we have one to his.
   const x = keep(tensor([1, 2, 3]));
   x.send(bob).send(alice).send(james);
   await x.ready();
@@ -46,7 +53,8 @@ export async function advancedTools({ hook, me, bob, alice, james, print, keep }
   const { tensorBytesIn, tensorBytesOut } = await me.counters();
   await x.move(alice).ready();
   const now = await me.counters();
-  const bytesThroughUs = now.tensorBytesIn - tensorBytesIn + now.tensorBytesOut - tensorBytesOut;
+  const bytesThroughUs =
+    now.tensorBytesIn - tensorBytesIn + now.tensorBytesOut - tensorBytesOut;
   print(`moved: ${x}; ${bytesThroughUs} bytes of it came by here`);
   await x.get();
 
@@ -57,9 +65,11 @@ export async function advancedTools({ hook, me, bob, alice, james, print, keep }
   const sum = keep(await copies.add(1).sumGet());
   const both = await copies.get();
   both.forEach(keep);
-  print(`bob's and alice's: ${(await Promise.all(both.map((item) => item.text()))).join(' and ')}; the sum of both plus one: ${await sum.text()}`);
+  print(`bob's ${await both[0].text()} and alice's ${await both[1].text()}`);
+  print(`the sum of both, plus one each: ${await sum.text()}`);
 
-  // 5. A kind of one's own is registered once, and then put into chains, over data that is here or elsewhere.
+  // 5. A kind of one's own is registered once, and then put into chains, over data that
+  // is here or elsewhere.
   if (!hook.kinds.has(Contrary.name)) hook.registerKind(Contrary);
   const z = keep(tensor([1, 2, 3])).send(bob).wrap(Contrary);
   const kind = await tidy(async () => {
@@ -73,5 +83,6 @@ export async function advancedTools({ hook, me, bob, alice, james, print, keep }
 
   const left = await nHeld();
   print(`bob, alice and james hold ${left.join(', ')}: everything is back`);
-  return { chain, bytesThroughUs, sum: await sum.array(), both: await Promise.all(both.map((item) => item.array())), kind, left };
+  const values = { sum: await sum.array(), both: [await both[0].array(), await both[1].array()] };
+  return { chain, bytesThroughUs, ...values, kind, left };
 }

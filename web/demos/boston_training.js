@@ -1,8 +1,11 @@
 /**
- * Boston housing: a network learns what houses cost from rows that are spread over two workers.
+ * Boston housing: a network learns what houses cost from rows that are spread over two
+ * workers.
  *
- * 506 towns with 13 numbers each and the median price of a house, in thousands of dollars. 404 rows are for training, in 51 batches that lie at bob and alice in turn; 102
- * judge the result. In every batch the parameters go to the worker that has it and are changed there.
+ * 506 towns with 13 numbers each and the median price of a house, in thousands of
+ * dollars. 404 rows are for training, in 51 batches that lie at bob and alice in turn;
+ * 102 judge the result. In every batch the parameters go to the worker that has it and
+ * are changed there.
  */
 import { nn, optim, tensor, tidy, torch } from '../tabtensor.js';
 import { loadTable } from './boston.js';
@@ -15,7 +18,9 @@ const CHAS = 3; // whether the town is at the river: 0 or 1, and left as it is
 export const ORIGINAL_TEST_MSE = 20.78;
 
 /**
- * 0 to n - 1, shuffled: Fisher and Yates's, from the end, with the numbers s -> (1664525 s + 1013904223) mod 2^32 (Knuth, Lewis); s / 2^32 of [0, i] picks what goes to i.
+ * 0 to n - 1, shuffled: Fisher and Yates's, from the end, with the numbers s ->
+ * (1664525 s + 1013904223) mod 2^32 (Knuth, Lewis); s / 2^32 of [0, i] picks what goes
+ * to i.
  */
 export function shuffledIndices(n, seed = 7) {
   const order = Array.from({ length: n }, (_, i) => i);
@@ -28,27 +33,40 @@ export function shuffledIndices(n, seed = 7) {
   return order;
 }
 
-/** The shuffled rows in two parts; inputs have mean 0 and deviation 1 over the training rows, but for the river. */
+/**
+ * The shuffled rows in two parts; inputs have mean 0 and deviation 1 over the training
+ * rows, but for the river.
+ */
 export function splitTable({ rows }) {
   const shuffled = shuffledIndices(rows.length).map((i) => rows[i]);
   const training = shuffled.slice(0, N_TRAINING);
   const scale = shuffled[0].slice(0, -1).map((_, column) => {
     if (column === CHAS) return { mean: 0, deviation: 1 };
     const mean = training.reduce((sum, row) => sum + row[column], 0) / training.length;
-    return { mean, deviation: Math.sqrt(training.reduce((sum, row) => sum + (row[column] - mean) ** 2, 0) / training.length) };
+    const variance = training.reduce((sum, row) => sum + (row[column] - mean) ** 2, 0) / training.length;
+    return { mean, deviation: Math.sqrt(variance) };
   });
   const partOf = (part) => ({
-    inputs: part.map((row) => scale.map(({ mean, deviation }, column) => (row[column] - mean) / deviation)),
+    inputs: part.map((row) => scale.map(({ mean, deviation }, i) => (row[i] - mean) / deviation)),
     prices: part.map((row) => [row.at(-1)]),
   });
   return { training: partOf(training), test: partOf(shuffled.slice(N_TRAINING)) };
 }
 
 export function makeModel() {
-  return new nn.Sequential(new nn.Linear(13, 32), new nn.ReLU(), new nn.Linear(32, 24), new nn.ReLU(), new nn.Linear(24, 1));
+  return new nn.Sequential(
+    new nn.Linear(13, 32),
+    new nn.ReLU(),
+    new nn.Linear(32, 24),
+    new nn.ReLU(),
+    new nn.Linear(24, 1),
+  );
 }
 
-/** Brings the model to a worker (null: here), from wherever it is. From worker to worker it goes directly. */
+/**
+ * Brings the model to a worker (null: here), from wherever it is. From worker to worker
+ * it goes directly.
+ */
 async function visit(model, worker) {
   if (model.location === worker) return;
   if (worker === null) await model.get();
@@ -56,7 +74,10 @@ async function visit(model, worker) {
   else model.move(worker);
 }
 
-/** A step on one batch, where model and batch are. Answers a promise of the loss before it: nobody has to wait for it before the next step. */
+/**
+ * A step on one batch, where model and batch are. Answers a promise of the loss before
+ * it: nobody has to wait for it before the next step.
+ */
 const train = (model, optimizer, { inputs, prices }) =>
   tidy(() => {
     optimizer.zero_grad();
@@ -67,14 +88,20 @@ const train = (model, optimizer, { inputs, prices }) =>
   });
 
 /**
- * `bob` and `alice` may be null: that part of the data, and its share of the training, is here. `comesBack`: the parameters come back after each batch, as in the original;
- * else they go on to the next worker directly. `initial`: the weights to begin with, as arrays by name. `onEpoch({epoch, loss})` is told after each, and awaited.
+ * `bob` and `alice` may be null: that part of the data, and its share of the training,
+ * is here. `comesBack`: the parameters come back after each batch, as in the original;
+ * else they go on to the next worker directly. `initial`: the weights to begin with, as
+ * arrays by name.
  */
-export async function bostonTraining({ bob, alice, print, keep, table, nEpochs = 10, comesBack = false, initial = null, seed = 1, onEpoch = () => {} }) {
+export async function bostonTraining({ bob, alice, print, keep, table, ...settings }) {
+  const { nEpochs = 10, comesBack = false, initial = null, seed = 1 } = settings;
   const { training, test } = splitTable(table ?? (await loadTable()));
   torch.manual_seed(seed);
   const model = keep(makeModel());
-  if (initial !== null) model.load_state_dict(Object.fromEntries(Object.entries(initial).map(([name, values]) => [name, keep(tensor(values))])));
+  if (initial !== null) {
+    const state = Object.entries(initial).map(([name, values]) => [name, keep(tensor(values))]);
+    model.load_state_dict(Object.fromEntries(state));
+  }
   const optimizer = keep(new optim.SGD(model.parameters(), { lr: 0.001 }));
   print(model);
 
@@ -82,12 +109,14 @@ export async function bostonTraining({ bob, alice, print, keep, table, nEpochs =
   const batches = [];
   for (let from = 0; from < N_TRAINING; from += BATCH_SIZE) {
     const worker = (batches.length % 2 === 0 ? bob : alice) ?? null;
-    const [inputs, prices] = [training.inputs, training.prices].map((values) => keep(tensor(values.slice(from, from + BATCH_SIZE))));
+    const inputs = keep(tensor(training.inputs.slice(from, from + BATCH_SIZE)));
+    const prices = keep(tensor(training.prices.slice(from, from + BATCH_SIZE)));
     if (worker !== null) for (const item of [inputs, prices]) item.send(worker);
     batches.push({ worker, inputs, prices });
   }
   const nameOf = (worker) => worker?.id ?? 'this worker';
-  print(`${batches.length} batches: ${batches.filter((_, i) => i % 2 === 0).length} at ${nameOf(bob)}, ${batches.filter((_, i) => i % 2 === 1).length} at ${nameOf(alice)}`);
+  const half = Math.ceil(batches.length / 2);
+  print(`${batches.length} batches: ${half} at ${nameOf(bob)}, ${batches.length - half} at ${nameOf(alice)}`);
 
   const losses = [];
   const began = performance.now();
@@ -102,7 +131,6 @@ export async function bostonTraining({ bob, alice, print, keep, table, nEpochs =
     losses.push(...ofEpoch);
     const loss = ofEpoch.reduce((sum, item) => sum + item) / ofEpoch.length;
     print(`epoch ${String(epoch).padStart(2)}: mean loss ${loss.toFixed(4)}`);
-    await onEpoch({ epoch, loss });
   }
   await visit(model, null);
   const seconds = (performance.now() - began) / 1000;
@@ -111,7 +139,8 @@ export async function bostonTraining({ bob, alice, print, keep, table, nEpochs =
     const predicted = torch.no_grad(() => model.call(tensor(test.inputs)));
     return torch.nn.functional.mse_loss(predicted, tensor(test.prices)).item();
   });
-  print(`test MSE ${testMse.toFixed(2)} on ${test.prices.length} rows (the original reached ${ORIGINAL_TEST_MSE} on its own split), ${seconds.toFixed(2)} s`);
+  print(`test MSE ${testMse.toFixed(2)} on ${test.prices.length} rows; ${seconds.toFixed(2)} s`);
+  print(`(the original reached ${ORIGINAL_TEST_MSE}, on another split)`);
   const weights = {};
   for (const [name, parameter] of model.named_parameters()) weights[name] = await parameter.array();
   return { losses, weights, testMse, seconds, nBatches: batches.length };

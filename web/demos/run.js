@@ -57,6 +57,7 @@ async function startNative({ name, workers, prepare }) {
       await made[id].ready;
     }
   } catch (error) {
+    await hook.localWorker.close();
     await end();
     throw error;
   }
@@ -71,6 +72,7 @@ async function findTabs({ workers }, relay) {
   await me.ready;
   const missing = workers.filter((id) => !me.knownWorkers.has(id));
   if (missing.length > 0) {
+    await me.close();
     throw new Error(missing.map((id) => `${id} is not there: open ${relay.replace(/^ws/, 'http').replace(/\/?$/, '/')}worker.html?id=${id}&load=tutorials`).join('\n'));
   }
   return { hook, workers: Object.fromEntries(workers.map((id) => [id, me.getWorker(id)])) };

@@ -1,7 +1,9 @@
 /**
- * A toy federated model: bob and alice have two rows each, and the model visits them in turn.
+ * A toy federated model: bob and alice have two rows each, and the model visits them in
+ * turn.
  *
- * The rows never come back. The model does, after every batch, changed by what it saw; trained on the same batches here it comes out the same, bit for bit.
+ * The rows never come back. The model does, after every batch, changed by what it saw;
+ * trained on the same batches here it comes out the same, bit for bit.
  */
 import { nn, optim, tensor, tidy, torch } from '../tabtensor.js';
 
@@ -10,11 +12,14 @@ const BATCHES = [
   { rows: [[1, 0], [1, 1]], targets: [[1], [1]] },
 ];
 
-/** A step on a batch, where model and batch are. What is made on the way is freed; the loss, a number, comes here. */
+/**
+ * A step on a batch, where model and batch are. What is made on the way is freed; the
+ * loss, a number, comes here.
+ */
 const train = (model, optimizer, { rows, targets }) =>
   tidy(() => {
     optimizer.zero_grad(); // 1. forget the gradients of the last step
-    const loss = model.call(rows).sub(targets).pow(2).sum(); // 2. predict, and say how wrong that was
+    const loss = model.call(rows).sub(targets).pow(2).sum(); // 2. predict; how wrong is that?
     loss.backward(); // 3. which way is less wrong
     optimizer.step(); // 4. go there
     return loss.item();
@@ -28,10 +33,14 @@ export async function toyFederatedModel({ bob, alice, print, keep, nSteps = 10, 
   const optimizerAtHome = keep(new optim.SGD(atHome.parameters(), { lr: 0.1 }));
   const initial = await weightsOf(model);
 
-  const tensorsOf = ({ rows, targets }) => ({ rows: keep(tensor(rows)), targets: keep(tensor(targets)) });
+  const tensorsOf = ({ rows, targets }) => ({
+    rows: keep(tensor(rows)),
+    targets: keep(tensor(targets)),
+  });
   const here = BATCHES.map(tensorsOf);
   const there = BATCHES.map(tensorsOf);
-  [bob, alice].forEach((worker, i) => Object.values(there[i]).forEach((item) => item.send(worker)));
+  for (const item of Object.values(there[0])) item.send(bob);
+  for (const item of Object.values(there[1])) item.send(alice);
 
   const losses = [];
   const lossesAtHome = [];
@@ -50,7 +59,8 @@ export async function toyFederatedModel({ bob, alice, print, keep, nSteps = 10, 
   }
 
   const weights = await weightsOf(model);
-  const isSame = JSON.stringify([losses, weights]) === JSON.stringify([lossesAtHome, await weightsOf(atHome)]);
+  const atHomeToo = [lossesAtHome, await weightsOf(atHome)];
+  const isSame = JSON.stringify([losses, weights]) === JSON.stringify(atHomeToo);
   print(`weight [${weights[0]}], bias [${weights[1]}]`);
   print(`the same losses and weights as trained here, bit for bit: ${isSame ? 'yes' : 'no'}`);
   return { initial, losses, weights, isSame };

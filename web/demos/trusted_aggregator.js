@@ -1,8 +1,10 @@
 /**
  * Federated learning with a trusted aggregator.
  *
- * bob and alice own two rows each. A copy of the model trains at each of them; both copies move to james, who is trusted to keep them to himself; the mean of the two is
- * what comes back. Neither rows nor single models ever reach this program, and policies see to it: who asks for them is refused.
+ * bob and alice own two rows each. A copy of the model trains at each of them; both
+ * copies move to james, who is trusted to keep them to himself; the mean of the two is
+ * what comes back. Neither rows nor single models ever reach this program: the owners'
+ * policy keeps the rows, james's seal the models, and who asks for them is refused.
  */
 import { nn, optim, tensor, tidy, torch } from '../tabtensor.js';
 
@@ -10,8 +12,9 @@ const ROWS = { bob: [[0, 0], [0, 1]], alice: [[1, 0], [1, 1]] };
 const TARGETS = { bob: [[0], [0]], alice: [[1], [1]] };
 
 /**
- * What the workers do on their own, before anybody else comes: the owners register their rows, james a seal. `compute` means that others may compute with it and get what
- * aggregates it (sums, means, matrix products), and nothing that still holds it.
+ * What the workers do on their own, before anybody else comes: the owners register
+ * their rows, james a seal. `compute` means that others may compute with it and get
+ * what aggregates it (sums, means, matrix products), and nothing that still holds it.
  */
 export async function registerOwnRows(worker) {
   const put = async (values, ...tags) => {
@@ -19,7 +22,9 @@ export async function registerOwnRows(worker) {
     await worker.setObj(made, { tags: ['#aggregator', ...tags], policy: 'compute' });
     made.dispose(); // the store keeps it
   };
-  if ((await worker.search('#aggregator')).length > 0) return;
+  const found = await worker.search('#aggregator');
+  for (const item of found) item.dispose(); // what search answers borrows: it stays there
+  if (found.length > 0) return;
   if (worker.id in ROWS) {
     await put(ROWS[worker.id], '#rows');
     await put(TARGETS[worker.id], '#targets');
@@ -32,7 +37,9 @@ export async function registerOwnRows(worker) {
 async function find(worker, tag) {
   const [found] = await worker.search(['#aggregator', tag]);
   if (found) return found;
-  throw new Error(`${worker.id} has nothing under #aggregator and ${tag}: what it owns has to be registered there first`);
+  throw new Error(
+    `${worker.id} has nothing under #aggregator and ${tag}: what it owns has to be registered there first`,
+  );
 }
 
 /** A few steps at one owner. Nothing of it comes here. */
@@ -46,13 +53,15 @@ function train(model, optimizer, { rows, targets }, nSteps) {
   }
 }
 
-export async function trustedAggregator({ me, bob, alice, james, print, keep, nRounds = 10, nSteps = 5, seed = 1 }) {
+export async function trustedAggregator({ me, bob, alice, james, print, keep, ...settings }) {
+  const { nRounds = 10, nSteps = 5, seed = 1 } = settings;
   torch.manual_seed(seed);
   const model = keep(new nn.Linear(2, 1));
   const initial = await weightsOf(model);
   const owners = [];
   for (const worker of [bob, alice]) {
-    owners.push({ worker, rows: keep(await find(worker, '#rows')), targets: keep(await find(worker, '#targets')) });
+    const [rows, targets] = await Promise.all([find(worker, '#rows'), find(worker, '#targets')]);
+    owners.push({ worker, rows: keep(rows), targets: keep(targets) });
   }
   const seal = keep(await find(james, '#seal'));
   const refusals = [];
@@ -70,8 +79,9 @@ export async function trustedAggregator({ me, bob, alice, james, print, keep, nR
   const losses = [];
   const before = await me.counters();
   for (let round = 1; round <= nRounds; round++) {
-    await tidy(async (scope) => {
-      // Each owner trains a copy of the model, both at the same time; then the copies go to james, directly.
+    await tidy(async () => {
+      // Each owner trains a copy of the model, both at the same time; then the copies
+      // go to james, directly.
       const copies = owners.map(({ worker, ...batch }) => {
         const copy = model.copy().send(worker);
         const optimizer = new optim.SGD(copy.parameters(), { lr: 0.1 });
@@ -82,10 +92,12 @@ export async function trustedAggregator({ me, bob, alice, james, print, keep, nR
       try {
         const names = model.named_parameters().map(([name]) => name);
         const means = torch.no_grad(() => {
-          // James's seal, which must not leave, is nothing but a zero. What it is added to must not leave either from then on, and we are no exception.
-          for (const copy of copies) for (const parameter of copy.parameters()) parameter.add_(seal);
+          // James's seal, which must not leave, is nothing but a zero. What it is added
+          // to must not leave either from then on, and we are no exception.
+          for (const parameter of copies.flatMap((copy) => copy.parameters())) parameter.add_(seal);
           // What aggregates them may: the mean over both.
-          return names.map((name) => scope.track(torch.stack(copies.map((copy) => copy.state_dict()[name])).mean(0)));
+          const states = copies.map((copy) => copy.state_dict());
+          return names.map((name) => torch.stack(states.map((state) => state[name])).mean(0));
         });
         if (round === 1) {
           await tryToGet("bob's model, at james", copies[0].weight);
@@ -98,13 +110,14 @@ export async function trustedAggregator({ me, bob, alice, james, print, keep, nR
       }
     });
     losses.push(await lossOf(model, owners));
-    print(`round ${String(round).padStart(2)}: loss ${losses.at(-1).toFixed(6)} over both owners' rows`);
+    const loss = losses.at(-1).toFixed(6);
+    print(`round ${String(round).padStart(2)}: loss ${loss} over both owners' rows`);
   }
   const { tensorBytesIn } = await me.counters();
   const weights = await weightsOf(model);
   print(`the mean: weight [${weights[0]}], bias [${weights[1]}]`);
   const bytesIn = tensorBytesIn - before.tensorBytesIn;
-  print(`${bytesIn} bytes of tensors came here in ${nRounds} rounds: three means and two losses in each`);
+  print(`${bytesIn} bytes of tensors came here in ${nRounds} rounds: 3 means and 2 losses in each`);
   return { initial, weights, losses, refusals, bytesIn };
 }
 
