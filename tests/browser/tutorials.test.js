@@ -92,8 +92,8 @@ describe('the tutorials', { timeout: 180_000 }, () => {
     const me = await house.tab('tutorials.html?id=me');
     await me.connected();
     const workers = await house.tabFrom(me.find('#open-all'));
-    assert.equal(await workers.find('iframe').count(), 3);
     for (const name of NAMES) await me.find(`#peers [data-id="${name}"]`).waitFor();
+    assert.equal(await workers.find('iframe').count(), 3);
     for (const name of ['toy', 'advanced', 'aggregator']) assert.ok((await runOne(me, name)).length > 5);
     await me.find('#epochs').selectOption('2');
     assert.match((await runOne(me, 'boston')).at(-2), /^test MSE/);
