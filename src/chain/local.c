@@ -88,7 +88,8 @@ static tt_status check_room(const tt_hook *hook, const tt_call *call, tt_error *
  * Runs the kernel. At a worker that runs the commands of others one block of what it needs while it works may be as large as the store and no larger: where the
  * shape rule cannot tell (a count that data says), or parts of a row are larger than what it answers.
  */
-static tt_status run_kernel(tt_hook *hook, const tt_call *call, tt_tensor **tensors, size_t *n_tensors, tt_error *error) {
+static tt_status run_kernel(tt_hook *hook, const tt_call *call, bool is_withheld, tt_tensor **tensors, size_t *n_tensors,
+                            tt_error *error) {
   enum { SMALL_BYTES = 16 << 20 }; /* what any op may take */
   size_t most_bytes = hook->max_view_bytes < SMALL_BYTES          ? SMALL_BYTES
                       : (uint64_t)hook->max_view_bytes < SIZE_MAX ? (size_t)hook->max_view_bytes
@@ -97,6 +98,14 @@ static tt_status run_kernel(tt_hook *hook, const tt_call *call, tt_tensor **tens
   tt_status status = tt_op_eval_bound(call->op, &hook->generator, call->args, tensors, n_tensors, error);
   size_t refused_bytes = tt_alloc_refused();
   tt_alloc_set_limit(0);
+  tt_meta metas[TT_MAX_RESULTS];
+  size_t n_metas;
+  if (is_withheld && status != TT_OK && status != TT_ERR_MEMORY &&
+      tt_op_infer(call->op, call->args, metas, &n_metas, NULL) == TT_OK) {
+    /* The shapes are right: what is wrong are elements, and the sentence may quote one. */
+    return tt_fail(error, status, "%s: it fails on elements that must not leave %s, so that there is no telling why",
+                   call->op->name, hook->here);
+  }
   if (status != TT_ERR_MEMORY || refused_bytes == 0) return status;
   return tt_fail(error, TT_ERR_FULL, "%s: it takes %zu bytes at once while it works, more than the store of %s may ever hold",
                  call->op->name, refused_bytes, hook->here);
@@ -139,6 +148,24 @@ static tt_status look_for_withheld(void *context, tt_node *node, tt_error *error
   return TT_OK;
 }
 
+static bool is_withheld_operand(const tt_operand *operand) {
+  const tt_node *node = (const tt_node *)(const void *)operand;
+  return node->kind == &tt_kind_local && tt_local_is_withheld(node);
+}
+
+/* Whether what the call answers must not leave: something that must not is among the arguments that the op does not combine. */
+static bool stays(const tt_call *call) {
+  for (size_t i = 0; i < call->op->n_params; i++) {
+    const tt_value *arg = &call->args[i];
+    if (tt_op_combines(call->op, i)) continue;
+    if (arg->type == TT_VALUE_OPERAND && is_withheld_operand(arg->as.operand)) return true;
+    for (uint32_t k = 0; arg->type == TT_VALUE_OPERANDS && k < arg->n; k++) {
+      if (is_withheld_operand(arg->as.operands[k])) return true;
+    }
+  }
+  return false;
+}
+
 /* Before it is written: an op that fails halfway has written too. */
 static void withhold_written(const tt_call *call) {
   for (size_t i = 0; i < call->op->n_params; i++) {
@@ -159,7 +186,7 @@ static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, 
   if (status == TT_OK) status = check_room(hook, &inner, error);
   if (status == TT_OK) status = announce_write(hook, &inner, error);
   if (status == TT_OK && is_withheld) withhold_written(call);
-  if (status == TT_OK) status = run_kernel(hook, &inner, tensors, &n_tensors, error);
+  if (status == TT_OK) status = run_kernel(hook, &inner, is_withheld, tensors, &n_tensors, error);
   if (status == TT_OK) count_writes(&inner);
   tt_call_release_lists(&lists);
   if (status != TT_OK) return status;
@@ -175,7 +202,7 @@ static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, 
   for (size_t i = 0; i < n_tensors; i++) {
     bool is_view = (call->op->flags & TT_OP_VIEW) && tensors[i]->storage == first->storage;
     call->results[i] = tt_local_new(tensors[i], error);
-    if (call->results[i] != NULL && is_withheld && !(call->op->flags & TT_OP_AGGREGATE)) tt_local_withhold(call->results[i]);
+    if (call->results[i] != NULL && is_withheld && stays(call)) tt_local_withhold(call->results[i]);
     if (call->results[i] != NULL && is_view) ((tt_local *)call->results[i])->root = tt_node_ref(tt_local_root(viewed));
     if (call->results[i] != NULL) continue;
     for (size_t made = 0; made < i; made++) tt_node_unref(call->results[made]);

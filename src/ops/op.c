@@ -302,10 +302,20 @@ static void write_flags(tt_buffer *text, uint32_t flags) {
   static const struct {
     uint32_t flag;
     const char *name;
-  } names[] = {{TT_OP_REMOTE, "remote"},         {TT_OP_INPLACE, "inplace"},   {TT_OP_VIEW, "view"},
-               {TT_OP_RANDOM, "random"},         {TT_OP_FACTORY, "factory"},   {TT_OP_AGGREGATE, "aggregate"},
-               {TT_OP_DATA_SHAPE, "data_shape"}, {TT_OP_FUNCTION, "function"}, {TT_OP_GRAPH, "graph"},
-               {TT_OP_GRAD_ARG, "grad_arg"},     {TT_OP_HIDDEN, "hidden"},     {TT_OP_LIKE, "like"}};
+  } names[] = {{TT_OP_REMOTE, "remote"},
+               {TT_OP_INPLACE, "inplace"},
+               {TT_OP_VIEW, "view"},
+               {TT_OP_RANDOM, "random"},
+               {TT_OP_FACTORY, "factory"},
+               {TT_OP_AGGREGATE, "aggregate"},
+               {TT_OP_AGGREGATE_FIRST, "aggregate_first"},
+               {TT_OP_AGGREGATE_REST, "aggregate_rest"},
+               {TT_OP_DATA_SHAPE, "data_shape"},
+               {TT_OP_FUNCTION, "function"},
+               {TT_OP_GRAPH, "graph"},
+               {TT_OP_GRAD_ARG, "grad_arg"},
+               {TT_OP_HIDDEN, "hidden"},
+               {TT_OP_LIKE, "like"}};
   const char *between = "";
   tt_buffer_printf(text, ",\"flags\":[");
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {

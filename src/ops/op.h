@@ -58,9 +58,11 @@ enum {
   TT_OP_GRAPH =
       1
       << 8, /* asks or changes the graph of gradients: chain/variable.c does it, the kernel only stands for data without a graph */
-  TT_OP_GRAD_ARG = 1 << 9, /* its argument `grad` is self's gradient when it is left out (an optimiser's step) */
-  TT_OP_LIKE = 1 << 11,    /* of its last operand it reads shape and dtype only */
-  TT_OP_HIDDEN = 1 << 10,  /* no method of its own in JavaScript: a property or a method of another form calls it */
+  TT_OP_GRAD_ARG = 1 << 9,         /* its argument `grad` is self's gradient when it is left out (an optimiser's step) */
+  TT_OP_LIKE = 1 << 11,            /* of its last operand it reads shape and dtype only */
+  TT_OP_AGGREGATE_FIRST = 1 << 12, /* the same of its first operand alone: the others go where they are told */
+  TT_OP_AGGREGATE_REST = 1 << 13,  /* the same of all but its first operand, which is added element by element */
+  TT_OP_HIDDEN = 1 << 10,          /* no method of its own in JavaScript: a property or a method of another form calls it */
 };
 
 /* How closely a result must agree with PyTorch's. */
@@ -168,6 +170,12 @@ struct tt_op {
  * Parses the table; call once before anything else, again is harmless. Errors: TT_ERR_STATE naming the row that does not parse.
  */
 tt_status tt_ops_init(tt_error *error);
+
+/* Whether each element of what the op answers combines many of its argument `param`: then it may leave where that must stay. */
+static inline bool tt_op_combines(const tt_op *op, size_t param) {
+  return (op->flags & TT_OP_AGGREGATE) != 0 || (param == 0 && (op->flags & TT_OP_AGGREGATE_FIRST) != 0) ||
+         (param != 0 && (op->flags & TT_OP_AGGREGATE_REST) != 0);
+}
 
 const tt_op *tt_op_get(unsigned number);                   /* NULL when there is none */
 const tt_op *tt_op_find(const char *name, size_t n_bytes); /* NULL when there is none */

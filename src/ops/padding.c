@@ -138,25 +138,27 @@ tt_status tt_kernel_unfold(const tt_op *op, tt_kernel_context *context, const tt
   return tt_answer_view(self, &metas[0].shape, strides, self->offset, results, n_results, error);
 }
 
-/* Every place of the windows lies where a slice with the step takes it from. */
+/* What each window's places have goes back to the elements that they were taken from. */
 tt_status tt_grad_unfold(tt_call_context *context, const tt_grad_call *call, tt_operand **operand_grads, tt_error *error) {
   tt_rule rule = tt_rule_begin(context, error);
   const tt_operand *self = call->args[0].as.operand;
   if (!tt_rule_need_shape(&rule, call->op, self)) return rule.status;
   const tt_shape *shape = &self->meta.shape;
   int64_t size = call->args[UNFOLD_SIZE].as.integer, step = call->args[UNFOLD_STEP].as.integer;
+  if (shape->n_dims == 0) { /* one window, of one element or of none */
+    if (size > 0) operand_grads[0] = TT_RULE(&rule, select, tt_operand_value(call->grads[0]), tt_int(-1), tt_int(0));
+    return rule.status;
+  }
   int dim;
   TT_TRY(tt_shape_wrap_dim(call->op->name, call->args[UNFOLD_DIM].as.integer, shape->n_dims, &dim, error));
-  tt_operand *sum = NULL;
-  for (int64_t i = 0; i < size && rule.status == TT_OK; i++) {
-    tt_operand *part = TT_RULE(&rule, select, tt_operand_value(call->grads[0]), tt_int(-1), tt_int(i));
-    if (shape->n_dims > 0) {
-      int64_t n_windows = (shape->dims[dim] - size) / step + 1;
-      part = TT_RULE(&rule, slice_backward, tt_operand_value(part), tt_ints(shape->dims, (uint32_t)shape->n_dims), tt_int(dim),
-                     tt_int(i), tt_int(i + (n_windows - 1) * step + 1), tt_int(step));
-    }
-    sum = sum == NULL ? part : tt_rule_binary(&rule, TT_OP_add, sum, part);
-  }
-  operand_grads[0] = sum;
+  tt_operand *places = TT_RULE(&rule, arange, tt_int(shape->dims[dim]), tt_none(), tt_int(1), tt_dtype_value(TT_DTYPE_I64));
+  tt_operand *taken = TT_RULE(&rule, unfold, tt_operand_value(places), tt_int(0), tt_int(size), tt_int(step));
+  int64_t last = -1, behind = dim + 1;
+  tt_operand *windows = TT_RULE(&rule, movedim, tt_operand_value(call->grads[0]), tt_ints(&last, 1), tt_ints(&behind, 1));
+  tt_operand *nothing = TT_RULE(&rule, zeros, tt_ints(shape->dims, (uint32_t)shape->n_dims), tt_dtype_value(self->meta.dtype));
+  operand_grads[0] =
+      TT_RULE(&rule, index_add, tt_operand_value(nothing), tt_int(dim),
+              tt_operand_value(TT_RULE(&rule, flatten, tt_operand_value(taken), tt_int(0), tt_int(1))),
+              tt_operand_value(TT_RULE(&rule, flatten, tt_operand_value(windows), tt_int(dim), tt_int(dim + 1))));
   return rule.status;
 }

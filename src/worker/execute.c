@@ -167,6 +167,7 @@ typedef struct tt_operand_set {
   tt_node **many_lent;                  /* owned */
   size_t n_lent;
   bool is_withheld;    /* one of them must not leave */
+  bool stays;          /* nor what is made of them: the op does not combine it */
   tt_failure *failure; /* of the first that is poisoned; borrowed */
 } tt_operand_set;
 
@@ -207,8 +208,8 @@ static void end_loans(tt_operand_set *set) {
   tt_free(set->many_lent);
 }
 
-static tt_status look_up(tt_run *run, uint64_t id, tt_access access, tt_operand_set *set, tt_operand **operand,
-                         tt_error *error) {
+static tt_status look_up(tt_run *run, uint64_t id, tt_access access, bool is_combined, tt_operand_set *set,
+                         tt_operand **operand, tt_error *error) {
   tt_object *object;
   const tt_peer *asker = tt_asker_of(run->peer);
   TT_TRY(tt_store_read(&run->worker->store, id, asker, access, &object, error));
@@ -220,6 +221,7 @@ static tt_status look_up(tt_run *run, uint64_t id, tt_access access, tt_operand_
   bool is_others = asker != NULL && object->owner != asker;
   bool is_withheld = asker != NULL && (object->is_withheld || (object->policy == TT_POLICY_COMPUTE && is_others));
   set->is_withheld |= is_withheld;
+  set->stays |= is_withheld && !is_combined;
   if (is_others && tt_local_tensor(tt_node_tail(object->head)) != NULL)
     return lend(object->head, is_withheld, set, operand, error);
   *operand = (tt_operand *)(void *)object->head;
@@ -249,7 +251,7 @@ static tt_status look_up_args(tt_run *run, const tt_record *record, const tt_op 
     tt_operand **first = operands + set->n;
     if (value->type == TT_VALUE_OPERANDS) value->as.operands = first;
     for (size_t item = 0; item < n; item++) {
-      TT_TRY(look_up(run, record->args[i].ids[item], access, set, &operands[set->n], error));
+      TT_TRY(look_up(run, record->args[i].ids[item], access, tt_op_combines(op, i), set, &operands[set->n], error));
       set->n++;
     }
     if (value->type == TT_VALUE_OPERAND) value->as.operand = first[0];
@@ -305,7 +307,7 @@ static void note_written(tt_run *run, const tt_record *record, const tt_op *op) 
   }
 }
 
-static tt_status keep_results(tt_run *run, const tt_record *record, const tt_op *op, bool is_withheld, tt_node **results,
+static tt_status keep_results(tt_run *run, const tt_record *record, const tt_op *op, bool stays, tt_node **results,
                               size_t n_results, tt_error *error) {
   if (op->flags & TT_OP_INPLACE) return TT_OK;
   if (n_results != record->n_results) {
@@ -316,7 +318,7 @@ static tt_status keep_results(tt_run *run, const tt_record *record, const tt_op 
     tt_object *object;
     TT_TRY(separate(run, record, results[i], error));
     TT_TRY(tt_worker_keep_object(run->worker, record->results[i], results[i], run->peer, &object, error));
-    object->is_withheld = is_withheld && !(op->flags & TT_OP_AGGREGATE);
+    object->is_withheld = stays;
     note_withheld(run->worker, object);
   }
   return TT_OK;
@@ -375,7 +377,7 @@ static void execute_call(tt_run *run, const tt_record *record, size_t position) 
   operands.many_lent = NULL;
   operands.n_lent = 0;
   operands.failure = NULL;
-  operands.is_withheld = false;
+  operands.is_withheld = operands.stays = false;
   tt_node *results[TT_MAX_RESULTS];
   size_t n_results = 0, n_described = 0;
   tt_status status = translate_op(run->peer, record->op, &op, &error);
@@ -387,6 +389,7 @@ static void execute_call(tt_run *run, const tt_record *record, size_t position) 
     n_described = record->n_args;
     worker->hook.max_result_bytes = limit_of(tt_store_room(&worker->store));
     worker->hook.max_view_bytes = limit_of(worker->store.max_bytes);
+    worker->hook.max_steps = worker->store.max_objects;
     bool was_recording = worker->hook.is_recording;
     worker->hook.is_recording = (record->flags & TT_CALL_NO_GRAD) == 0;
     /* What is passed on for a page keeps its ids, so that one names it here and there. Others would meet themselves in a circle of pointers. */
@@ -396,9 +399,10 @@ static void execute_call(tt_run *run, const tt_record *record, size_t position) 
     worker->hook.is_recording = was_recording;
     note_written(run, record, op);
     worker->hook.max_result_bytes = worker->hook.max_view_bytes = 0;
+    worker->hook.max_steps = 0;
   }
   if (status == TT_OK) {
-    status = keep_results(run, record, op, operands.is_withheld, results, n_results, &error);
+    status = keep_results(run, record, op, operands.stays, results, n_results, &error);
     /* All or nothing: what was kept before the failing one goes again. */
     for (size_t i = 0; status != TT_OK && i < record->n_results; i++) {
       tt_object *object = tt_store_find(&worker->store, record->results[i]);

@@ -209,6 +209,138 @@ static void what_is_saved_for_gradients_counts(void **state) {
   end(&all);
 }
 
+static void changes_in_place_that_are_recorded_count(void **state) {
+  (void)state;
+  three all = begin_with(1 << 20);
+  tt_node *x = matrix(100, 100);
+  RUN(all.alice, "requires_grad_", of(x));
+  send_to(all.alice, x, "bob");
+  tt_node *y = RUN(all.alice, "mul", of(x), tt_int(2));
+  for (int i = 0; i < 40; i++) {
+    RUN(all.alice, "mul_", of(y), tt_int(2));
+    tt_worker_flush(all.alice);
+    tt_virtual_poll();
+    assert_true(tt_worker_n_bytes(all.bob) <= 1 << 20);
+  }
+  assert_int_equal(get(all.alice, y).status, TT_ERR_FULL);
+  DROP(x, y);
+  end(&all);
+}
+
+/* A leaf that is a view of one element over and over has a gradient that is none. */
+static void gradients_of_leaves_count(void **state) {
+  (void)state;
+  three all = begin_with(1 << 20);
+  tt_node *one = floats(ONE_TO_FOUR, 1), *leaves[4];
+  send_to(all.alice, one, "bob");
+  int64_t size[] = {200000};
+  for (int i = 0; i < 4; i++) {
+    leaves[i] = RUN(all.alice, "expand", of(one), tt_ints(size, 1));
+    RUN(all.alice, "requires_grad_", of(leaves[i]));
+    tt_node *sum = RUN(all.alice, "sum", of(leaves[i]));
+    RUN(all.alice, "backward_", of(sum));
+    DROP(sum);
+    tt_worker_flush(all.alice);
+    tt_virtual_poll();
+    assert_true(tt_worker_n_bytes(all.bob) <= 1 << 20);
+  }
+  drop(leaves, 4);
+  DROP(one);
+  end(&all);
+}
+
+/* Results that are freed at once are no objects, but what is recorded of them takes memory all the same. */
+static void recorded_calls_have_a_ceiling(void **state) {
+  (void)state;
+  three all = {.alice = new_worker("alice", NULL),
+               .bob = new_worker_with((tt_worker_options){.id = "bob", .max_objects = 50}, NULL),
+               .carol = new_worker("carol", NULL)};
+  connect_workers(all.alice, all.bob);
+  tt_node *x = leaf_at_bob(all.alice, ONE_TO_FOUR, 4), *y = RUN(all.alice, "mul", of(x), tt_int(2));
+  for (int i = 0; i < 60; i++) {
+    tt_node *next = RUN(all.alice, "neg", of(y));
+    DROP(y);
+    y = next;
+    tt_worker_flush(all.alice);
+    tt_virtual_poll();
+  }
+  reply got = get(all.alice, y);
+  assert_int_equal(got.status, TT_ERR_FULL);
+  assert_says(got.error.error.message, "keeps 50 calls for gradients");
+  DROP(y);
+  /* What is let go of makes room. */
+  y = RUN(all.alice, "neg", of(x));
+  assert_int_equal(get(all.alice, y).status, TT_OK);
+  DROP(x, y);
+  end(&all);
+}
+
+/* An unfolded gradient goes back in one piece, however many windows there are. */
+static void the_gradient_of_unfold_takes_no_more_than_its_windows(void **state) {
+  (void)state;
+  three all = begin_with(64 << 20);
+  tt_node *x = floats((const float[4096]){0}, 4096);
+  RUN(all.alice, "requires_grad_", of(x));
+  send_to(all.alice, x, "bob");
+  tt_node *windows = RUN(all.alice, "unfold", of(x), tt_int(0), tt_int(1024), tt_int(2)),
+          *sum = RUN(all.alice, "sum", of(windows));
+  RUN(all.alice, "backward_", of(sum));
+  tt_node *grad = RUN(all.alice, "grad", of(x)), *total = RUN(all.alice, "sum", of(grad));
+  assert_int_equal(get(all.alice, total).status, TT_OK);
+  assert_printed(total, "tensor(1573888.)"); /* 1537 windows of 1024 */
+  DROP(x, windows, sum, grad, total);
+  end(&all);
+}
+
+/* What an op adds or places element by element it does not combine, whatever else it sums. */
+static void single_elements_do_not_leave_through_sums(void **state) {
+  (void)state;
+  three all = begin();
+  tt_node *square = matrix(2, 2);
+  uint64_t rows_id = register_at(all.bob, floats(ONE_TO_FOUR, 4), TT_POLICY_COMPUTE);
+  uint64_t square_id = register_at(all.bob, square, TT_POLICY_COMPUTE);
+  const tt_meta meta = {.dtype = TT_DTYPE_F32, .shape = {.n_dims = 2, .dims = {2, 2}}};
+  tt_node *rows = pointer_to(all.alice, rows_id, 4);
+  tt_node *theirs = tt_worker_create_pointer(all.alice, known(all.alice, "bob"), square_id, &meta, NULL);
+  tt_node *mine = matrix(2, 2), *one = floats(ONE_TO_FOUR, 1), *places = floats((const float[]){0, 1, 2, 3}, 4);
+  send_to(all.alice, mine, "bob");
+  send_to(all.alice, one, "bob");
+  send_to(all.alice, places, "bob");
+  tt_node *at = RUN(all.alice, "to", of(places), tt_dtype_value(TT_DTYPE_I64));
+  tt_operand *list[] = {&rows->operand};
+  tt_node *leaks[] = {
+      RUN(all.alice, "addmm", of(theirs), of(mine), of(mine)),
+      RUN(all.alice, "einsum", tt_string("i->i", 4), tt_operands_value(list, 1)),
+      RUN(all.alice, "tensordot", of(rows), of(one), tt_ints(NULL, 0), tt_ints(NULL, 0)),
+      RUN(all.alice, "bincount", of(at), of(rows)),
+  };
+  for (size_t i = 0; i < sizeof leaks / sizeof *leaks; i++) {
+    assert_int_equal(get(all.alice, leaks[i]).status, TT_ERR_POLICY);
+    DROP(leaks[i]);
+  }
+  tt_node *product = RUN(all.alice, "addmm", of(mine), of(theirs), of(mine));
+  assert_int_equal(get(all.alice, product).status, TT_OK);
+  DROP(rows, theirs, mine, one, places, at, product);
+  end(&all);
+}
+
+/* A sentence that quotes an element would tell it. */
+static void errors_do_not_quote_what_must_not_leave(void **state) {
+  (void)state;
+  three all = begin();
+  tt_tensor *secret = tt_tensor_from_bytes(TT_DTYPE_I64, &(tt_shape){.n_dims = 1, .dims = {1}}, &(int64_t){-4242}, NULL);
+  uint64_t id = register_at(all.bob, tt_head_new(tt_local_new(secret, NULL), NULL), TT_POLICY_COMPUTE);
+  const tt_meta meta = {.dtype = TT_DTYPE_I64, .shape = {.n_dims = 1, .dims = {1}}};
+  tt_node *theirs = tt_worker_create_pointer(all.alice, known(all.alice, "bob"), id, &meta, NULL);
+  tt_node *count = RUN(all.alice, "bincount", of(theirs));
+  reply got = get(all.alice, count);
+  assert_int_equal(got.status, TT_ERR_ARGUMENT);
+  assert_null(strstr(got.error.error.message, "4242"));
+  assert_says(got.error.error.message, "elements that must not leave bob");
+  DROP(theirs, count);
+  end(&all);
+}
+
 static void a_send_without_memory_changes_nothing(void **state) {
   (void)state;
   long n = 0;
@@ -251,6 +383,12 @@ int main(void) {
       cmocka_unit_test(what_must_not_leave_does_not_leave_as_a_gradient),
       cmocka_unit_test(aggregated_gradients_may_leave),
       cmocka_unit_test(what_is_saved_for_gradients_counts),
+      cmocka_unit_test(changes_in_place_that_are_recorded_count),
+      cmocka_unit_test(gradients_of_leaves_count),
+      cmocka_unit_test(recorded_calls_have_a_ceiling),
+      cmocka_unit_test(the_gradient_of_unfold_takes_no_more_than_its_windows),
+      cmocka_unit_test(single_elements_do_not_leave_through_sums),
+      cmocka_unit_test(errors_do_not_quote_what_must_not_leave),
       cmocka_unit_test(a_send_without_memory_changes_nothing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
