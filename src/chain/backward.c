@@ -144,8 +144,9 @@ typedef struct tt_run_back {
   tt_hook *hook;
   const tt_backward *what;
   uint64_t id;
-  tt_list steps;  /* reachable ones */
-  tt_list leaves; /* that have something pending */
+  tt_list steps;       /* reachable ones */
+  tt_list leaves;      /* that have something pending */
+  int64_t n_new_bytes; /* of gradients that are kept */
 } tt_run_back;
 
 static tt_status add(tt_run_back *run, tt_node *a, tt_node *b, tt_node **sum, tt_error *error) {
@@ -213,11 +214,18 @@ static tt_status find_steps(tt_run_back *run, tt_error *error) {
   return status;
 }
 
-/* Calls the hooks of one gradient; each may put another in its place. */
-static tt_status call_hooks(const tt_grad_hook *hooks, uint32_t output, tt_node **gradient, tt_error *error) {
-  for (const tt_grad_hook *hook = hooks, *next; hook != NULL; hook = next) {
-    next = hook->next; /* a hook may remove itself */
-    if (hook->output != output) continue;
+/* The first hook that was added after that one and not after `last`. */
+static const tt_grad_hook *hook_behind(const tt_grad_hook *hook, uint64_t id, uint64_t last, uint32_t output) {
+  while (hook != NULL && (hook->id <= id || hook->id > last || hook->output != output)) hook = hook->next;
+  return hook;
+}
+
+/* Calls the hooks of one gradient; each may put another in its place, add others for the next time, and remove itself and others. */
+static tt_status call_hooks(tt_grad_hook *const *hooks, uint32_t output, tt_node **gradient, tt_error *error) {
+  uint64_t id = 0, last = 0;
+  for (const tt_grad_hook *hook = *hooks; hook != NULL; hook = hook->next) last = hook->id;
+  for (const tt_grad_hook *hook; (hook = hook_behind(*hooks, id, last, output)) != NULL;) {
+    id = hook->id;
     tt_node *head = tt_head_new(tt_node_ref(*gradient), error);
     if (head == NULL) return TT_ERR_MEMORY;
     tt_node *replacement = NULL;
@@ -255,7 +263,19 @@ static tt_node *own_gradient(tt_node *gradient, bool creates_graph, tt_error *er
   return node == NULL ? NULL : tt_head_new(node, error);
 }
 
-static tt_status set_grad(const tt_run_back *run, tt_autograd *autograd, tt_node *gradient, tt_error *error) {
+/* A gradient that was none before takes room in the store. */
+static tt_status take_room(tt_run_back *run, const tt_node *gradient, tt_error *error) {
+  const tt_meta *meta = tt_node_meta(gradient);
+  run->n_new_bytes += tt_shape_n_elements(&meta->shape) * (int64_t)tt_dtype_bytes(meta->dtype);
+  if (run->hook->max_result_bytes == 0 || run->n_new_bytes <= run->hook->max_result_bytes) return TT_OK;
+  return tt_fail(
+      error, TT_ERR_FULL,
+      "backward: the gradients take %lld bytes, more than the %lld that the store of %s has room for; free something",
+      (long long)run->n_new_bytes, (long long)run->hook->max_result_bytes, run->hook->here);
+}
+
+static tt_status set_grad(tt_run_back *run, tt_autograd *autograd, tt_node *gradient, tt_error *error) {
+  TT_TRY(take_room(run, gradient, error));
   tt_node *head = own_gradient(gradient, true, error);
   if (head == NULL) return TT_ERR_MEMORY;
   tt_autograd_set_grad(autograd, head, run->hook->ledger);
@@ -394,7 +414,7 @@ static tt_status run_step(tt_run_back *run, tt_step *step, tt_error *error) {
   for (size_t i = 0; i < step->n_results; i++) {
     if (step->gradients[i] == NULL) continue;
     is_reached = true;
-    TT_TRY(call_hooks(step->hooks, (uint32_t)i, &step->gradients[i], error));
+    TT_TRY(call_hooks(&step->hooks, (uint32_t)i, &step->gradients[i], error));
     if (step->retainers[i] != NULL && run->what->inputs == NULL)
       TT_TRY(set_grad(run, step->retainers[i], step->gradients[i], error));
   }
@@ -446,6 +466,7 @@ static bool adds_in_place(const tt_run_back *run, const tt_autograd *leaf) {
 static tt_status prepare_leaf(tt_run_back *run, tt_autograd *leaf, tt_error *error) {
   tt_node *next;
   if (leaf->grad == NULL) {
+    TT_TRY(take_room(run, leaf->pending, error));
     next = own_gradient(leaf->pending, run->what->creates_graph, error);
     if (next == NULL) return TT_ERR_MEMORY;
   } else {
@@ -477,7 +498,7 @@ static void give_to_leaf(const tt_run_back *run, tt_autograd *leaf) {
 static tt_status finish(tt_run_back *run, tt_error *error) {
   for (size_t i = 0; i < run->leaves.n; i++) {
     tt_autograd *leaf = run->leaves.items[i];
-    TT_TRY(call_hooks(leaf->hooks, 0, &leaf->pending, error));
+    TT_TRY(call_hooks(&leaf->hooks, 0, &leaf->pending, error));
   }
   for (size_t i = 0; i < run->what->n_inputs; i++) {
     const tt_autograd *input = run->what->inputs[i];

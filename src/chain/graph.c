@@ -260,7 +260,10 @@ tt_step *tt_step_new(tt_ledger *ledger, const tt_op *op, const tt_value *args, t
                      tt_error *error) {
   tt_step *step = new_step(TT_STEP_RULE, op, n_operands, error);
   if (step == NULL) return NULL;
-  if (ledger != NULL) step->ledger = tt_ledger_ref(ledger);
+  if (ledger != NULL) {
+    step->ledger = tt_ledger_ref(ledger);
+    ledger->n_steps++;
+  }
   for (size_t i = 0; i < n_operands; i++) set_edge(step, i, autograds[i]);
   for (size_t i = 0; i < op->n_params; i++) {
     if (keep_arg(ledger, &step->args[i], &args[i], error) == TT_OK) continue;
@@ -318,6 +321,7 @@ static void free_step(tt_step *step, tt_step **dead) {
   tt_free(step->results);
   tt_free(step->gradients);
   tt_free(step->retainers);
+  if (step->ledger != NULL) step->ledger->n_steps--;
   tt_ledger_unref(step->ledger);
   tt_free(step);
 }

@@ -14,6 +14,7 @@ struct tt_hook {
   int64_t max_result_bytes; /* what the results of one op may take; 0: no limit. Checked before anything is allocated */
   int64_t
       max_view_bytes; /* the same for views, as if their elements had memory of their own: whoever reads one pays for each */
+  size_t max_steps;   /* how many recorded calls the ledger may have; 0: no limit */
   const char *here;   /* how errors call this worker; borrowed, lives as long as the hook */
   /* Called before an op writes into storage that has n_readers, who take their copies now; NULL: nobody reads later. An error ends the call. */
   tt_status (*before_write)(void *host, tt_storage *storage, tt_error *error);

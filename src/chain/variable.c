@@ -246,7 +246,23 @@ static tt_status record_results(tt_call *call, tt_call *inner, tt_step *step, tt
   return TT_OK;
 }
 
+/* What a recorded call keeps beside its results: a step, and `n_bytes`. */
+static tt_status check_room(const tt_hook *hook, const tt_op *op, uint64_t n_bytes, tt_error *error) {
+  if (hook->max_steps != 0 && hook->ledger != NULL && hook->ledger->n_steps >= hook->max_steps) {
+    return tt_fail(error, TT_ERR_FULL,
+                   "%s: %s keeps %zu calls for gradients, its ceiling; run backward, free something, or use no_grad", op->name,
+                   hook->here, hook->ledger->n_steps);
+  }
+  if (hook->max_result_bytes == 0 || n_bytes <= (uint64_t)hook->max_result_bytes) return TT_OK;
+  return tt_fail(
+      error, TT_ERR_FULL,
+      "%s: what was there before is kept for gradients and takes %llu bytes, more than the %lld that the store of %s has room "
+      "for; free something",
+      op->name, (unsigned long long)n_bytes, (long long)hook->max_result_bytes, hook->here);
+}
+
 static tt_status call_recorded(tt_hook *hook, tt_call *call, tt_call *inner, tt_operand_graph *graph, tt_error *error) {
+  TT_TRY(check_room(hook, call->op, 0, error));
   tt_step *step = tt_step_new(hook->ledger, call->op, inner->args, graph->all, graph->n, error);
   if (step == NULL) return TT_ERR_MEMORY;
   tt_status status = call_below(hook, inner, error);
@@ -278,6 +294,8 @@ static tt_status call_in_place(tt_hook *hook, tt_call *call, tt_call *inner, tt_
   }
   /* What the rule reads of self is from before the change. */
   const tt_tensor *tensor = tt_local_tensor(local);
+  uint64_t n_bytes = (uint64_t)tt_tensor_n_elements(tensor) * tt_dtype_bytes(tt_tensor_dtype(tensor));
+  TT_TRY(check_room(hook, call->op, n_bytes, error));
   tt_tensor *copy = tt_tensor_cast(tensor, tt_tensor_dtype(tensor), error);
   tt_node *before = copy == NULL ? NULL : tt_local_new(copy, error);
   if (before == NULL) return TT_ERR_MEMORY;

@@ -38,6 +38,7 @@ void tt_storage_unref(tt_storage *storage); /* NULL is allowed */
 typedef struct tt_ledger {
   int refs;
   uint64_t n_bytes;
+  size_t n_steps; /* recorded calls that are kept for gradients */
 } tt_ledger;
 
 tt_ledger *tt_ledger_new(void); /* one reference; NULL when there is no memory */

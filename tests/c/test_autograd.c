@@ -324,6 +324,32 @@ static void hooks_see_and_replace_gradients(void **state) {
   assert_int_equal(n_released, 3);
 }
 
+typedef struct clearer {
+  tt_node *x;
+  uint64_t ids[3];
+  int n_called;
+} clearer;
+
+/* Takes away every hook, and adds one. */
+static tt_status clear_hooks(void *context, tt_node *gradient, tt_node **replacement, tt_error *error) {
+  clearer *all = context;
+  (void)gradient, (void)replacement;
+  all->n_called++;
+  for (int i = 0; i < 3; i++) tt_variable_remove_hook(all->x, all->ids[i]);
+  all->ids[0] = tt_variable_register_hook(all->x, clear_hooks, NULL, all, error);
+  return TT_OK;
+}
+
+static void a_hook_may_remove_and_add_hooks(void **state) {
+  (void)state;
+  clearer all = {.x = leaf(ONE_TO_FOUR, 4)};
+  for (int i = 0; i < 3; i++) all.ids[i] = tt_variable_register_hook(all.x, clear_hooks, NULL, &all, &trouble);
+  tt_node *z = RUN("sum", of(all.x));
+  RUN("backward_", of(z));
+  assert_int_equal(all.n_called, 1);
+  DROP(all.x, z);
+}
+
 /* ---- gradients as results ---- */
 
 static void gradients_are_answered_and_have_gradients(void **state) {
@@ -420,6 +446,7 @@ int main(void) {
       cmocka_unit_test(gradients_of_no_leaf_are_kept_on_request),
       cmocka_unit_test(only_float_results_have_gradients),
       cmocka_unit_test(hooks_see_and_replace_gradients),
+      cmocka_unit_test(a_hook_may_remove_and_add_hooks),
       cmocka_unit_test(gradients_are_answered_and_have_gradients),
       cmocka_unit_test(long_graphs_need_no_deep_stack),
       cmocka_unit_test(without_memory_no_leaf_changes),
