@@ -334,7 +334,27 @@ export function request(worker, start, { signal, about } = {}) {
 export function query(worker, peer, fields, options) {
   const json = JSON.stringify({ request: '1', ...fields });
   const [, offset] = writeInput(peer, json);
-  return request(worker, (token) => core._tt_wasm_query(worker, offset, textBytes(json), token), options);
+  const answered = request(worker, (token) => core._tt_wasm_query(worker, offset, textBytes(json), token), options);
+  if (!asking.has(worker)) asking.set(worker, new Set());
+  const asked = asking.get(worker).add(answered);
+  const settled = () => asked.delete(answered);
+  answered.then(settled, settled);
+  return answered;
+}
+
+/** Queries that wait for their answers, by worker. */
+const asking = new Map();
+
+/** Tells of a failure that a command of ours reports, unless a query that is on its way is answered with that same failure. */
+export function tellUnlessAsked(worker, failure, tell) {
+  const asked = [...(asking.get(worker) ?? [])];
+  if (asked.length === 0) {
+    tell();
+    return;
+  }
+  Promise.allSettled(asked).then((answers) => {
+    if (!answers.some(({ reason }) => reason?.failure !== undefined && reason.failure === failure)) tell();
+  });
 }
 
 // ---- events ----
@@ -354,6 +374,7 @@ export function onEvents(worker, listener) {
 
 export function forgetWorker(worker) {
   listeners.delete(worker);
+  asking.delete(worker);
   workersToFlush.delete(worker);
   clearTimeout(batched.get(worker));
   batched.delete(worker);

@@ -20,6 +20,7 @@ import {
   readText,
   stopTicking,
   takeEvents,
+  tellUnlessAsked,
   tick,
   u32,
   f64,
@@ -220,8 +221,11 @@ export class ThreadHost {
     OBJECT_REMOVED: ({ object, peer, text }) =>
       this.worker.tell('object', { action: 'removed', id: object, peer, reason: text }),
     COMMAND: ({ peer, text, operands, results }) => this.worker.tell('command', { peer, op: text, operands, results }),
-    FAILURE: ({ isOurs, peer, error, results }) =>
-      this.worker.tell(isOurs ? 'error' : 'failure', { peer, error: TensorError.fromWire(error), results }),
+    FAILURE: ({ isOurs, peer, error, results }) => {
+      const tell = () => this.worker.tell(isOurs ? 'error' : 'failure', { peer, error: TensorError.fromWire(error), results });
+      if (isOurs) tellUnlessAsked(this.handle, error.failure, tell);
+      else tell();
+    },
     REFUSED: ({ peer, error }) => this.worker.tell('refused', { peer, error: TensorError.fromWire(error) }),
   };
 

@@ -20,6 +20,7 @@ import {
   query,
   request,
   stopTicking,
+  tellUnlessAsked,
   tick,
   writeInput,
 } from './core.js';
@@ -142,7 +143,8 @@ export class PageHost {
   /** An event of the page's own core. */
   #hear(events) {
     for (const { type, isOurs, peer, error, results, text } of events) {
-      if (type === 'FAILURE' && isOurs) this.worker.tell('error', { peer, error: TensorError.fromWire(error), results });
+      if (type === 'FAILURE' && isOurs)
+        tellUnlessAsked(this.handle, error.failure, () => this.worker.tell('error', { peer, error: TensorError.fromWire(error), results }));
       if (type === 'LINK_CLOSED') this.#lose(`the page has lost its worker ${this.id}: ${text}`);
     }
   }

@@ -332,6 +332,24 @@ test("a failure that nobody awaits is the worker's error event", async () => {
   assert.equal((await here).detail.peer, 'me');
 });
 
+test('a failure that ready, text or getShape answers with is awaited: no event tells it again', async () => {
+  const bob = start('bob');
+  const x = tensor([1, 2, 3, 4]).send(bob);
+  const events = [];
+  const listen = ({ error }) => events.push(error.message);
+  me.addEventListener('error', listen);
+  for (const ask of ['ready', 'text', 'getShape', 'array']) {
+    const wrong = x.masked_select(x.gt(1)).add(x);
+    const later = wrong.mul(2); // fails with the same first cause
+    await assert.rejects(later[ask](), failure('shape', /\[3\] and \[4\]/, { worker: 'bob', op: 'add' }), ask);
+  }
+  const told = event(me, 'error');
+  x.masked_select(x.gt(2)).add(x);
+  await told;
+  me.removeEventListener('error', listen);
+  assert.equal(events.length, 1, events.join('\n'));
+});
+
 test('a failure that nobody awaits nor listens to is a warning', async () => {
   const lonely = new VirtualWorker({ id: 'lonely', isLocal: true });
   const warned = once(process, 'warning');
