@@ -207,8 +207,8 @@ function withRecording(name, value, fn) {
 
 const listOf = (where, value) => {
   const list = Array.isArray(value) ? value : [value];
-  const wrong = list.find((item) => !isTensor(item));
-  if (wrong !== undefined || list.length === 0) throw bad(`${where} is a tensor or an array of them, not ${describe(wrong ?? value)}`);
+  const wrong = list.findIndex((item) => !isTensor(item));
+  if (wrong >= 0 || list.length === 0) throw bad(`${where} is a tensor or an array of them, not ${describe(wrong >= 0 ? list[wrong] : value)}`);
   return list;
 };
 

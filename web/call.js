@@ -234,6 +234,14 @@ export function writeArguments(op, self, args) {
   return nArgs;
 }
 
+/** Puts tensors where a function of the core takes a list of them that is no op's argument. */
+export function writeHandles(where, handles) {
+  if (handles.length > limit.listItems)
+    throw new TensorError(`${where}: ${handles.length} tensors are too many: a list holds at most ${limit.listItems}`, { code: 'argument', op: where });
+  checkViews();
+  handles.forEach((handle, i) => (u32[(at.operands >> 2) + i] = handle));
+}
+
 /**
  * Runs `op` with what writeArguments takes, at the worker whose handle is given. Answers how many results there are: their handles are
  * at resultAt(i). Throws a TensorError.

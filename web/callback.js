@@ -34,8 +34,8 @@ export function removeCallback(number) {
 function answersOf(what, answer) {
   if (answer === undefined) return [];
   const list = Array.isArray(answer) ? answer : [answer];
+  if (list.every(isTensor)) return list;
   const wrong = list.find((item) => !isTensor(item));
-  if (wrong === undefined) return list;
   if (typeof wrong?.then === 'function')
     throw new TensorError(`${what} answered a promise: it cannot wait within an op`, { code: 'argument' });
   throw new TensorError(`${what} answers a tensor or an array of them, not ${describe(wrong)}`, { code: 'argument' });

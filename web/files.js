@@ -22,8 +22,8 @@ async function bytesOf(where, source) {
     return new Uint8Array(await source.arrayBuffer());
   }
   if (typeof Blob === 'function' && source instanceof Blob) return new Uint8Array(await source.arrayBuffer());
-  const isWeb = source instanceof URL ? source.protocol !== 'file:' : /^https?:\/\//.test(source);
   if (typeof source === 'string' || source instanceof URL) {
+    const isWeb = source instanceof URL ? source.protocol !== 'file:' : /^https?:\/\//.test(source);
     if (!isNode || isWeb) return bytesOf(where, await fetch(source));
     const { readFile } = await import('node:fs/promises');
     return readFile(source);
@@ -33,6 +33,7 @@ async function bytesOf(where, source) {
 
 async function writeFile(where, path, bytes) {
   if (!isNode) throw bad(where, 'there are no files in a page: without a path it answers the bytes', 'state');
+  if (typeof path !== 'string' && !(path instanceof URL)) throw bad(where, `the path is a string or a file's URL, not ${describe(path)}`);
   const fs = await import('node:fs/promises');
   await fs.writeFile(path, bytes);
 }

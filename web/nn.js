@@ -15,7 +15,7 @@
  *
  * Parameters belong to their module: no tidy takes them, dispose() of the module frees them.
  */
-import { endCall, prepareRow, resultAt, writeArguments } from './call.js';
+import { endCall, prepareRow, resultAt, writeArguments, writeHandles } from './call.js';
 import { at, check, checkViews, core, f64, i32, readText, takeThrown, u32, writeInput } from './core.js';
 import { TensorError } from './errors.js';
 import { checkOptions, describe, isPlain, noDtype } from './options.js';
@@ -525,10 +525,11 @@ class Sequential extends Numbered {
 class ModuleList extends Numbered {
   constructor(modules = []) {
     super();
-    for (const module of modules) this.append(module);
+    this.extend(modules);
   }
 
   extend(modules) {
+    if (typeof modules?.[Symbol.iterator] !== 'function') throw bad('ModuleList', `the modules are an array of them, not ${describe(modules)}`);
     for (const module of modules) this.append(module);
     return this;
   }
@@ -539,6 +540,7 @@ class ModuleList extends Numbered {
 function initBy(row) {
   return Object.defineProperty(
     (tensor, ...args) => {
+      if (!isTensor(tensor)) throw bad(row.name, `the first argument is the tensor to fill, not ${describe(tensor)}`);
       const nArgs = writeArguments(row, undefined, [tensor, ...args]);
       takeThrown();
       noteChange();
@@ -553,7 +555,9 @@ function initBy(row) {
 /** torch.nn.init: functions that fill a tensor, and answer it. */
 const init = Object.fromEntries(tables.inits.map((row) => [row.name, initBy(row)]));
 init.calculate_gain = (nonlinearity, param = 0.01) => {
-  writeInput(String(nonlinearity));
+  if (typeof nonlinearity !== 'string') throw bad('calculate_gain', `the nonlinearity is its name, such as 'relu', not ${describe(nonlinearity)}`);
+  if (typeof param !== 'number') throw bad('calculate_gain', `param is a number, not ${describe(param)}`);
+  writeInput(nonlinearity);
   check(core._tt_wasm_gain(param), { op: 'calculate_gain' });
   checkViews();
   return f64[at.numbers >> 3];
@@ -561,24 +565,32 @@ init.calculate_gain = (nonlinearity, param = 0.01) => {
 
 /** Puts the gradients of parameters into the scratch. Answers them. */
 function writeGradients(where, given) {
+  if (typeof given?.[Symbol.iterator] !== 'function' && !isTensor(given))
+    throw bad(where, `the parameters are an array, such as model.parameters(), not ${describe(given)}`);
   const list = isTensor(given) ? [given] : [...given];
-  const wrong = list.find((item) => !isTensor(item));
-  if (wrong !== undefined) throw bad(where, `the parameters are tensors, not ${describe(wrong)}`);
+  if (!list.every(isTensor)) throw bad(where, `the parameters are tensors, not ${describe(list.find((item) => !isTensor(item)))}`);
   const gradients = list.map((parameter) => parameter.grad).filter((grad) => grad !== null);
-  const handles = gradients.map((grad) => liveHandle(grad, where));
-  checkViews();
-  handles.forEach((handle, i) => (u32[(at.operands >> 2) + i] = handle));
+  writeHandles(
+    where,
+    gradients.map((grad) => liveHandle(grad, where)),
+  );
   return gradients;
+}
+
+function checkNumber(where, name, value) {
+  if (typeof value !== 'number' || Number.isNaN(value)) throw bad(where, `${name} is a number, not ${describe(value)}`);
 }
 
 /** torch.nn.utils */
 const utils = {
   /** Scales the gradients so that their norm together is at most max_norm. Answers the norm before, a tensor. */
   clip_grad_norm_(params, max_norm, norm_type = 2) {
+    checkNumber('clip_grad_norm_', 'max_norm', max_norm);
+    checkNumber('clip_grad_norm_', 'norm_type', norm_type);
     const gradients = writeGradients('clip_grad_norm_', params);
     if (gradients.length === 0) return torch.zeros([]);
     const home = homeOf(gradients[0]);
-    check(core._tt_wasm_clip_norm(home.handle, gradients.length, Number(max_norm), Number(norm_type)), { op: 'clip_grad_norm_' });
+    check(core._tt_wasm_clip_norm(home.handle, gradients.length, max_norm, norm_type), { op: 'clip_grad_norm_' });
     noteChange();
     checkViews();
     return takeResults(1, home, gradients[0])[0];
@@ -586,9 +598,10 @@ const utils = {
 
   /** Bounds each element of the gradients by -clip_value and clip_value. */
   clip_grad_value_(params, clip_value) {
+    checkNumber('clip_grad_value_', 'clip_value', clip_value);
     const gradients = writeGradients('clip_grad_value_', params);
     if (gradients.length === 0) return;
-    check(core._tt_wasm_clip_value(homeOf(gradients[0]).handle, gradients.length, Number(clip_value)), { op: 'clip_grad_value_' });
+    check(core._tt_wasm_clip_value(homeOf(gradients[0]).handle, gradients.length, clip_value), { op: 'clip_grad_value_' });
     noteChange();
   },
 };

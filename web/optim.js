@@ -6,7 +6,7 @@
  * here, await optimizer.ready() before the next step.
  */
 import { noteCleared } from './autograd.js';
-import { endCall, resultAt, writeArguments } from './call.js';
+import { endCall, resultAt, writeArguments, writeHandles } from './call.js';
 import { at, check, checkViews, core, readText, takeThrown, u32, writeInput } from './core.js';
 import { TensorError } from './errors.js';
 import { tables } from './nn.js';
@@ -65,11 +65,13 @@ export class Optimizer {
     if (!isPlain(group)) throw bad(where, `a group is an object { params, ... }, not ${describe(group)}`);
     checkOptions(where, group, ['params', ...Object.keys(this.defaults)]);
     const params = listOf(where, group.params);
-    const wrong = params.find((param) => !isTensor(param));
-    if (wrong !== undefined) throw bad(where, `parameters are tensors, not ${describe(wrong)}`);
+    if (!params.every(isTensor)) throw bad(where, `parameters are tensors, not ${describe(params.find((param) => !isTensor(param)))}`);
     const made = { ...this.defaults, ...group, params };
     const nArgs = this.#write(made);
-    params.forEach((param, i) => (u32[(at.operands >> 2) + i] = liveHandle(param, where)));
+    writeHandles(
+      where,
+      params.map((param) => liveHandle(param, where)),
+    );
     takeThrown();
     endCall(this.#row, core._tt_wasm_optimizer_add_group(this.#live, params.length, nArgs));
     this.param_groups.push(made);

@@ -97,6 +97,8 @@ test('what np.load takes: bytes, an ArrayBuffer, a Blob, a Response, a URL, a pa
     }
     assert.deepEqual(await (await np.load(join(folder, 'a.npz'))).a.tolist(), [1, 2, 3]);
     await assert.rejects(np.load(join(folder, 'none.npy')), { code: 'ENOENT' });
+    await assert.rejects(np.load(Symbol('path')), failure('argument', /a path, not the symbol/));
+    await assert.rejects(np.save(1, a), failure('argument', /the path is a string/));
     await assert.rejects(np.load(17), failure('argument', /the number 17/));
     await assert.rejects(np.load(bytes, { maxBytes: 1 }), failure('argument', /no option 'maxBytes'/));
   } finally {

@@ -238,6 +238,22 @@ test('what is wrong is said', () => {
   assert.throws(() => layer.forward(torch.ones(2)), failure('state', /disposed/));
 });
 
+test('what is no tensor, number or list is said, not stumbled over', async () => {
+  const x = tensor([1]);
+  for (const name of Object.keys(nn.init)) {
+    if (name === 'calculate_gain') continue;
+    for (const wrong of [null, undefined, 1]) assert.throws(() => nn.init[name](wrong, 1), failure('argument', /the tensor to fill, not/), name);
+  }
+  assert.throws(() => nn.init.calculate_gain(Symbol('relu')), failure('argument', /its name/));
+  assert.throws(() => nn.utils.clip_grad_norm_(undefined, 1), failure('argument', /an array/));
+  assert.throws(() => nn.utils.clip_grad_norm_([undefined], 1), failure('argument', /not undefined/));
+  assert.throws(() => nn.utils.clip_grad_norm_([x], 'much'), failure('argument', /max_norm is a number/));
+  assert.throws(() => nn.utils.clip_grad_value_([x]), failure('argument', /clip_value is a number, not undefined/));
+  assert.throws(() => new nn.ModuleList(1), failure('argument', /an array of them/));
+  assert.throws(() => torch.autograd.backward([undefined]), failure('argument', /not undefined/));
+  x.dispose();
+});
+
 test('a module that is disposed of leaves nothing', () => {
   const held = numTensors();
   const model = new Net();

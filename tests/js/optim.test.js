@@ -59,6 +59,10 @@ test('what is wrong is said', async () => {
   assert.throws(() => new optim.SGD([x.mul(2)], { lr: 1 }), failure('argument', /leaf/));
   assert.throws(() => new optim.SGD([x], { lr: 1, momentun: 1 }), failure('argument', /no option 'momentun'/));
   assert.throws(() => new optim.Optimizer([x], { lr: 1 }), failure('argument', /new optim\.SGD/));
+  assert.throws(() => new optim.SGD([x, undefined], { lr: 1 }), failure('argument', /parameters are tensors, not undefined/));
+  const many = tidy(() => Array.from({ length: 5000 }, () => leaf([1])));
+  assert.throws(() => new optim.SGD(many, { lr: 1 }), failure('argument', /5000 tensors are too many/));
+  for (const each of many) each.dispose();
   const sgd = new optim.SGD([x], { lr: 1 });
   sgd.dispose();
   sgd.dispose();
