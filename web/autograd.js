@@ -12,7 +12,7 @@ import { TensorError } from './errors.js';
 import { checkOptions, describe } from './options.js';
 import { Tensor, homeOf, invoke, isTensor, liveHandle, nChangesSoFar, setGradOption, torch } from './tensor.js';
 
-const FLAG = { POINTER: 1, REQUIRES_GRAD: 8, NO_LEAF: 16, HAS_GRAD: 32 };
+const FLAG = { POINTER: 1, REQUIRES_GRAD: 8, NO_LEAF: 16, HAS_GRAD: 32, MULTI: 64 };
 const rows = new Map(table.filter(({ flags }) => flags.includes('graph')).map((op) => [op.name, op]));
 const run = (name, self, ...args) => invoke(rows.get(name), self, args);
 
@@ -71,14 +71,15 @@ export class GradFn {
 function gradOf(tensor) {
   const flags = flagsOf(tensor, 'grad');
   const notes = notesOf(tensor);
-  if ((flags & FLAG.POINTER) === 0) {
+  const isHere = (flags & (FLAG.POINTER | FLAG.MULTI)) === 0;
+  if (isHere) {
     if ((flags & FLAG.HAS_GRAD) === 0) return null;
   } else {
     const mayHave = (flags & FLAG.REQUIRES_GRAD) !== 0 && ((flags & FLAG.NO_LEAF) === 0 || notes.isRetained);
     if (!mayHave || notes.cleared === nBackwards) return null;
   }
   // The same tensor as long as it is the same gradient; elsewhere that is only sure until something changes or it moves.
-  const stamp = (flags & FLAG.POINTER) === 0 ? f64[at.numbers >> 3] : `${readText()} ${readId()} ${nChangesSoFar()}`;
+  const stamp = isHere ? f64[at.numbers >> 3] : `${readText()} ${readId()} ${nChangesSoFar()}`;
   if (notes.grad === null || notes.grad.isDisposed || notes.stamp !== stamp) notes.grad = run('grad', tensor);
   notes.stamp = stamp;
   return notes.grad;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "chain/multi_pointer.h"
 #include "chain/pointer.h"
 
 typedef struct tt_variable {
@@ -622,6 +623,11 @@ tt_gradient_view tt_node_gradient(tt_node *node) {
     view.requires_grad = tt_pointer_requires_grad(tail);
     view.is_leaf = op == NULL;
     if (op != NULL) tt_op_backward_name(op, view.grad_fn, sizeof view.grad_fn);
+    return view;
+  }
+  if (tt_node_is_multi_pointer(tail)) { /* its copies are alike; each has a gradient of its own */
+    view = tt_node_gradient(tt_multi_pointer_copy(tail, 0));
+    view.grad = NULL;
     return view;
   }
   const tt_autograd *autograd = tt_node_autograd(node);

@@ -221,9 +221,16 @@ describe('virtual workers', () => {
     const w = tensor([1, 2], { requires_grad: true });
     assert.throws(() => w.mul(2).send(bob, alice), failure('state', /its history would be lost/));
     w.send(bob, alice);
+    assert.equal(w.requires_grad, true);
+    assert.equal(w.is_leaf, true);
+    assert.equal(w.grad, null);
     const [first] = w.children;
     first.mul(3).sum().backward();
-    w.mul(w).sum().backward();
+    const squares = w.mul(w);
+    assert.equal(squares.is_leaf, false);
+    assert.equal(String(squares.grad_fn), '<MulBackward0>');
+    squares.sum().backward();
+    assert.deepEqual(await (await w.grad.sumGet()).array(), [7, 11]);
     const copies = await w.get();
     assert.deepEqual(
       copies.map(({ grad }) => String(grad)),
