@@ -5,7 +5,9 @@
  *   link.c     connections: HELLO, presence, refusals, which peer a frame is for
  *   stream.c   one stream to a peer: order, credit, the queue of what is to leave
  *   listing.c  what is in the store, for whoever asks
- *   execute.c  the commands, tensors and queries of others
+ *   execute.c  what others send: runs, and their records but CALL; queries
+ *   call.c     CALL: who may, whose gradients, what poisons what
+ *   incoming.c tensors and pointers of others on their way in
  *   promise.c  objects that somebody else is going to deliver, and what waits for them
  *   give.c     what this worker does with other workers because a peer asks for it: giving, fetching on, handing over
  *   parcel.c   what a tensor takes along when it leaves
@@ -269,7 +271,26 @@ tt_status tt_stream_accept(tt_peer *peer, const tt_prelude *prelude, tt_error *e
 void tt_stream_take_credit(tt_peer *peer, const tt_prelude *prelude);
 void tt_stream_return_credit(tt_peer *peer); /* when half of the window is used */
 
+/* What went wrong in a run, told to its sender at the end unless an answer has told it before. */
+typedef struct tt_run_failure tt_run_failure;
+
+/* A run that is being executed. */
+typedef struct tt_run {
+  tt_peer *peer;
+  tt_worker *worker;
+  tt_run_failure *first, **last;
+} tt_run;
+
+/* call.c */
+void tt_execute_call(tt_run *run, const tt_record *record, size_t position);
+void tt_run_report_failures(tt_run *run);
+
+/* incoming.c: an error is the peer's breach of the protocol. */
+tt_status tt_execute_data(tt_peer *peer, const tt_arrival *arrival, tt_error *error);
+
 /* execute.c: an error is the peer's breach of the protocol. */
+/* An answer that cannot be queued (no memory, or someone who asks and asks and reads no answers) would be waited for in vain. */
+void tt_give_up_on(tt_peer *peer, tt_status status, const tt_error *error);
 
 /* Carries out a frame, or parks what of it has to wait. */
 tt_status tt_execute_arrival(tt_peer *peer, const tt_arrival *arrival, tt_error *error);
