@@ -104,6 +104,8 @@ ${table
 // ---- parity ----
 
 const names = new Set(table.map((op) => op.name));
+/** Rows that are no methods. */
+const functions = new Set(table.filter((op) => op.flags.includes('function')).map((op) => op.name));
 const complaints = [];
 
 /** A line of pytorch-0.3.1.txt: the name and what there is here. */
@@ -113,6 +115,8 @@ function readEntry(line) {
     complaints.push(`not a line of pytorch-0.3.1.txt: ${line}`);
     return { name: line, kind: 'missing', text: '' };
   }
+  const isOfTensor = sections.at(-1).title.includes('Tensor');
+  if (isOfTensor && functions.has(name)) return { name, kind: 'other', text: `a function: \`torch.${name}(x, ...)\`` };
   if (names.has(name)) return { name, kind: 'same', text: '' };
   if (sign === '=') {
     const [row, remark] = text.split(' -- ');
@@ -175,4 +179,4 @@ for (const [path, text] of [['web/core/ops.d.ts', types], ['web/docs/ops.md', do
     writeFileSync(path, text);
   }
 }
-if (process.exitCode === undefined) console.log(`docs: ${table.length} ops in web/core/ops.d.ts, web/docs/ops.md and web/docs/parity.md`);
+if (process.exitCode === undefined) console.log(`docs: ${table.filter((op) => !op.flags.includes('hidden')).length} ops in web/core/ops.d.ts, web/docs/ops.md and web/docs/parity.md`);
