@@ -80,14 +80,16 @@ static void forget_step(tt_autograd *autograd) {
 void tt_autograd_set_grad(tt_autograd *autograd, tt_node *take_grad, tt_ledger *ledger) {
   if (autograd->held != NULL) tt_storage_unhold(autograd->held, autograd->ledger);
   tt_ledger_unref(autograd->ledger);
-  tt_node_unref(autograd->grad);
+  tt_node *before = autograd->grad;
   autograd->grad = take_grad;
   autograd->held = NULL;
   autograd->ledger = NULL;
-  if (take_grad == NULL || ledger == NULL) return;
-  autograd->held = tt_local_tensor(tt_node_tail(take_grad))->storage;
-  autograd->ledger = tt_ledger_ref(ledger);
-  tt_storage_hold(autograd->held, ledger);
+  if (take_grad != NULL && ledger != NULL) {
+    autograd->held = tt_local_tensor(tt_node_tail(take_grad))->storage;
+    autograd->ledger = tt_ledger_ref(ledger);
+    tt_storage_hold(autograd->held, ledger);
+  }
+  tt_node_unref(before); /* last: it may lead back here */
 }
 
 void tt_autograd_unref(tt_autograd *autograd) {

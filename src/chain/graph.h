@@ -47,6 +47,7 @@ typedef struct tt_autograd {
   tt_storage *held;    /* the gradient's memory, on the ledger */
   tt_ledger *ledger;   /* one reference */
   tt_grad_hook *hooks; /* of a leaf */
+  size_t n_variables;  /* that share it: while there is none nobody can ask for the gradient */
   tt_node *pending;    /* what a backward that is running has gathered for it */
 } tt_autograd;
 

@@ -28,10 +28,16 @@ tt_node *tt_variable_new(tt_node *take_local, tt_autograd *take_autograd, tt_err
     return NULL;
   }
   variable->autograd = take_autograd;
+  take_autograd->n_variables++;
   return &variable->node;
 }
 
-static void release(tt_node *node) { tt_autograd_unref(((tt_variable *)node)->autograd); }
+static void release(tt_node *node) {
+  tt_autograd *autograd = ((tt_variable *)node)->autograd;
+  /* Nobody is left to ask for its gradient. That may have a graph which leads here (create_graph): a circle that would never be freed. */
+  if (--autograd->n_variables == 0) tt_autograd_set_grad(autograd, NULL, NULL);
+  tt_autograd_unref(autograd);
+}
 
 /* ---- what an operand is in the graph ---- */
 
@@ -519,7 +525,11 @@ static tt_status call_set_grad(tt_hook *hook, tt_call *call, tt_operand_graph *g
   TT_TRY(need_floating("grad", self, error));
   tt_node *grad = NULL;
   if (call->args[1].type == TT_VALUE_OPERAND) {
-    grad = tt_head_new(tt_node_ref(operand_of(call, 1)), error);
+    /* The data alone: what it was made of, or its own gradient, may lead back to self, and would never be freed. */
+    tt_node *given = local_of(operand_of(call, 1));
+    tt_node *local = tt_local_new(tt_tensor_ref(tt_local_tensor(given)), error);
+    if (local != NULL && tt_local_is_withheld(given)) tt_local_withhold(local);
+    grad = local == NULL ? NULL : tt_head_new(local, error);
     if (grad == NULL) return TT_ERR_MEMORY;
   }
   tt_node *variable = as_variable(self, graph->all[0], error);

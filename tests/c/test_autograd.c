@@ -350,6 +350,22 @@ static void a_hook_may_remove_and_add_hooks(void **state) {
   DROP(all.x, z);
 }
 
+/* The leak sanitizer looks. */
+static void gradients_that_lead_back_are_freed(void **state) {
+  (void)state;
+  tt_node *x = leaf(ONE_TO_FOUR, 4), *y = RUN("mul", of(x), of(x)), *z = RUN("sum", of(y));
+  RUN("backward_", of(z), tt_none(), tt_bool(true), tt_bool(true));
+  assert_true(tt_node_gradient(tt_node_gradient(x).grad).requires_grad);
+  DROP(x, y, z);
+  tt_node *a = leaf(ONE_TO_FOUR, 4), *b = leaf(ONE_TO_FOUR, 4), *of_a = RUN("mul", of(a), tt_int(2));
+  RUN("set_grad_", of(a), of(a));
+  RUN("set_grad_", of(a), of(of_a));
+  RUN("set_grad_", of(b), of(a));
+  RUN("set_grad_", of(a), of(b));
+  assert_grad(a, "tensor([1., 2., 3., 4.])");
+  DROP(a, b, of_a);
+}
+
 /* ---- gradients as results ---- */
 
 static void gradients_are_answered_and_have_gradients(void **state) {
@@ -447,6 +463,7 @@ int main(void) {
       cmocka_unit_test(only_float_results_have_gradients),
       cmocka_unit_test(hooks_see_and_replace_gradients),
       cmocka_unit_test(a_hook_may_remove_and_add_hooks),
+      cmocka_unit_test(gradients_that_lead_back_are_freed),
       cmocka_unit_test(gradients_are_answered_and_have_gradients),
       cmocka_unit_test(long_graphs_need_no_deep_stack),
       cmocka_unit_test(without_memory_no_leaf_changes),
