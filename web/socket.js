@@ -118,9 +118,11 @@ function attachSocket(host, socket, { url, isConnecting, expected, standsFor }) 
 /** What Node says of a socket, as a sentence. */
 function whyOf(error, url) {
   if (error.code === 'ECONNREFUSED') return `cannot connect to ${url}: nobody listens there`;
+  if (/certificate required/i.test(error.message))
+    return `${url}: who connects there has to show a certificate: give tls: { cert, key }`;
   if (error.code === 'ERR_TLS_CERT_ALTNAME_INVALID') return `the server's certificate is made out to another name: ${error.reason}`;
   const isTrust = /CERT|SELF_SIGNED|UNABLE_TO/.test(error.code ?? '') && !error.code.startsWith('ERR_SSL');
-  return isTrust ? `the server's certificate is not trusted: ${error.message}` : `${url}: ${error.message}`;
+  return isTrust ? `the server's certificate is not trusted: ${error.message}` : `${url}: ${error.message.trim()}`;
 }
 
 const fail = (message) => {

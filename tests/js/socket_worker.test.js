@@ -127,7 +127,7 @@ describe('S6: SocketWorker in Node', { timeout: 120_000 }, () => {
     await seedExample(remote);
     await remote.close();
     const without = new SocketWorker({ hook, id: 'guarded', port: server.port, tls: { ca }, isPointer: true });
-    await assert.rejects(without.ready, { code: 'connection' });
+    await assert.rejects(without.ready, { code: 'connection', message: /has to show a certificate: give tls: \{ cert, key \}/ });
     /* The native client has the same word. */
     const bob = await startNative(['worker', '--id', 'bob', '--connect', server.url, '--cert', file('client.pem'), '--key', file('client.key'), '--ca', file('ca.pem')], { ready: /ready behind/ });
     started.add(bob);
