@@ -31,7 +31,8 @@ tt_status tt_byte_stream_server_new(tt_loop *loop, const tt_byte_stream_options 
   }
   bool is_encrypted = tt_scheme_is_encrypted(address.scheme);
   if (is_encrypted && (options->tls == NULL || !tt_tls_has_certificate(options->tls))) {
-    return tt_fail(error, TT_ERR_ARGUMENT, "to listen at '%.200s' takes a certificate and its private key: --cert FILE --key FILE", options->url);
+    return tt_fail(error, TT_ERR_ARGUMENT,
+                   "to listen at '%.200s' takes a certificate and its private key: --cert FILE --key FILE", options->url);
   }
   tt_byte_stream_server *server = tt_alloc(1, sizeof *server);
   if (server == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory to listen at %.200s", options->url);
