@@ -10,16 +10,11 @@
 #include <math.h>
 #include <string.h>
 
+#include "ops/define.h"
 #include "ops/infer_common.h"
 #include "ops/promote.h"
 #include "ops/rows.h"
 #include "tensor/convert.h"
-
-#define INFER(name) \
-  tt_status tt_infer_##name(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error)
-#define KERNEL(name)                                                                                                  \
-  tt_status tt_kernel_##name(const tt_op *op, tt_kernel_context *context, const tt_value *args, const tt_meta *metas, \
-                             tt_tensor **results, size_t *n_results, tt_error *error)
 
 /* shape rules */
 

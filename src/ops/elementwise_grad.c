@@ -5,12 +5,10 @@
  * PyTorch's choices at the points where there is no derivative: maximum shares equally between equal elements, clamp passes the
  * gradient at its bounds, relu and abs give 0 at 0.
  */
+#include "ops/define.h"
 #include "ops/grad_common.h"
 #include "ops/infer_common.h"
 #include "ops/rows.h"
-
-#define GRAD(name) \
-  tt_status tt_grad_##name(tt_call_context *context, const tt_grad_call *call, tt_operand **operand_grads, tt_error *error)
 
 /* op(x, y) where y may be an operand or a number. */
 static tt_operand *apply(tt_rule *rule, tt_op_number number, tt_operand *x, tt_value y) {

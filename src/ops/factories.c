@@ -7,18 +7,13 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "ops/define.h"
 #include "ops/infer_common.h"
 #include "ops/promote.h"
 #include "ops/rows.h"
 #include "tensor/convert.h"
 
 enum { BLOCK = 256 };
-
-#define INFER(name) \
-  tt_status tt_infer_##name(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error)
-#define KERNEL(name)                                                                                                  \
-  tt_status tt_kernel_##name(const tt_op *op, tt_kernel_context *context, const tt_value *args, const tt_meta *metas, \
-                             tt_tensor **results, size_t *n_results, tt_error *error)
 
 static tt_dtype dtype_or(const tt_value *arg, tt_dtype otherwise) { return tt_arg_is_none(arg) ? otherwise : arg->as.dtype; }
 

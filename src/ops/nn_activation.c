@@ -8,15 +8,10 @@
 
 #include "kernels/activation.h"
 #include "ops/compose.h"
+#include "ops/define.h"
 #include "ops/grad_common.h"
 #include "ops/rows.h"
 #include "ops/terms.h"
-
-#define KERNEL(name)                                                                                                  \
-  tt_status tt_kernel_##name(const tt_op *op, tt_kernel_context *context, const tt_value *args, const tt_meta *metas, \
-                             tt_tensor **results, size_t *n_results, tt_error *error)
-#define GRAD(name) \
-  tt_status tt_grad_##name(tt_call_context *context, const tt_grad_call *call, tt_operand **operand_grads, tt_error *error)
 
 #define SELU_ALPHA 1.6732632423543772848170429916717
 #define SELU_SCALE 1.0507009873554804934193349852946

@@ -10,14 +10,11 @@
 
 #include "base/alloc.h"
 #include "ops/compose.h"
+#include "ops/define.h"
 #include "ops/inplace.h"
 #include "ops/rows.h"
 #include "ops/terms.h"
 #include "tensor/convert.h"
-
-#define KERNEL(name)                                                                                                  \
-  tt_status tt_kernel_##name(const tt_op *op, tt_kernel_context *context, const tt_value *args, const tt_meta *metas, \
-                             tt_tensor **results, size_t *n_results, tt_error *error)
 
 /* x brought to mean 0 and variance 1 over these dimensions. */
 static tt_operand *standardise(tt_rule *rule, tt_operand *x, const int64_t *dims, int n_dims, double eps) {

@@ -7,16 +7,11 @@
 #include "kernels/runs.h"
 #include "kernels/sort.h"
 #include "ops/compose.h"
+#include "ops/define.h"
 #include "ops/grad_common.h"
 #include "ops/infer_common.h"
 #include "ops/rows.h"
 #include "ops/terms.h"
-
-#define INFER(name) \
-  tt_status tt_infer_##name(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error)
-#define KERNEL(name)                                                                                                  \
-  tt_status tt_kernel_##name(const tt_op *op, tt_kernel_context *context, const tt_value *args, const tt_meta *metas, \
-                             tt_tensor **results, size_t *n_results, tt_error *error)
 
 static tt_tensor *vector_of(tt_dtype dtype, int64_t n, tt_error *error) {
   return tt_tensor_new(dtype, &(tt_shape){.n_dims = 1, .dims = {n}}, error);

@@ -4,16 +4,11 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "ops/define.h"
 #include "ops/grad_common.h"
 #include "ops/infer_common.h"
 #include "ops/rows.h"
 #include "ops/terms.h"
-
-#define KERNEL(name)                                                                                                  \
-  tt_status tt_kernel_##name(const tt_op *op, tt_kernel_context *context, const tt_value *args, const tt_meta *metas, \
-                             tt_tensor **results, size_t *n_results, tt_error *error)
-#define GRAD(name) \
-  tt_status tt_grad_##name(tt_call_context *context, const tt_grad_call *call, tt_operand **operand_grads, tt_error *error)
 
 static tt_status run(const tt_loops *loops, const tt_tensor *x, const void *constants, tt_kernel_context *context,
                      const tt_meta *meta, tt_tensor **results, size_t *n_results, tt_error *error) {
