@@ -284,8 +284,8 @@ static tt_status set_grad(tt_run_back *run, tt_autograd *autograd, tt_node *grad
 
 /* ---- one step ---- */
 
-static tt_status run_rule(tt_run_back *run, tt_step *step, tt_node *const *gradients, tt_operand **operand_grads,
-                          tt_rule_context *context, tt_error *error) {
+static tt_status run_rule(tt_step *step, tt_node *const *gradients, tt_operand **operand_grads, tt_rule_context *context,
+                          tt_error *error) {
   tt_operand *results[TT_MAX_RESULTS], *grads[TT_MAX_RESULTS];
   for (size_t i = 0; i < step->n_results; i++) {
     results[i] = &step->results[i]->operand;
@@ -297,7 +297,6 @@ static tt_status run_rule(tt_run_back *run, tt_step *step, tt_node *const *gradi
                              .n_results = step->n_results,
                              .grads = grads,
                              .is_needed = step->is_needed};
-  (void)run;
   return step->op->grad(&context->base, &call, operand_grads, error);
 }
 
@@ -328,7 +327,7 @@ static tt_status run_region(tt_run_back *run, tt_step *step, tt_operand **operan
   bool is_withheld = tt_local_is_withheld(tt_node_tail(step->gradients[0]));
   if (part_node != NULL && is_withheld) tt_local_withhold(part_node);
   tt_status status = part_node == NULL ? TT_ERR_MEMORY : keep(context, part_node, error);
-  if (status == TT_OK) status = run_rule(run, step, &part_node, operand_grads, context, error);
+  if (status == TT_OK) status = run_rule(step, &part_node, operand_grads, context, error);
   if (status == TT_OK) {
     is_withheld |= operand_grads[0] != NULL && tt_local_is_withheld(tt_node_tail((tt_node *)(void *)operand_grads[0]));
     tt_tensor *inner = operand_grads[0] == NULL ? tt_tensor_zeros(tt_tensor_dtype(part), tt_tensor_shape(part), error)
@@ -430,7 +429,7 @@ static tt_status run_step(tt_run_back *run, tt_step *step, tt_error *error) {
   if (operand_grads == NULL) return tt_fail(error, TT_ERR_MEMORY, "backward: no memory");
   tt_rule_context context = {
       .base = {.call = call_from_rule}, .hook = run->hook, .step = step, .creates_graph = run->what->creates_graph};
-  tt_status status = step->form == TT_STEP_RULE     ? run_rule(run, step, step->gradients, operand_grads, &context, error)
+  tt_status status = step->form == TT_STEP_RULE     ? run_rule(step, step->gradients, operand_grads, &context, error)
                      : step->form == TT_STEP_REGION ? run_region(run, step, operand_grads, &context, error)
                                                     : run_view(run, step, operand_grads, &context, error);
   for (size_t i = 0; status == TT_OK && i < step->n_operands; i++) {
