@@ -288,11 +288,11 @@ void tt_run_report_failures(tt_run *run);
 /* incoming.c: an error is the peer's breach of the protocol. */
 tt_status tt_execute_data(tt_peer *peer, const tt_arrival *arrival, tt_error *error);
 
-/* execute.c: an error is the peer's breach of the protocol. */
+/* execute.c */
 /* An answer that cannot be queued (no memory, or someone who asks and asks and reads no answers) would be waited for in vain. */
 void tt_give_up_on(tt_peer *peer, tt_status status, const tt_error *error);
 
-/* Carries out a frame, or parks what of it has to wait. */
+/* Carries out a frame, or parks what of it has to wait; an error is the peer's breach of the protocol. */
 tt_status tt_execute_arrival(tt_peer *peer, const tt_arrival *arrival, tt_error *error);
 void tt_incoming_release(tt_peer *peer); /* of a tensor that will not become whole */
 /* Who asks the store: the worker's own page may do what the worker may (NULL), but what it makes is its own to free. */
