@@ -315,6 +315,16 @@ static tt_status refuse_graph(const tt_run_back *run, tt_error *error) {
       "backward: create_graph does not go through a view that was changed in place; write it without the change in place");
 }
 
+/* Takes over the gradient of a whole root as the step's first. */
+static tt_status give_whole(tt_rule_context *context, tt_tensor *whole, bool is_withheld, tt_operand **operand_grads,
+                            tt_error *error) {
+  tt_node *node = tt_local_new(whole, error);
+  if (node != NULL && is_withheld) tt_local_withhold(node);
+  TT_TRY(keep(context, node, error));
+  operand_grads[0] = &node->operand;
+  return TT_OK;
+}
+
 /* A part of a root was changed in place: the part's gradient goes through the op's rule and back to its place, the rest stays. */
 static tt_status run_region(tt_run_back *run, tt_step *step, tt_operand **operand_grads, tt_rule_context *context,
                             tt_error *error) {
@@ -336,15 +346,9 @@ static tt_status run_region(tt_run_back *run, tt_step *step, tt_operand **operan
     tt_tensor_unref(inner);
   }
   tt_tensor_unref(part);
-  if (status != TT_OK) {
-    tt_tensor_unref(whole);
-    return status;
-  }
-  tt_node *node = tt_local_new(whole, error);
-  if (node != NULL && is_withheld) tt_local_withhold(node);
-  TT_TRY(keep(context, node, error));
-  operand_grads[0] = &node->operand;
-  return TT_OK;
+  if (status == TT_OK) return give_whole(context, whole, is_withheld, operand_grads, error);
+  tt_tensor_unref(whole);
+  return status;
 }
 
 /* A view of a changed root: its gradient is put at its place among zeros. Repeated elements (expand) are summed. */
@@ -370,15 +374,9 @@ static tt_status run_view(tt_run_back *run, tt_step *step, tt_operand **operand_
   tt_tensor *part = whole == NULL ? NULL : region_of(&region, whole, error);
   tt_status status = part == NULL ? TT_ERR_MEMORY : tt_tensor_copy(part, tensor_of((tt_node *)(void *)gradient), error);
   tt_tensor_unref(part);
-  if (status != TT_OK) {
-    tt_tensor_unref(whole);
-    return status;
-  }
-  tt_node *node = tt_local_new(whole, error);
-  if (node != NULL && is_withheld) tt_local_withhold(node);
-  TT_TRY(keep(context, node, error));
-  operand_grads[0] = &node->operand;
-  return TT_OK;
+  if (status == TT_OK) return give_whole(context, whole, is_withheld, operand_grads, error);
+  tt_tensor_unref(whole);
+  return status;
 }
 
 static const tt_meta *operand_meta(const tt_step *step, size_t i) {
