@@ -10,7 +10,20 @@ if(NOT doors)
   return() # the floors alone still show whether they compile
 endif()
 
+# What a page loads has to be small, and most of it runs once a command or less: that is compiled for size. Kernels stay as the build type says (-O3),
+# and what every op goes through is compiled for speed too.
+set(small_floors ops wire prelude cjson nn numpy worker virtual)
+foreach(floor ${small_floors})
+  target_compile_options(tt_${floor} PRIVATE -Oz)
+endforeach()
+foreach(floor base tensor chain)
+  target_compile_options(tt_${floor} PRIVATE -O2)
+endforeach()
+set_source_files_properties(${CMAKE_SOURCE_DIR}/src/ops/op.c ${CMAKE_SOURCE_DIR}/src/ops/inplace.c ${CMAKE_SOURCE_DIR}/src/ops/promote.c
+  ${CMAKE_SOURCE_DIR}/src/ops/infer_common.c ${CMAKE_SOURCE_DIR}/src/ops/elementwise.c PROPERTIES COMPILE_OPTIONS -O2)
+
 add_executable(tabtensor_core ${doors})
+target_compile_options(tabtensor_core PRIVATE -O2)
 foreach(floor virtual worker nn numpy chain wire prelude ops kernels tensor base)
   if(TARGET tt_${floor})
     target_link_libraries(tabtensor_core PRIVATE tt_${floor})
