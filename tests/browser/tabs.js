@@ -17,16 +17,14 @@ import { createInterface } from 'node:readline';
 import { after } from 'node:test';
 import { chromium } from 'playwright-core';
 import { root, startNative } from '../js/native.js';
-
-const EXECUTABLE = process.env.TT_CHROMIUM ?? '/usr/bin/chromium';
-const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+import { EXECUTABLE, FLAGS, launchChromium } from './browser.js';
 
 let shared;
 after(async () => (await shared)?.close());
 
 /** { context, close } of an empty profile; the tests of a file share the browser. */
 async function launch() {
-  shared ??= chromium.launch({ executablePath: EXECUTABLE, args: FLAGS });
+  shared ??= launchChromium();
   const context = await (await shared).newContext();
   return { context, close: () => context.close() };
 }
