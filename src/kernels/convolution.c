@@ -170,7 +170,7 @@ tt_status tt_convolution_run(const tt_convolution *c, const void *input, const v
       bool is_whole = n == w.n_positions;
       if (!w.is_plain) w.row->windows(c, planes, start, n, w.windows);
       /* (O, window)x(window, n) */
-      product.m = w.out_channels, product.n = n, product.k = w.window;
+      product.m = w.out_channels, product.n = product.c_row = n, product.k = w.window;
       product.a = (const uint8_t *)weight + weights_at(&w, group), product.a_row = w.window, product.a_column = 1;
       product.b = w.is_plain ? planes : w.windows, product.b_row = n, product.b_column = 1;
       product.c = is_whole ? to : w.product;
@@ -201,7 +201,7 @@ tt_status tt_convolution_run_input(const tt_convolution *c, const void *weight, 
     for (int64_t start = 0; start < w.n_positions; start += w.n_together) {
       int64_t n = smaller(w.n_together, w.n_positions - start);
       /* (window, O)x(O, n) */
-      product.m = w.window, product.n = n, product.k = w.out_channels;
+      product.m = w.window, product.n = product.c_row = n, product.k = w.out_channels;
       product.a = (const uint8_t *)weight + weights_at(&w, group), product.a_row = 1, product.a_column = w.window;
       product.b = from + start * w.item_bytes, product.b_row = w.n_positions, product.b_column = 1;
       product.c = w.is_plain ? planes : w.windows;
@@ -232,7 +232,7 @@ tt_status tt_convolution_run_weight(const tt_convolution *c, const void *input, 
       int64_t n = smaller(w.n_together, w.n_positions - start);
       if (!w.is_plain) w.row->windows(c, planes, start, n, w.windows);
       /* (O, n)x(n, window) */
-      product.m = w.out_channels, product.n = w.window, product.k = n;
+      product.m = w.out_channels, product.n = product.c_row = w.window, product.k = n;
       product.a = from + start * w.item_bytes, product.a_row = w.n_positions, product.a_column = 1;
       product.b = w.is_plain ? planes : w.windows, product.b_row = 1, product.b_column = n;
       product.c = w.product;

@@ -1,9 +1,10 @@
 /*
  * matmul: (M,K)x(K,N) -> (M,N) over any strided operands, one product or a batch of them.
  *
- * Floating products copy blocks of both operands into panels (so a transposed or sliced operand costs no more than a dense
- * one) and run a small register-tiled kernel over them; a product with one row or one column skips that. Sums over K are
- * taken 256 at a time, in the element type. Integers wrap. Pack buffers are allocated once a call.
+ * Floating products run the register tiles of kernels/tile.h over both operands. What these cannot read as it lies, or would read too
+ * far apart, is copied into panels, so a transposed or sliced operand costs hardly more than a dense one. A product with one row or one
+ * column is a sum of dot products. Sums over K are taken 256 at a time, in the element type, and in the same order wherever an element
+ * stands: a part of the rows or columns of a product gives the same bits as the whole. Integers wrap.
  */
 #ifndef TT_KERNELS_MATMUL_H
 #define TT_KERNELS_MATMUL_H
@@ -18,8 +19,9 @@ typedef struct tt_matmul {
   int64_t m, n, k;
   const void *a, *b;                        /* element (0, 0) of the first product */
   int64_t a_row, a_column, b_row, b_column; /* strides, in elements */
-  void *c;                                  /* dense: one (M,N) block per product, in row-major order of the batch */
-  int n_batch_dims;                         /* 0: one product */
+  void *c;                /* rows are dense; one product's block after the other, in row-major order of the batch */
+  int64_t c_row, c_block; /* from one of its rows to the next, and from one block */
+  int n_batch_dims;       /* 0: one product */
   int64_t batch_sizes[TT_MAX_DIMS];
   int64_t a_batch[TT_MAX_DIMS], b_batch[TT_MAX_DIMS]; /* strides, 0 where that operand is shared */
 } tt_matmul;

@@ -133,6 +133,7 @@ static void fold_batch(tt_matmul *product) {
     rows *= product->batch_sizes[d];
   }
   product->m = rows;
+  product->c_block = rows * product->n;
   product->n_batch_dims = 0;
 }
 
@@ -151,6 +152,8 @@ static tt_tensor *multiply(const tt_op *op, const tt_tensor *a, const tt_tensor 
                        .a = tt_tensor_data(a),
                        .b = tt_tensor_data(b),
                        .c = tt_tensor_data(out),
+                       .c_row = right.columns,
+                       .c_block = left.rows * right.columns,
                        .n_batch_dims = batch.n_dims};
   matrix_strides(a, true, &product.a_row, &product.a_column);
   matrix_strides(b, false, &product.b_row, &product.b_column);

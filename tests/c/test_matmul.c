@@ -2,6 +2,8 @@
 #include "op_fixture.h"
 
 #include "base/alloc.h"
+#include "kernels/matmul.h"
+#include "kernels/variant.h"
 
 static void forms(void **state) {
   (void)state;
@@ -90,19 +92,62 @@ static void panels_have_edges(void **state) {
   (void)state;
   static const tt_dtype dtypes[] = {TT_DTYPE_F32, TT_DTYPE_F64, TT_DTYPE_I64};
   static const int64_t sizes[][3] = {{1, 1, 1},   {1, 9, 5},   {9, 1, 5},    {3, 7, 2},    {4, 8, 256},   {5, 9, 257},
-                                     {65, 17, 3}, {1, 600, 3}, {600, 1, 30}, {1, 5, 2050}, {64, 513, 12}, {66, 12, 600}};
-  for (size_t d = 0; d < 3; d++) {
-    for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
-      for (int layouts = 0; layouts < 9; layouts++) {
-        check_product(dtypes[d], sizes[s][0], sizes[s][1], sizes[s][2], layouts / 3, layouts % 3);
+                                     {65, 17, 3}, {1, 600, 3}, {600, 1, 30}, {1, 5, 2050}, {64, 513, 12}, {66, 12, 600},
+                                     {2, 2, 2},   {7, 33, 6},  {17, 40, 90}, {12, 31, 65}, {3, 100, 70}};
+  tt_variant usual = tt_variant_chosen();
+  for (int v = 0; v < TT_N_VARIANTS; v++) {
+    if (!tt_variant_force((tt_variant)v)) continue;
+    for (size_t d = 0; d < 3; d++) {
+      for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+        for (int layouts = 0; layouts < 9; layouts++) {
+          check_product(dtypes[d], sizes[s][0], sizes[s][1], sizes[s][2], layouts / 3, layouts % 3);
+        }
       }
     }
   }
+  tt_variant_force(usual);
+}
+
+/* What a block of rows and columns of a product comes to by itself is what it is in the whole, bit for bit. */
+static void a_part_is_as_in_the_whole(void **state) {
+  (void)state;
+  enum { M = 37, N = 75, K = 300, FIRST_ROW = 3, N_ROWS = 21, FIRST_COLUMN = 13, N_COLUMNS = 40 };
+  static float a[M * K], b[K * N], whole[M * N], part[M * N];
+  for (int i = 0; i < M * K; i++) a[i] = (float)(i * 7 % 101) / 33 - 1;
+  for (int i = 0; i < K * N; i++) b[i] = (float)(i * 5 % 103) / 37 - 1;
+  tt_variant usual = tt_variant_chosen();
+  for (int v = 0; v < TT_N_VARIANTS; v++) {
+    if (!tt_variant_force((tt_variant)v)) continue;
+    tt_matmul product = {.dtype = TT_DTYPE_F32, .m = M, .n = N, .k = K, .a = a, .b = b, .c = whole};
+    product.a_row = K, product.a_column = 1, product.b_row = N, product.b_column = 1, product.c_row = N;
+    assert_int_equal(tt_matmul_run(&product, NULL), TT_OK);
+    memset(part, 0, sizeof part);
+    product.m = N_ROWS, product.a = a + FIRST_ROW * K;
+    product.n = N_COLUMNS, product.b = b + FIRST_COLUMN;
+    product.c = part + FIRST_ROW * N + FIRST_COLUMN;
+    assert_int_equal(tt_matmul_run(&product, NULL), TT_OK);
+    for (int i = 0; i < M; i++) {
+      for (int j = 0; j < N; j++) {
+        bool is_inside = i >= FIRST_ROW && i < FIRST_ROW + N_ROWS && j >= FIRST_COLUMN && j < FIRST_COLUMN + N_COLUMNS;
+        assert_true(part[i * N + j] == (is_inside ? whole[i * N + j] : 0));
+      }
+    }
+  }
+  tt_variant_force(usual);
+}
+
+static void wider_forms_are_asked_for_by_name(void **state) {
+  (void)state;
+  tt_variant usual = tt_variant_chosen();
+  assert_true(tt_variant_force(TT_VARIANT_PLAIN));
+  assert_int_equal(tt_variant_chosen(), TT_VARIANT_PLAIN);
+  assert_string_equal(tt_variant_name(TT_VARIANT_PLAIN), "plain");
+  assert_true(tt_variant_force(usual));
 }
 
 static void no_memory_is_said(void **state) {
   (void)state;
-  tt_tensor *a = numbers(TT_DTYPE_F32, 8, 8, 0, 3);
+  tt_tensor *a = numbers(TT_DTYPE_F32, 80, 80, 1, 3);
   int n_failures = 0;
   for (long n = 0;; n++) {
     tt_error error = {0};
@@ -129,6 +174,8 @@ int main(void) {
       OP_TEST(what_does_not_fit_is_refused),
       OP_TEST(addmm_scales_and_leaves_out),
       OP_TEST(panels_have_edges),
+      OP_TEST(a_part_is_as_in_the_whole),
+      OP_TEST(wider_forms_are_asked_for_by_name),
       OP_TEST(no_memory_is_said),
   };
   return cmocka_run_group_tests_name("matmul", tests, NULL, NULL);

@@ -1,0 +1,163 @@
+/*
+ * tile_body: the loops of kernels/tile.h for one dtype and one variant; included by tile_f32.c and tile_f64.c alone, which say for which.
+ *
+ * ELEMENT, VECTOR, MULTIPLY_ADD and TILES (what the table is called) are theirs to define.
+ */
+#ifndef TT_KERNELS_TILE_BODY_H
+#define TT_KERNELS_TILE_BODY_H
+
+#include <string.h>
+
+#include "kernels/simd.h"
+#include "kernels/tile.h"
+
+#ifndef ELEMENT
+#define ELEMENT float
+#define VECTOR tt_f32_vector
+#define MULTIPLY_ADD TT_MULTIPLY_ADD_F32
+#define TILES TT_VARIANT_NAME(tt_tiles_f32)
+#endif
+
+enum {
+  N_LANES = TT_VECTOR_BYTES / sizeof(ELEMENT),
+  /* Sums fill half of the 16 or 32 registers: fewer would wait for one another, more would be spilled by some compilers. */
+  N_ROWS = TT_VECTOR_BYTES == 64 ? 8 : 4,
+};
+
+/* The number of vectors of `pack`'s that are turned at once, and of elements of each. */
+enum { TURN = 4 };
+
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 8")
+#endif
+
+typedef enum tile_kind { PACKED, DENSE, INDIRECT } tile_kind;
+
+static inline VECTOR read_part(const ELEMENT *from, ptrdiff_t n) {
+  ELEMENT part[N_LANES] = {0};
+  for (ptrdiff_t i = 0; i < n; i++) part[i] = from[i];
+  return *(const VECTOR *)part;
+}
+
+static inline void write_part(ELEMENT *to, ptrdiff_t n, VECTOR values) {
+  ELEMENT part[N_LANES];
+  *(VECTOR *)part = values;
+  for (ptrdiff_t i = 0; i < n; i++) to[i] = part[i];
+}
+
+/* One k: the numbers of A that lie `q` steps on, times two vectors of B. */
+#define STEP(q, first_at, second_at)                                                   \
+  do {                                                                                 \
+    VECTOR first = *(const VECTOR *)(first_at), second = *(const VECTOR *)(second_at); \
+    UNROLL for (int r = 0; r < N_ROWS; r++) {                                          \
+      VECTOR factor = (kind == PACKED ? a[0][(q)*N_ROWS + r] : a[r][q]) - (VECTOR){0}; \
+      sums[r][0] = MULTIPLY_ADD(sums[r][0], factor, first);                            \
+      sums[r][1] = MULTIPLY_ADD(sums[r][1], factor, second);                           \
+    }                                                                                  \
+  } while (0)
+
+static inline __attribute__((always_inline)) void run_tile(const tt_tile *t, const tile_kind kind) {
+  VECTOR sums[N_ROWS][2];
+  const ELEMENT *a[N_ROWS];
+  UNROLL for (int r = 0; r < N_ROWS; r++) {
+    sums[r][0] = sums[r][1] = (VECTOR){0};
+    a[r] = t->a[r];
+  }
+  const ELEMENT *b = t->b[0], *second_b = kind == INDIRECT ? t->b[1] : b + N_LANES;
+  const int32_t *b_at = t->b_at;
+  ptrdiff_t k = t->k, b_step = t->b_step;
+  for (ptrdiff_t run = kind == DENSE ? t->n_runs : 1; run > 0; run--) {
+    ptrdiff_t p = k;
+    for (; p >= TURN; p -= TURN) {
+      UNROLL for (int q = 0; q < TURN; q++) {
+        if (kind == INDIRECT) {
+          STEP(q, b + b_at[q], second_b + b_at[q]);
+        } else {
+          STEP(q, b, b + N_LANES);
+          b += b_step;
+        }
+      }
+      UNROLL for (int r = 0; r < N_ROWS; r++) a[r] += kind == PACKED ? TURN * N_ROWS : TURN;
+      b_at += TURN;
+    }
+    for (; p > 0; p--) {
+      if (kind == INDIRECT) {
+        STEP(0, b + *b_at, second_b + *b_at);
+        b_at++;
+      } else {
+        STEP(0, b, b + N_LANES);
+        b += b_step;
+      }
+      UNROLL for (int r = 0; r < N_ROWS; r++) a[r] += kind == PACKED ? N_ROWS : 1;
+    }
+    UNROLL for (int r = 0; r < N_ROWS; r++) a[r] += t->a_run - k;
+  }
+  UNROLL for (int r = 0; r < N_ROWS; r++) {
+    if (r >= t->n_rows) break;
+    UNROLL for (int v = 0; v < 2; v++) {
+      ELEMENT *to = (ELEMENT *)t->c[v] + r * t->c_row;
+      ptrdiff_t n = t->n_columns[v];
+      if (t->start != NULL) sums[r][v] += ((const ELEMENT *)t->start)[r];
+      if (t->is_sum) sums[r][v] += n == N_LANES ? *(const VECTOR *)to : read_part(to, n);
+      if (n == N_LANES) {
+        *(VECTOR *)to = sums[r][v];
+      } else {
+        write_part(to, n, sums[r][v]);
+      }
+    }
+  }
+}
+
+static inline void run_packed(const tt_tile *t) { run_tile(t, PACKED); }
+static inline void run_dense(const tt_tile *t) { run_tile(t, DENSE); }
+static inline void run_indirect(const tt_tile *t) { run_tile(t, INDIRECT); }
+
+/* Four vectors of four elements that lie `across` apart become four lines `width` apart. */
+static inline void turn(const ELEMENT *from, ptrdiff_t across, ELEMENT *to, ptrdiff_t width) {
+  typedef ELEMENT quad __attribute__((vector_size(TURN * sizeof(ELEMENT)), aligned(sizeof(ELEMENT)), may_alias));
+  quad x[TURN];
+  for (int i = 0; i < TURN; i++) x[i] = *(const quad *)(from + i * across);
+  quad low = __builtin_shufflevector(x[0], x[1], 0, 4, 1, 5), high = __builtin_shufflevector(x[0], x[1], 2, 6, 3, 7);
+  quad next_low = __builtin_shufflevector(x[2], x[3], 0, 4, 1, 5), next_high = __builtin_shufflevector(x[2], x[3], 2, 6, 3, 7);
+  *(quad *)to = __builtin_shufflevector(low, next_low, 0, 1, 4, 5);
+  *(quad *)(to + width) = __builtin_shufflevector(low, next_low, 2, 3, 6, 7);
+  *(quad *)(to + 2 * width) = __builtin_shufflevector(high, next_high, 0, 1, 4, 5);
+  *(quad *)(to + 3 * width) = __builtin_shufflevector(high, next_high, 2, 3, 6, 7);
+}
+
+static inline void pack(const void *from, ptrdiff_t step, ptrdiff_t across, ptrdiff_t k, ptrdiff_t n, ptrdiff_t width,
+                        void *to) {
+  const ELEMENT *source = from;
+  ELEMENT *line = to;
+  ptrdiff_t p = 0;
+  if (n < width) memset(to, 0, (size_t)(k * width) * sizeof(ELEMENT));
+  if (across == 1) {
+    for (; p < k; p++, line += width, source += step) {
+      if (n == 2 * N_LANES) {
+        ((VECTOR *)line)[0] = ((const VECTOR *)source)[0];
+        ((VECTOR *)line)[1] = ((const VECTOR *)source)[1];
+      } else {
+        for (ptrdiff_t i = 0; i < n; i++) line[i] = source[i];
+      }
+    }
+  } else if (step == 1) {
+    for (; p + TURN <= k; p += TURN, line += TURN * width, source += TURN) {
+      ptrdiff_t i = 0;
+      for (; i + TURN <= n; i += TURN) turn(source + i * across, across, line + i, width);
+      for (; i < n; i++) {
+        for (int q = 0; q < TURN; q++) line[q * width + i] = source[i * across + q];
+      }
+    }
+  }
+  for (; p < k; p++, line += width, source += step) {
+    for (ptrdiff_t i = 0; i < n; i++) line[i] = source[i * across];
+  }
+}
+
+extern const tt_tiles TILES;
+const tt_tiles TILES = {
+    .n_rows = N_ROWS, .n_lanes = N_LANES, .packed = run_packed, .dense = run_dense, .indirect = run_indirect, .pack = pack};
+
+#endif
