@@ -3,12 +3,15 @@
 
 #include <math.h>
 
+#include "base/short.h"
 #include "kernels/math_f32.h"
 
 #define ROOT_HALF 0.70710678118654752440
 #define ROOT_TWO_OVER_PI 0.79788456080286535588
 #define GELU_CUBIC 0.044715
 
+#define SPEED_f32
+#define SPEED_f64 TT_SHORT
 #define EXP_f32(x) tt_exp_f32(x)
 #define EXP_f64(x) exp(x)
 #define TANH_f32(x) tt_tanh_f32(x)
@@ -17,14 +20,15 @@
 #define CALL_f64(function, ...) function(__VA_ARGS__)
 
 /* FUNCTION(suffix, type): type name_suffix(type x, const type *c) over constants in the type. */
-#define ACTIVATION(name, suffix, type)                                                                                         \
-  static void loop_##name##_##suffix(void *out, const void *const *in, const bool *is_one, int64_t n, const void *constants) { \
-    (void)is_one;                                                                                                              \
-    type c[TT_MAX_ACTIVATION_CONSTANTS] = {0};                                                                                 \
-    for (int k = 0; constants != NULL && k < TT_MAX_ACTIVATION_CONSTANTS; k++) c[k] = (type)((const double *)constants)[k];    \
-    const type *x = in[0];                                                                                                     \
-    type *y = out;                                                                                                             \
-    for (int64_t i = 0; i < n; i++) y[i] = name##_##suffix(x[i], c);                                                           \
+#define ACTIVATION(name, suffix, type)                                                                                      \
+  static SPEED_##suffix void loop_##name##_##suffix(void *out, const void *const *in, const bool *is_one, int64_t n,        \
+                                                    const void *constants) {                                                \
+    (void)is_one;                                                                                                           \
+    type c[TT_MAX_ACTIVATION_CONSTANTS] = {0};                                                                              \
+    for (int k = 0; constants != NULL && k < TT_MAX_ACTIVATION_CONSTANTS; k++) c[k] = (type)((const double *)constants)[k]; \
+    const type *x = in[0];                                                                                                  \
+    type *y = out;                                                                                                          \
+    for (int64_t i = 0; i < n; i++) y[i] = name##_##suffix(x[i], c);                                                        \
   }
 
 #define FUNCTIONS(suffix, type)                                                                                               \

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/short.h"
 #include "kernels/elementwise.h"
 #include "kernels/math_f32.h"
 
@@ -38,32 +39,63 @@
 #define IN_STEP
 #endif
 
-#define LOOP(name, symbol) \
+/* Whether a dtype has a vectorised loop for each way the inputs may lie, and how its functions are compiled (base/short.h). */
+enum { IS_FAST_F32 = 1, IS_FAST_F64 = !TT_IS_SHORT, IS_FAST_BOOL = !TT_IS_SHORT };
+enum { IS_FAST_U8 = !TT_IS_SHORT, IS_FAST_I32 = !TT_IS_SHORT, IS_FAST_I64 = !TT_IS_SHORT };
+#define SPEED_BOOL TT_SHORT
+#define SPEED_U8 TT_SHORT
+#define SPEED_I32 TT_SHORT
+#define SPEED_I64 TT_SHORT
+#define SPEED_F32
+#define SPEED_F64 TT_SHORT
+
+#define LOOP(name, symbol) SPEED_##symbol LOOP_OF(name, symbol)
+#define LOOP_OF(name, symbol) \
   name##_##symbol(void *out, const void *const *in, const bool *is_one, int64_t n, const void *constants)
 
-#define UNARY(name, symbol, out_type, expression)                                      \
-  static void LOOP(name, symbol) {                                                     \
-    (void)is_one;                                                                      \
-    (void)constants;                                                                   \
-    out_type *y = out;                                                                 \
-    const TYPE_##symbol *a = in[0];                                                    \
-    IN_STEP for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, a[i]); \
+#define UNARY(name, symbol, out_type, expression)                                        \
+  static void LOOP(name, symbol) {                                                       \
+    (void)is_one;                                                                        \
+    (void)constants;                                                                     \
+    out_type *y = out;                                                                   \
+    const TYPE_##symbol *a = in[0];                                                      \
+    if (IS_FAST_##symbol) {                                                              \
+      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, a[i]); \
+    } else {                                                                             \
+      for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, a[i]);         \
+    }                                                                                    \
   }
 
-#define BINARY(name, symbol, out_type, expression)                                             \
-  static void LOOP(name, symbol) {                                                             \
-    (void)constants;                                                                           \
-    out_type *y = out;                                                                         \
-    const TYPE_##symbol *a = in[0], *b = in[1];                                                \
-    if (is_one[1]) {                                                                           \
-      const TYPE_##symbol one = *b;                                                            \
-      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, a[i], one);  \
-    } else if (is_one[0]) {                                                                    \
-      const TYPE_##symbol one = *a;                                                            \
-      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, one, b[i]);  \
-    } else {                                                                                   \
-      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, a[i], b[i]); \
-    }                                                                                          \
+#define BINARY_LOOPS(symbol, out_type, expression)                                                     \
+  out_type *y = out;                                                                                   \
+  const TYPE_##symbol *a = in[0], *b = in[1];                                                          \
+  if (!IS_FAST_##symbol) {                                                                             \
+    const int64_t step_a = !is_one[0], step_b = !is_one[1];                                            \
+    for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, a[i * step_a], b[i * step_b]); \
+  } else if (is_one[1]) {                                                                              \
+    const TYPE_##symbol one = *b;                                                                      \
+    IN_STEP for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, a[i], one);            \
+  } else if (is_one[0]) {                                                                              \
+    const TYPE_##symbol one = *a;                                                                      \
+    IN_STEP for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, one, b[i]);            \
+  } else {                                                                                             \
+    IN_STEP for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, a[i], b[i]);           \
+  }
+
+#define BINARY(name, symbol, out_type, expression) \
+  static void LOOP(name, symbol) {                 \
+    (void)constants;                               \
+    BINARY_LOOPS(symbol, out_type, expression)     \
+  }
+
+/* The same of what takes so long, or is asked so seldom, that one loop is as good as several. */
+#define SLOW_BINARY(name, symbol, out_type, expression)                                                \
+  static TT_SHORT void LOOP_OF(name, symbol) {                                                         \
+    (void)constants;                                                                                   \
+    out_type *y = out;                                                                                 \
+    const TYPE_##symbol *a = in[0], *b = in[1];                                                        \
+    const int64_t step_a = !is_one[0], step_b = !is_one[1];                                            \
+    for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, a[i * step_a], b[i * step_b]); \
   }
 
 #define FOR_INTEGERS(MAKE, name, expression) \
@@ -73,11 +105,11 @@
 #define FOR_ALL(MAKE, name, expression) \
   FOR_BOOL(MAKE, name, expression) FOR_INTEGERS(MAKE, name, expression) FOR_FLOATS(MAKE, name, expression)
 /* Results are bool whatever is read. */
-#define FOR_ALL_TO_BOOL(MAKE, name, expression) \
-  MAKE(name, BOOL, uint8_t, expression)         \
-  MAKE(name, U8, uint8_t, expression)           \
-  MAKE(name, I32, uint8_t, expression)          \
+#define FOR_NUMBERS_TO_BOOL(MAKE, name, expression) \
+  MAKE(name, U8, uint8_t, expression)               \
+  MAKE(name, I32, uint8_t, expression)              \
   MAKE(name, I64, uint8_t, expression) MAKE(name, F32, uint8_t, expression) MAKE(name, F64, uint8_t, expression)
+#define FOR_ALL_TO_BOOL(MAKE, name, expression) FOR_BOOL(MAKE, name, expression) FOR_NUMBERS_TO_BOOL(MAKE, name, expression)
 
 #define ROW_BOOL(name) [TT_DTYPE_BOOL] = name##_BOOL
 #define ROW_INTEGERS(name) [TT_DTYPE_U8] = name##_U8, [TT_DTYPE_I32] = name##_I32, [TT_DTYPE_I64] = name##_I64
@@ -116,24 +148,14 @@ FOR_FLOATS(BINARY, div, DIV_FLOAT)
 TABLE_FLOATS(div)
 
 /* a + scale * b, the scale in constants[0]. */
-#define ADD_SCALED(name, symbol, out_type, expression)                                                \
-  static void LOOP(name, symbol) {                                                                    \
-    out_type *y = out;                                                                                \
-    const TYPE_##symbol *a = in[0], *b = in[1];                                                       \
-    const TYPE_##symbol scale = *(const TYPE_##symbol *)constants;                                    \
-    if (is_one[1]) {                                                                                  \
-      const TYPE_##symbol one = *b;                                                                   \
-      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, a[i], scale, one);  \
-    } else if (is_one[0]) {                                                                           \
-      const TYPE_##symbol one = *a;                                                                   \
-      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, one, scale, b[i]);  \
-    } else {                                                                                          \
-      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, a[i], scale, b[i]); \
-    }                                                                                                 \
+#define ADD_SCALED(name, symbol, out_type, expression)             \
+  static void LOOP(name, symbol) {                                 \
+    const TYPE_##symbol scale = *(const TYPE_##symbol *)constants; \
+    BINARY_LOOPS(symbol, out_type, expression)                     \
   }
-#define ADD_SCALED_INTEGER(S, a, scale, b) ((WRAP_##S)(a) + (WRAP_##S)(scale) * (WRAP_##S)(b))
-#define ADD_SCALED_FLOAT(S, a, scale, b) ((a) + (scale) * (b))
-#define ADD_SCALED_BOOL(S, a, scale, b) ((a) | ((scale) & (b)))
+#define ADD_SCALED_INTEGER(S, a, b) ((WRAP_##S)(a) + (WRAP_##S)scale * (WRAP_##S)(b))
+#define ADD_SCALED_FLOAT(S, a, b) ((a) + scale * (b))
+#define ADD_SCALED_BOOL(S, a, b) ((a) | (scale & (b)))
 FOR_BOOL(ADD_SCALED, add_scaled, ADD_SCALED_BOOL)
 FOR_INTEGERS(ADD_SCALED, add_scaled, ADD_SCALED_INTEGER)
 FOR_FLOATS(ADD_SCALED, add_scaled, ADD_SCALED_FLOAT)
@@ -192,17 +214,17 @@ FLOAT_DIVISION(F64)
 #define TRUNC_QUOTIENT_FLOAT(S, a, b) CALL_##S(trunc, (a) / (b))
 #define TRUNC_REST(S, a, b) trunc_rest_##S(a, b)
 #define TRUNC_REST_FLOAT(S, a, b) CALL_##S(fmod, a, b)
-FOR_INTEGERS(BINARY, floor_divide, FLOOR_QUOTIENT)
-FOR_FLOATS(BINARY, floor_divide, FLOOR_QUOTIENT)
+FOR_INTEGERS(SLOW_BINARY, floor_divide, FLOOR_QUOTIENT)
+FOR_FLOATS(SLOW_BINARY, floor_divide, FLOOR_QUOTIENT)
 TABLE_NUMBERS(floor_divide)
-FOR_INTEGERS(BINARY, trunc_divide, TRUNC_QUOTIENT)
-FOR_FLOATS(BINARY, trunc_divide, TRUNC_QUOTIENT_FLOAT)
+FOR_INTEGERS(SLOW_BINARY, trunc_divide, TRUNC_QUOTIENT)
+FOR_FLOATS(SLOW_BINARY, trunc_divide, TRUNC_QUOTIENT_FLOAT)
 TABLE_NUMBERS(trunc_divide)
-FOR_INTEGERS(BINARY, remainder, FLOOR_REST)
-FOR_FLOATS(BINARY, remainder, FLOOR_REST)
+FOR_INTEGERS(SLOW_BINARY, remainder, FLOOR_REST)
+FOR_FLOATS(SLOW_BINARY, remainder, FLOOR_REST)
 TABLE_NUMBERS(remainder)
-FOR_INTEGERS(BINARY, fmod, TRUNC_REST)
-FOR_FLOATS(BINARY, fmod, TRUNC_REST_FLOAT)
+FOR_INTEGERS(SLOW_BINARY, fmod, TRUNC_REST)
+FOR_FLOATS(SLOW_BINARY, fmod, TRUNC_REST_FLOAT)
 TABLE_NUMBERS(fmod)
 
 /* Integer powers wrap; a negative exponent gives what the true power truncates to. */
@@ -221,8 +243,8 @@ INTEGER_POWER(I32)
 INTEGER_POWER(I64)
 #define POWER(S, a, b) power_##S(a, b)
 #define POWER_FLOAT(S, a, b) CALL_##S(pow, a, b)
-FOR_INTEGERS(BINARY, pow, POWER)
-FOR_FLOATS(BINARY, pow, POWER_FLOAT)
+FOR_INTEGERS(SLOW_BINARY, pow, POWER)
+FOR_FLOATS(SLOW_BINARY, pow, POWER_FLOAT)
 TABLE_NUMBERS(pow)
 
 /* NaN wins over every number; of equal ones (0.0 and -0.0) the first stays. */
@@ -239,7 +261,7 @@ FOR_INTEGERS(BINARY, minimum, MINIMUM)
 FOR_FLOATS(BINARY, minimum, MINIMUM_FLOAT)
 TABLE_ALL(minimum)
 #define ATAN2(S, a, b) CALL_##S(atan2, a, b)
-FOR_FLOATS(BINARY, atan2, ATAN2)
+FOR_FLOATS(SLOW_BINARY, atan2, ATAN2)
 TABLE_FLOATS(atan2)
 
 /* comparison, logic, bits */
@@ -248,14 +270,19 @@ TABLE_FLOATS(atan2)
 #define NE(S, a, b) ((a) != (b))
 #define LT(S, a, b) ((a) < (b))
 #define LE(S, a, b) ((a) <= (b))
-#define GT(S, a, b) ((a) > (b))
-#define GE(S, a, b) ((a) >= (b))
 FOR_ALL_TO_BOOL(BINARY, eq, EQ)
 FOR_ALL_TO_BOOL(BINARY, ne, NE)
 FOR_ALL_TO_BOOL(BINARY, lt, LT)
 FOR_ALL_TO_BOOL(BINARY, le, LE)
-FOR_ALL_TO_BOOL(BINARY, gt, GT)
-FOR_ALL_TO_BOOL(BINARY, ge, GE)
+/* a > b is b < a. */
+#define TURNED(name, symbol, out_type, other)                   \
+  static TT_SHORT void LOOP_OF(name, symbol) {                  \
+    const void *const turned[] = {in[1], in[0]};                \
+    const bool is_turned_one[] = {is_one[1], is_one[0]};        \
+    other##_##symbol(out, turned, is_turned_one, n, constants); \
+  }
+FOR_ALL_TO_BOOL(TURNED, gt, lt)
+FOR_ALL_TO_BOOL(TURNED, ge, le)
 TABLE_ALL(eq)
 TABLE_ALL(ne)
 TABLE_ALL(lt)
@@ -266,9 +293,12 @@ TABLE_ALL(ge)
 #define LOGICAL_AND(S, a, b) (((a) != 0) & ((b) != 0))
 #define LOGICAL_OR(S, a, b) (((a) != 0) | ((b) != 0))
 #define LOGICAL_XOR(S, a, b) (((a) != 0) ^ ((b) != 0))
-FOR_ALL_TO_BOOL(BINARY, logical_and, LOGICAL_AND)
-FOR_ALL_TO_BOOL(BINARY, logical_or, LOGICAL_OR)
-FOR_ALL_TO_BOOL(BINARY, logical_xor, LOGICAL_XOR)
+FOR_BOOL(BINARY, logical_and, LOGICAL_AND)
+FOR_NUMBERS_TO_BOOL(SLOW_BINARY, logical_and, LOGICAL_AND)
+FOR_BOOL(BINARY, logical_or, LOGICAL_OR)
+FOR_NUMBERS_TO_BOOL(SLOW_BINARY, logical_or, LOGICAL_OR)
+FOR_BOOL(BINARY, logical_xor, LOGICAL_XOR)
+FOR_NUMBERS_TO_BOOL(SLOW_BINARY, logical_xor, LOGICAL_XOR)
 TABLE_ALL(logical_and)
 TABLE_ALL(logical_or)
 TABLE_ALL(logical_xor)
@@ -389,7 +419,9 @@ KIND_OF_FLOAT(isfinite, ALWAYS, IS_FINITE)
 #define SINH(S, a) CALL_##S(sinh, a)
 #define COSH(S, a) CALL_##S(cosh, a)
 #define TANH(S, a) TANH_##S(a)
-#define SIGMOID(S, a) (1 / (1 + EXP_##S(-(a))))
+#define SIGMOID_F32(a) tt_sigmoid_f32(a)
+#define SIGMOID_F64(a) (1 / (1 + exp(-(a))))
+#define SIGMOID(S, a) SIGMOID_##S(a)
 #define ERF(S, a) CALL_##S(erf, a)
 FLOAT_FUNCTION(exp, EXP)
 FLOAT_FUNCTION(expm1, EXPM1)
@@ -418,12 +450,16 @@ FLOAT_FUNCTION(erf, ERF)
  * changes nothing.
  */
 
-#define CLAMP_TO(name, symbol, out_type, expression)                         \
-  static void LOOP(name, symbol) {                                           \
-    (void)is_one;                                                            \
-    out_type *y = out;                                                       \
-    const TYPE_##symbol *a = in[0], *bounds = constants;                     \
-    IN_STEP for (int64_t i = 0; i < n; i++) y[i] = expression(a[i], bounds); \
+#define CLAMP_TO(name, symbol, out_type, expression)                           \
+  static void LOOP(name, symbol) {                                             \
+    (void)is_one;                                                              \
+    out_type *y = out;                                                         \
+    const TYPE_##symbol *a = in[0], *bounds = constants;                       \
+    if (IS_FAST_##symbol) {                                                    \
+      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = expression(a[i], bounds); \
+    } else {                                                                   \
+      for (int64_t i = 0; i < n; i++) y[i] = expression(a[i], bounds);         \
+    }                                                                          \
   }
 #define RAISE(a, low) ((a) < (low) ? (low) : (a))
 #define LOWER(a, high) ((high) < (a) ? (high) : (a))
@@ -468,35 +504,34 @@ typedef uint32_t ANY_ELEMENT bits_32;
 typedef uint64_t ANY_ELEMENT bits_64;
 
 #define CHOICE(type, condition, a, b) ((type)(((type)(0 - (type)(condition)) & (a)) | ((type)((type)(condition)-1) & (b))))
-#define CHOOSE(bits)                                                                                                  \
-  static void choose_##bits(void *out, const void *const *in, const bool *is_one, int64_t n, const void *constants) { \
-    (void)constants;                                                                                                  \
-    bits *y = out;                                                                                                    \
-    const uint8_t *condition = in[0];                                                                                 \
-    const bits *a = in[1], *b = in[2];                                                                                \
-    if (is_one[0]) {                                                                                                  \
-      const bits *chosen = *condition ? a : b;                                                                        \
-      const int64_t step = !is_one[*condition ? 1 : 2];                                                               \
-      for (int64_t i = 0; i < n; i++) y[i] = chosen[i * step];                                                        \
-    } else if (is_one[1] && is_one[2]) {                                                                              \
-      const bits one = *a, other = *b;                                                                                \
-      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = CHOICE(bits, condition[i], one, other);                          \
-    } else if (is_one[1]) {                                                                                           \
-      const bits one = *a;                                                                                            \
-      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = CHOICE(bits, condition[i], one, b[i]);                           \
-    } else if (is_one[2]) {                                                                                           \
-      const bits other = *b;                                                                                          \
-      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = CHOICE(bits, condition[i], a[i], other);                         \
-    } else {                                                                                                          \
-      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = CHOICE(bits, condition[i], a[i], b[i]);                          \
-    }                                                                                                                 \
+#define CHOOSE(bits, symbol)                                                                      \
+  static void LOOP(choose, symbol) {                                                              \
+    (void)constants;                                                                              \
+    bits *y = out;                                                                                \
+    const uint8_t *condition = in[0];                                                             \
+    const bits *a = in[1], *b = in[2];                                                            \
+    const int64_t step = !is_one[0], step_a = !is_one[1], step_b = !is_one[2];                    \
+    if (!IS_FAST_##symbol || is_one[0]) {                                                         \
+      for (int64_t i = 0; i < n; i++) y[i] = condition[i * step] ? a[i * step_a] : b[i * step_b]; \
+    } else if (is_one[1] && is_one[2]) {                                                          \
+      const bits one = *a, other = *b;                                                            \
+      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = CHOICE(bits, condition[i], one, other);      \
+    } else if (is_one[1]) {                                                                       \
+      const bits one = *a;                                                                        \
+      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = CHOICE(bits, condition[i], one, b[i]);       \
+    } else if (is_one[2]) {                                                                       \
+      const bits other = *b;                                                                      \
+      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = CHOICE(bits, condition[i], a[i], other);     \
+    } else {                                                                                      \
+      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = CHOICE(bits, condition[i], a[i], b[i]);      \
+    }                                                                                             \
   }
-CHOOSE(bits_8)
-CHOOSE(bits_32)
-CHOOSE(bits_64)
-const tt_loops tt_loops_where = {{[TT_DTYPE_BOOL] = choose_bits_8,
-                                  [TT_DTYPE_U8] = choose_bits_8,
-                                  [TT_DTYPE_I32] = choose_bits_32,
-                                  [TT_DTYPE_I64] = choose_bits_64,
-                                  [TT_DTYPE_F32] = choose_bits_32,
-                                  [TT_DTYPE_F64] = choose_bits_64}};
+CHOOSE(bits_8, U8)
+CHOOSE(bits_32, F32)
+CHOOSE(bits_64, I64)
+const tt_loops tt_loops_where = {{[TT_DTYPE_BOOL] = choose_U8,
+                                  [TT_DTYPE_U8] = choose_U8,
+                                  [TT_DTYPE_I32] = choose_F32,
+                                  [TT_DTYPE_I64] = choose_I64,
+                                  [TT_DTYPE_F32] = choose_F32,
+                                  [TT_DTYPE_F64] = choose_I64}};

@@ -4,13 +4,44 @@
  *
  * Within 2 units in the last place of the true value; NaN, infinities, subnormal arguments and results are right. Method and
  * coefficients are Cephes' (S. Moshier, Methods and Programs for Mathematical Functions, 1989).
+ *
+ * The numbers are read from memory and not written as literals: a WebAssembly engine makes a vector literal anew wherever it
+ * is used, which is four instructions each time, while what was loaded once stays in a register or beside the stack.
  */
 #ifndef TT_KERNELS_MATH_F32_H
 #define TT_KERNELS_MATH_F32_H
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+
+typedef struct tt_numbers_f32 {
+  float one, two, half;
+  float ln_2_high,
+      ln_2_low; /* ln 2 in two parts: the first has few bits, so that its product with a small whole number is exact */
+  struct {
+    float least, most; /* beyond these the result is 0 or infinity, which the scaling arrives at by itself */
+    float per_ln_2;
+    float shift; /* 1.5 * 2^23: added, it rounds to a whole number, which then stands in the low bits */
+    float p[6];
+  } exp;
+  struct {
+    float least_normal, to_normal, whole_of_to_normal;
+    float of_zero, of_less, infinity;
+    uint32_t root_half; /* the bits of sqrt(1/2): what they are apart from those of 1 parts the exponent from the rest */
+    uint32_t fraction;  /* the bits that a float's fraction has */
+    int32_t bias;
+    float p[9];
+  } log;
+  struct {
+    float near_zero;
+    uint32_t sign;
+    float p[5];
+  } tanh;
+} tt_numbers_f32;
+
+extern const tt_numbers_f32 tt_numbers;
 
 static inline float tt_float_of_bits(uint32_t bits) {
   float x;
@@ -24,67 +55,51 @@ static inline uint32_t tt_bits_of_float(float x) {
   return bits;
 }
 
-/* ln 2 in two parts: the first has few bits, so that its product with a small whole number is exact. */
-#define TT_LN_2_HIGH 0.693359375f
-#define TT_LN_2_LOW -2.12194440e-4f
-
 static inline float tt_exp_f32(float x) {
-  /* Beyond these the result is 0 or infinity, which the scaling below arrives at by itself. */
-  float y = x < -104.0f ? -104.0f : x;
-  y = y > 89.0f ? 89.0f : y;
-  /* Adding 1.5 * 2^23 rounds to a whole number, which then stands in the low bits. */
-  const float shift = 12582912.0f;
-  float shifted = y * 1.44269504088896341f + shift;
-  float whole = shifted - shift;
-  int32_t n = (int32_t)(tt_bits_of_float(shifted) - 0x4B400000u);
-  float r = y - whole * TT_LN_2_HIGH - whole * TT_LN_2_LOW;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
-  /* 2^n in two factors, since n may be outside of the exponents that a float has. */
-  int32_t half = n >> 1;
-  float scaled = p * tt_float_of_bits((uint32_t)(half + 127) << 23) * tt_float_of_bits((uint32_t)(n - half + 127) << 23);
-  return x != x ? x : scaled;
+  const float *c = tt_numbers.exp.p;
+  /* Comparisons with NaN are false: it stays through both, and through what follows. */
+  float y = x < tt_numbers.exp.least ? tt_numbers.exp.least : x;
+  y = tt_numbers.exp.most < y ? tt_numbers.exp.most : y;
+  float shifted = y * tt_numbers.exp.per_ln_2 + tt_numbers.exp.shift;
+  float whole = shifted - tt_numbers.exp.shift;
+  float r = y - whole * tt_numbers.ln_2_high - whole * tt_numbers.ln_2_low;
+  float p = ((((c[0] * r + c[1]) * r + c[2]) * r + c[3]) * r + c[4]) * r + c[5];
+  p = p * (r * r) + r + tt_numbers.one;
+  /* 2^whole in two factors, since it may be outside of the exponents that a float has. */
+  uint32_t exponent = tt_bits_of_float(shifted) << 23;
+  uint32_t half = (uint32_t)((int32_t)exponent >> 1) & 0xFF800000u;
+  uint32_t one = tt_bits_of_float(tt_numbers.one);
+  return p * tt_float_of_bits(half + one) * tt_float_of_bits(exponent - half + one);
 }
 
 static inline float tt_log_f32(float x) {
+  const float *c = tt_numbers.log.p;
   /* Subnormals are brought into range first. */
-  float is_small = x < 1.17549435e-38f ? 1.0f : 0.0f;
-  float y = x < 1.17549435e-38f ? x * 33554432.0f : x;
-  uint32_t bits = tt_bits_of_float(y) + (0x3F800000u - 0x3F3504F3u);
-  float e = (float)((int32_t)(bits >> 23) - 127) - 25.0f * is_small;
-  float f = tt_float_of_bits((bits & 0x007FFFFFu) + 0x3F3504F3u) - 1.0f; /* between sqrt(1/2) - 1 and sqrt(2) - 1 */
+  bool is_small = x < tt_numbers.log.least_normal;
+  float y = is_small ? x * tt_numbers.log.to_normal : x;
+  uint32_t bits = tt_bits_of_float(y) + (tt_bits_of_float(tt_numbers.one) - tt_numbers.log.root_half);
+  float e = (float)((int32_t)(bits >> 23) - tt_numbers.log.bias) - (is_small ? tt_numbers.log.whole_of_to_normal : 0.0f);
+  /* between sqrt(1/2) - 1 and sqrt(2) - 1 */
+  float f = tt_float_of_bits((bits & tt_numbers.log.fraction) + tt_numbers.log.root_half) - tt_numbers.one;
   float square = f * f;
-  float p = 7.0376836292e-2f;
-  p = p * f - 1.1514610310e-1f;
-  p = p * f + 1.1676998740e-1f;
-  p = p * f - 1.2420140846e-1f;
-  p = p * f + 1.4249322787e-1f;
-  p = p * f - 1.6668057665e-1f;
-  p = p * f + 2.0000714765e-1f;
-  p = p * f - 2.4999993993e-1f;
-  p = p * f + 3.3333331174e-1f;
-  p = p * f * square + e * TT_LN_2_LOW - 0.5f * square;
-  float result = f + p + e * TT_LN_2_HIGH;
-  result = x == 0.0f ? -INFINITY : result;
-  result = x < 0.0f ? NAN : result;
-  return x < INFINITY ? result : x;
+  float p = (((((((c[0] * f + c[1]) * f + c[2]) * f + c[3]) * f + c[4]) * f + c[5]) * f + c[6]) * f + c[7]) * f + c[8];
+  p = p * f * square + e * tt_numbers.ln_2_low - tt_numbers.half * square;
+  float result = f + p + e * tt_numbers.ln_2_high;
+  result = x == 0.0f ? tt_numbers.log.of_zero : result;
+  result = x < 0.0f ? tt_numbers.log.of_less : result;
+  return x < tt_numbers.log.infinity ? result : x;
 }
 
 static inline float tt_tanh_f32(float x) {
+  const float *c = tt_numbers.tanh.p;
   float magnitude = fabsf(x), square = x * x;
-  float p = -5.70498872745e-3f;
-  p = p * square + 2.06390887954e-2f;
-  p = p * square - 5.37397155531e-2f;
-  p = p * square + 1.33314422036e-1f;
-  p = p * square - 3.33332819422e-1f;
+  float p = (((c[0] * square + c[1]) * square + c[2]) * square + c[3]) * square + c[4];
   float near_zero = p * square * x + x;
-  float far = copysignf(1.0f - 2.0f / (tt_exp_f32(2.0f * magnitude) + 1.0f), x);
-  return magnitude > 0.625f ? far : near_zero; /* NaN is neither, and near_zero keeps it */
+  float far = tt_numbers.one - tt_numbers.two / (tt_exp_f32(tt_numbers.two * magnitude) + tt_numbers.one);
+  far = tt_float_of_bits(tt_bits_of_float(far) | (tt_bits_of_float(x) & tt_numbers.tanh.sign));
+  return magnitude > tt_numbers.tanh.near_zero ? far : near_zero; /* NaN is neither, and near_zero keeps it */
 }
+
+static inline float tt_sigmoid_f32(float x) { return tt_numbers.one / (tt_numbers.one + tt_exp_f32(-x)); }
 
 #endif

@@ -2,6 +2,10 @@
 
 #include <math.h>
 
+#include "base/short.h"
+
+#define SPEED_f32
+#define SPEED_f64 TT_SHORT
 #define SQRT_f32(x) sqrtf(x)
 #define SQRT_f64(x) sqrt(x)
 
@@ -10,7 +14,7 @@
   static inline type slope_##suffix(type grad, type param, bool maximize, type weight_decay) {                               \
     return (maximize ? -grad : grad) + weight_decay * param;                                                                 \
   }                                                                                                                          \
-  static void sgd_##suffix(const tt_sgd *s, int64_t n) {                                                                     \
+  static SPEED_##suffix void sgd_##suffix(const tt_sgd *s, int64_t n) {                                                      \
     type *param = s->param, *buffer = s->momentum_buffer;                                                                    \
     const type *grad = s->grad;                                                                                              \
     const type lr = (type)s->lr, momentum = (type)s->momentum, share = (type)(1 - s->dampening),                             \
@@ -24,7 +28,7 @@
       param[i] -= lr * g;                                                                                                    \
     }                                                                                                                        \
   }                                                                                                                          \
-  static void adam_##suffix(const tt_adam *a, int64_t n) {                                                                   \
+  static SPEED_##suffix void adam_##suffix(const tt_adam *a, int64_t n) {                                                    \
     type *param = a->param, *mean = a->exp_avg, *square = a->exp_avg_sq, *most = a->max_exp_avg_sq;                          \
     const type *grad = a->grad;                                                                                              \
     const type beta1 = (type)a->beta1, beta2 = (type)a->beta2, share1 = (type)(1 - a->beta1), share2 = (type)(1 - a->beta2), \
@@ -40,7 +44,7 @@
       param[i] = x - step_size * (mean[i] / (SQRT_##suffix(scale) / root + eps));                                            \
     }                                                                                                                        \
   }                                                                                                                          \
-  static void rmsprop_##suffix(const tt_rmsprop *r, int64_t n) {                                                             \
+  static SPEED_##suffix void rmsprop_##suffix(const tt_rmsprop *r, int64_t n) {                                              \
     type *param = r->param, *square = r->square_avg, *buffer = r->momentum_buffer, *mean = r->grad_avg;                      \
     const type *grad = r->grad;                                                                                              \
     const type lr = (type)r->lr, alpha = (type)r->alpha, share = (type)(1 - r->alpha), eps = (type)r->eps,                   \
@@ -58,7 +62,7 @@
       param[i] -= lr * move;                                                                                                 \
     }                                                                                                                        \
   }                                                                                                                          \
-  static void adagrad_##suffix(const tt_adagrad *a, int64_t n) {                                                             \
+  static SPEED_##suffix void adagrad_##suffix(const tt_adagrad *a, int64_t n) {                                              \
     type *param = a->param, *sum = a->state_sum;                                                                             \
     const type *grad = a->grad;                                                                                              \
     const type rate = (type)(a->lr / (1 + (a->step - 1) * a->lr_decay)), eps = (type)a->eps, decay = (type)a->weight_decay;  \

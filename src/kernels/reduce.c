@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/short.h"
+
 enum {
   TILE = 128,       /* outputs whose states are kept on the stack at once */
   ROWS = 32,        /* rows of a tile that stay in the first cache */
@@ -80,8 +82,8 @@ tt_reduction tt_reduction_of(const tt_tensor *input, const bool *is_reduced, boo
 }
 
 /* Steps a row-major counter over n_dims dimensions and moves `at` with it; false when it has come round. */
-static bool step(int n_dims, const int64_t *sizes, const int64_t *strides, size_t element_bytes, int64_t *counter,
-                 const uint8_t **at) {
+static TT_SHORT bool step(int n_dims, const int64_t *sizes, const int64_t *strides, size_t element_bytes, int64_t *counter,
+                          const uint8_t **at) {
   for (int d = n_dims - 1; d >= 0; d--) {
     *at += strides[d] * (int64_t)element_bytes;
     if (++counter[d] < sizes[d]) return true;
@@ -121,7 +123,7 @@ static void run_pass(const fold_type *fold, const fold_pass *pass, const tt_redu
   } while (step(last, reduction->inner_sizes, reduction->inner_strides, element_bytes, counter, &data));
 }
 
-static void run(const fold_type *fold, const tt_reduction *reduction, const fold_sink *sink) {
+static TT_SHORT void run(const fold_type *fold, const tt_reduction *reduction, const fold_sink *sink) {
   if (reduction->n_outputs == 0) return;
   size_t element_bytes = tt_dtype_bytes(reduction->dtype);
   int last_outer = reduction->n_outer - 1;
@@ -155,7 +157,7 @@ static void run(const fold_type *fold, const tt_reduction *reduction, const fold
   } while (step(n_walked, reduction->outer_sizes, reduction->outer_strides, element_bytes, counter, &data));
 }
 
-static void store_f64(tt_dtype dtype, void *out, int64_t index, double value) {
+static TT_SHORT void store_f64(tt_dtype dtype, void *out, int64_t index, double value) {
   if (dtype == TT_DTYPE_F32) {
     ((float *)out)[index] = (float)value;
   } else {
@@ -163,7 +165,7 @@ static void store_f64(tt_dtype dtype, void *out, int64_t index, double value) {
   }
 }
 
-static void store_u64(tt_dtype dtype, void *out, int64_t index, uint64_t value) {
+static TT_SHORT void store_u64(tt_dtype dtype, void *out, int64_t index, uint64_t value) {
   switch (dtype) {
   case TT_DTYPE_BOOL:
     ((uint8_t *)out)[index] = value != 0;
@@ -180,70 +182,79 @@ static void store_u64(tt_dtype dtype, void *out, int64_t index, uint64_t value) 
   }
 }
 
-static void start_zeros(void *states, int64_t n) { memset(states, 0, (size_t)n * sizeof(uint64_t)); }
+static TT_SHORT void start_zeros(void *states, int64_t n) { memset(states, 0, (size_t)n * sizeof(uint64_t)); }
+
+/* How the loops of a dtype are compiled. */
+#define SPEED_f32
+#define SPEED_f64 TT_SHORT
+#define SPEED_i64 TT_SHORT
+#define SPEED_i32 TT_SHORT
+#define SPEED_u8 TT_SHORT
 
 /* Sums. */
 
-#define DEFINE_FLOATING_SUM(suffix, type)                                                                                  \
-  static double sum_block_##suffix(const type *x, int64_t n) {                                                             \
-    type lanes[LANES] = {0};                                                                                               \
-    int64_t i = 0;                                                                                                         \
-    for (; i + LANES <= n; i += LANES) {                                                                                   \
-      for (int l = 0; l < LANES; l++) lanes[l] += x[i + l];                                                                \
-    }                                                                                                                      \
-    double sum = 0;                                                                                                        \
-    for (; i < n; i++) sum += (double)x[i];                                                                                \
-    for (int l = 0; l < LANES; l++) sum += (double)lanes[l];                                                               \
-    return sum;                                                                                                            \
-  }                                                                                                                        \
-  static void sum_along_##suffix(const void *data, int64_t n, int64_t stride, int64_t first_index, void *state,            \
-                                 double parameter) {                                                                       \
-    (void)first_index, (void)parameter;                                                                                    \
-    const type *x = data;                                                                                                  \
-    double sum = *(double *)state;                                                                                         \
-    if (stride == 1) {                                                                                                     \
-      while (n > 0) {                                                                                                      \
-        int64_t n_block = n < BLOCK ? n : BLOCK;                                                                           \
-        sum += sum_block_##suffix(x, n_block);                                                                             \
-        x += n_block;                                                                                                      \
-        n -= n_block;                                                                                                      \
-      }                                                                                                                    \
-    } else {                                                                                                               \
-      for (int64_t i = 0; i < n; i++) sum += (double)x[i * stride];                                                        \
-    }                                                                                                                      \
-    *(double *)state = sum;                                                                                                \
-  }                                                                                                                        \
-  static void sum_across_##suffix(const void *data, int64_t n_rows, int64_t row_stride, int64_t n_columns, void *states) { \
-    const type *x = data;                                                                                                  \
-    double *sums = states;                                                                                                 \
-    type block[TILE] = {0};                                                                                                \
-    for (int64_t r = 0; r < n_rows; r++, x += row_stride) {                                                                \
-      for (int64_t c = 0; c < n_columns; c++) block[c] += x[c];                                                            \
-    }                                                                                                                      \
-    for (int64_t c = 0; c < n_columns; c++) sums[c] += (double)block[c];                                                   \
+#define DEFINE_FLOATING_SUM(suffix, type)                                                                                      \
+  static SPEED_##suffix double sum_block_##suffix(const type *x, int64_t n) {                                                  \
+    type lanes[LANES] = {0};                                                                                                   \
+    int64_t i = 0;                                                                                                             \
+    for (; i + LANES <= n; i += LANES) {                                                                                       \
+      for (int l = 0; l < LANES; l++) lanes[l] += x[i + l];                                                                    \
+    }                                                                                                                          \
+    double sum = 0;                                                                                                            \
+    for (; i < n; i++) sum += (double)x[i];                                                                                    \
+    for (int l = 0; l < LANES; l++) sum += (double)lanes[l];                                                                   \
+    return sum;                                                                                                                \
+  }                                                                                                                            \
+  static SPEED_##suffix void sum_along_##suffix(const void *data, int64_t n, int64_t stride, int64_t first_index, void *state, \
+                                                double parameter) {                                                            \
+    (void)first_index, (void)parameter;                                                                                        \
+    const type *x = data;                                                                                                      \
+    double sum = *(double *)state;                                                                                             \
+    if (stride == 1) {                                                                                                         \
+      while (n > 0) {                                                                                                          \
+        int64_t n_block = n < BLOCK ? n : BLOCK;                                                                               \
+        sum += sum_block_##suffix(x, n_block);                                                                                 \
+        x += n_block;                                                                                                          \
+        n -= n_block;                                                                                                          \
+      }                                                                                                                        \
+    } else {                                                                                                                   \
+      for (int64_t i = 0; i < n; i++) sum += (double)x[i * stride];                                                            \
+    }                                                                                                                          \
+    *(double *)state = sum;                                                                                                    \
+  }                                                                                                                            \
+  static SPEED_##suffix void sum_across_##suffix(const void *data, int64_t n_rows, int64_t row_stride, int64_t n_columns,      \
+                                                 void *states) {                                                               \
+    const type *x = data;                                                                                                      \
+    double *sums = states;                                                                                                     \
+    type block[TILE] = {0};                                                                                                    \
+    for (int64_t r = 0; r < n_rows; r++, x += row_stride) {                                                                    \
+      for (int64_t c = 0; c < n_columns; c++) block[c] += x[c];                                                                \
+    }                                                                                                                          \
+    for (int64_t c = 0; c < n_columns; c++) sums[c] += (double)block[c];                                                       \
   }
 DEFINE_FLOATING_SUM(f32, float)
 DEFINE_FLOATING_SUM(f64, double)
 
-#define DEFINE_INTEGRAL_SUM(suffix, type)                                                                                  \
-  static void sum_along_##suffix(const void *data, int64_t n, int64_t stride, int64_t first_index, void *state,            \
-                                 double parameter) {                                                                       \
-    (void)first_index, (void)parameter;                                                                                    \
-    const type *x = data;                                                                                                  \
-    uint64_t sum = *(uint64_t *)state;                                                                                     \
-    if (stride == 1) {                                                                                                     \
-      for (int64_t i = 0; i < n; i++) sum += (uint64_t)x[i];                                                               \
-    } else {                                                                                                               \
-      for (int64_t i = 0; i < n; i++) sum += (uint64_t)x[i * stride];                                                      \
-    }                                                                                                                      \
-    *(uint64_t *)state = sum;                                                                                              \
-  }                                                                                                                        \
-  static void sum_across_##suffix(const void *data, int64_t n_rows, int64_t row_stride, int64_t n_columns, void *states) { \
-    const type *x = data;                                                                                                  \
-    uint64_t *sums = states;                                                                                               \
-    for (int64_t r = 0; r < n_rows; r++, x += row_stride) {                                                                \
-      for (int64_t c = 0; c < n_columns; c++) sums[c] += (uint64_t)x[c];                                                   \
-    }                                                                                                                      \
+#define DEFINE_INTEGRAL_SUM(suffix, type)                                                                                      \
+  static SPEED_##suffix void sum_along_##suffix(const void *data, int64_t n, int64_t stride, int64_t first_index, void *state, \
+                                                double parameter) {                                                            \
+    (void)first_index, (void)parameter;                                                                                        \
+    const type *x = data;                                                                                                      \
+    uint64_t sum = *(uint64_t *)state;                                                                                         \
+    if (stride == 1) {                                                                                                         \
+      for (int64_t i = 0; i < n; i++) sum += (uint64_t)x[i];                                                                   \
+    } else {                                                                                                                   \
+      for (int64_t i = 0; i < n; i++) sum += (uint64_t)x[i * stride];                                                          \
+    }                                                                                                                          \
+    *(uint64_t *)state = sum;                                                                                                  \
+  }                                                                                                                            \
+  static SPEED_##suffix void sum_across_##suffix(const void *data, int64_t n_rows, int64_t row_stride, int64_t n_columns,      \
+                                                 void *states) {                                                               \
+    const type *x = data;                                                                                                      \
+    uint64_t *sums = states;                                                                                                   \
+    for (int64_t r = 0; r < n_rows; r++, x += row_stride) {                                                                    \
+      for (int64_t c = 0; c < n_columns; c++) sums[c] += (uint64_t)x[c];                                                       \
+    }                                                                                                                          \
   }
 DEFINE_INTEGRAL_SUM(u8, uint8_t)
 DEFINE_INTEGRAL_SUM(i32, int32_t)
@@ -260,12 +271,12 @@ static const fold_type sum_folds[TT_N_DTYPES] = {
     [TT_DTYPE_I64] = SUM_FOLD(i64), [TT_DTYPE_F32] = SUM_FOLD(f32), [TT_DTYPE_F64] = SUM_FOLD(f64),
 };
 
-static void finish_f64(const fold_sink *sink, const void *states, int64_t n, int64_t first_output) {
+static TT_SHORT void finish_f64(const fold_sink *sink, const void *states, int64_t n, int64_t first_output) {
   const double *values = states;
   for (int64_t i = 0; i < n; i++) store_f64(sink->dtype, sink->out, first_output + i, values[i] / sink->parameter);
 }
 
-static void finish_u64(const fold_sink *sink, const void *states, int64_t n, int64_t first_output) {
+static TT_SHORT void finish_u64(const fold_sink *sink, const void *states, int64_t n, int64_t first_output) {
   const uint64_t *values = states;
   for (int64_t i = 0; i < n; i++) store_u64(sink->dtype, sink->out, first_output + i, values[i]);
 }
@@ -278,14 +289,14 @@ void tt_reduce_sum(const tt_reduction *reduction, double divisor, tt_dtype out_d
 
 /* Products. */
 
-#define DEFINE_PROD(suffix, type, wide)                                                                          \
-  static void prod_along_##suffix(const void *data, int64_t n, int64_t stride, int64_t first_index, void *state, \
-                                  double parameter) {                                                            \
-    (void)first_index, (void)parameter;                                                                          \
-    const type *x = data;                                                                                        \
-    wide product = *(wide *)state;                                                                               \
-    for (int64_t i = 0; i < n; i++) product *= (wide)x[i * stride];                                              \
-    *(wide *)state = product;                                                                                    \
+#define DEFINE_PROD(suffix, type, wide)                                                                                   \
+  static TT_SHORT void prod_along_##suffix(const void *data, int64_t n, int64_t stride, int64_t first_index, void *state, \
+                                           double parameter) {                                                            \
+    (void)first_index, (void)parameter;                                                                                   \
+    const type *x = data;                                                                                                 \
+    wide product = *(wide *)state;                                                                                        \
+    for (int64_t i = 0; i < n; i++) product *= (wide)x[i * stride];                                                       \
+    *(wide *)state = product;                                                                                             \
   }
 DEFINE_PROD(u8, uint8_t, uint64_t)
 DEFINE_PROD(i32, int32_t, uint64_t)
@@ -293,11 +304,11 @@ DEFINE_PROD(i64, int64_t, uint64_t)
 DEFINE_PROD(f32, float, double)
 DEFINE_PROD(f64, double, double)
 
-static void start_ones_f64(void *states, int64_t n) {
+static TT_SHORT void start_ones_f64(void *states, int64_t n) {
   for (int64_t i = 0; i < n; i++) ((double *)states)[i] = 1;
 }
 
-static void start_ones_u64(void *states, int64_t n) {
+static TT_SHORT void start_ones_u64(void *states, int64_t n) {
   for (int64_t i = 0; i < n; i++) ((uint64_t *)states)[i] = 1;
 }
 
@@ -322,51 +333,53 @@ typedef struct moments {
   double squares;
 } moments;
 
-#define DEFINE_VAR(suffix, type)                                                                                               \
-  static void mean_along_##suffix(const void *data, int64_t n, int64_t stride, int64_t first_index, void *state,               \
-                                  double parameter) {                                                                          \
-    sum_along_##suffix(data, n, stride, first_index, &((moments *)state)->mean, parameter);                                    \
-  }                                                                                                                            \
-  static void squares_along_##suffix(const void *data, int64_t n, int64_t stride, int64_t first_index, void *state,            \
-                                     double parameter) {                                                                       \
-    (void)first_index, (void)parameter;                                                                                        \
-    const type *x = data;                                                                                                      \
-    moments *m = state;                                                                                                        \
-    double mean = m->mean, lanes[4] = {0};                                                                                     \
-    int64_t i = 0;                                                                                                             \
-    for (; i + 4 <= n; i += 4) {                                                                                               \
-      for (int l = 0; l < 4; l++) {                                                                                            \
-        double away = (double)x[(i + l) * stride] - mean;                                                                      \
-        lanes[l] += away * away;                                                                                               \
-      }                                                                                                                        \
-    }                                                                                                                          \
-    for (; i < n; i++) {                                                                                                       \
-      double away = (double)x[i * stride] - mean;                                                                              \
-      lanes[0] += away * away;                                                                                                 \
-    }                                                                                                                          \
-    m->squares += (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);                                                               \
-  }                                                                                                                            \
-  static void mean_across_##suffix(const void *data, int64_t n_rows, int64_t row_stride, int64_t n_columns, void *states) {    \
-    double sums[TILE] = {0};                                                                                                   \
-    sum_across_##suffix(data, n_rows, row_stride, n_columns, sums);                                                            \
-    for (int64_t c = 0; c < n_columns; c++) ((moments *)states)[c].mean += sums[c];                                            \
-  }                                                                                                                            \
-  static void squares_across_##suffix(const void *data, int64_t n_rows, int64_t row_stride, int64_t n_columns, void *states) { \
-    const type *x = data;                                                                                                      \
-    moments *m = states;                                                                                                       \
-    double mean[TILE], sums[TILE] = {0};                                                                                       \
-    for (int64_t c = 0; c < n_columns; c++) mean[c] = m[c].mean;                                                               \
-    for (int64_t r = 0; r < n_rows; r++, x += row_stride) {                                                                    \
-      for (int64_t c = 0; c < n_columns; c++) sums[c] += ((double)x[c] - mean[c]) * ((double)x[c] - mean[c]);                  \
-    }                                                                                                                          \
-    for (int64_t c = 0; c < n_columns; c++) m[c].squares += sums[c];                                                           \
+#define DEFINE_VAR(suffix, type)                                                                                              \
+  static SPEED_##suffix void mean_along_##suffix(const void *data, int64_t n, int64_t stride, int64_t first_index,            \
+                                                 void *state, double parameter) {                                             \
+    sum_along_##suffix(data, n, stride, first_index, &((moments *)state)->mean, parameter);                                   \
+  }                                                                                                                           \
+  static SPEED_##suffix void squares_along_##suffix(const void *data, int64_t n, int64_t stride, int64_t first_index,         \
+                                                    void *state, double parameter) {                                          \
+    (void)first_index, (void)parameter;                                                                                       \
+    const type *x = data;                                                                                                     \
+    moments *m = state;                                                                                                       \
+    double mean = m->mean, lanes[4] = {0};                                                                                    \
+    int64_t i = 0;                                                                                                            \
+    for (; i + 4 <= n; i += 4) {                                                                                              \
+      for (int l = 0; l < 4; l++) {                                                                                           \
+        double away = (double)x[(i + l) * stride] - mean;                                                                     \
+        lanes[l] += away * away;                                                                                              \
+      }                                                                                                                       \
+    }                                                                                                                         \
+    for (; i < n; i++) {                                                                                                      \
+      double away = (double)x[i * stride] - mean;                                                                             \
+      lanes[0] += away * away;                                                                                                \
+    }                                                                                                                         \
+    m->squares += (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);                                                              \
+  }                                                                                                                           \
+  static SPEED_##suffix void mean_across_##suffix(const void *data, int64_t n_rows, int64_t row_stride, int64_t n_columns,    \
+                                                  void *states) {                                                             \
+    double sums[TILE] = {0};                                                                                                  \
+    sum_across_##suffix(data, n_rows, row_stride, n_columns, sums);                                                           \
+    for (int64_t c = 0; c < n_columns; c++) ((moments *)states)[c].mean += sums[c];                                           \
+  }                                                                                                                           \
+  static SPEED_##suffix void squares_across_##suffix(const void *data, int64_t n_rows, int64_t row_stride, int64_t n_columns, \
+                                                     void *states) {                                                          \
+    const type *x = data;                                                                                                     \
+    moments *m = states;                                                                                                      \
+    double mean[TILE], sums[TILE] = {0};                                                                                      \
+    for (int64_t c = 0; c < n_columns; c++) mean[c] = m[c].mean;                                                              \
+    for (int64_t r = 0; r < n_rows; r++, x += row_stride) {                                                                   \
+      for (int64_t c = 0; c < n_columns; c++) sums[c] += ((double)x[c] - mean[c]) * ((double)x[c] - mean[c]);                 \
+    }                                                                                                                         \
+    for (int64_t c = 0; c < n_columns; c++) m[c].squares += sums[c];                                                          \
   }
 DEFINE_VAR(f32, float)
 DEFINE_VAR(f64, double)
 
-static void start_moments(void *states, int64_t n) { memset(states, 0, (size_t)n * sizeof(moments)); }
+static TT_SHORT void start_moments(void *states, int64_t n) { memset(states, 0, (size_t)n * sizeof(moments)); }
 
-static void turn_moments(void *states, int64_t n, int64_t n_reduced) {
+static TT_SHORT void turn_moments(void *states, int64_t n, int64_t n_reduced) {
   for (int64_t i = 0; i < n; i++) ((moments *)states)[i].mean /= (double)n_reduced;
 }
 
@@ -380,7 +393,7 @@ static void turn_moments(void *states, int64_t n, int64_t n_reduced) {
 static const fold_type var_f32 = VAR_FOLD(f32);
 static const fold_type var_f64 = VAR_FOLD(f64);
 
-static void finish_var(const fold_sink *sink, const void *states, int64_t n, int64_t first_output) {
+static TT_SHORT void finish_var(const fold_sink *sink, const void *states, int64_t n, int64_t first_output) {
   const moments *m = states;
   double divisor = (double)sink->n_reduced - sink->parameter;
   for (int64_t i = 0; i < n; i++) {
@@ -401,25 +414,25 @@ void tt_reduce_var(const tt_reduction *reduction, double correction, bool take_s
 
 /* Norms. */
 
-#define DEFINE_NORM(name, suffix, type, wide, initial, update)                                                     \
-  static void name##_along_##suffix(const void *data, int64_t n, int64_t stride, int64_t first_index, void *state, \
-                                    double parameter) {                                                            \
-    (void)first_index, (void)parameter;                                                                            \
-    const type *x = data;                                                                                          \
-    wide total = *(wide *)state;                                                                                   \
-    wide lanes[4] = {initial, initial, initial, initial};                                                          \
-    int64_t i = 0;                                                                                                 \
-    for (; i + 4 <= n; i += 4) {                                                                                   \
-      for (int l = 0; l < 4; l++) {                                                                                \
-        wide v = (wide)x[(i + l) * stride], *s = &lanes[l];                                                        \
-        update;                                                                                                    \
-      }                                                                                                            \
-    }                                                                                                              \
-    for (; i < n; i++) {                                                                                           \
-      wide v = (wide)x[i * stride], *s = &lanes[0];                                                                \
-      update;                                                                                                      \
-    }                                                                                                              \
-    *(wide *)state = COMBINE_##name(total, lanes);                                                                 \
+#define DEFINE_NORM(name, suffix, type, wide, initial, update)                                                       \
+  static SPEED_##suffix void name##_along_##suffix(const void *data, int64_t n, int64_t stride, int64_t first_index, \
+                                                   void *state, double parameter) {                                  \
+    (void)first_index, (void)parameter;                                                                              \
+    const type *x = data;                                                                                            \
+    wide total = *(wide *)state;                                                                                     \
+    wide lanes[4] = {initial, initial, initial, initial};                                                            \
+    int64_t i = 0;                                                                                                   \
+    for (; i + 4 <= n; i += 4) {                                                                                     \
+      for (int l = 0; l < 4; l++) {                                                                                  \
+        wide v = (wide)x[(i + l) * stride], *s = &lanes[l];                                                          \
+        update;                                                                                                      \
+      }                                                                                                              \
+    }                                                                                                                \
+    for (; i < n; i++) {                                                                                             \
+      wide v = (wide)x[i * stride], *s = &lanes[0];                                                                  \
+      update;                                                                                                        \
+    }                                                                                                                \
+    *(wide *)state = COMBINE_##name(total, lanes);                                                                   \
   }
 
 #define COMBINE_SUM(total, lanes) ((total) + (((lanes)[0] + (lanes)[1]) + ((lanes)[2] + (lanes)[3])))
@@ -443,20 +456,20 @@ DEFINE_NORM(norm_max, f64, double, double, 0, *s = larger(*s, fabs(v)))
 DEFINE_NORM(norm_min, f32, float, double, INFINITY, *s = smaller(*s, fabs(v)))
 DEFINE_NORM(norm_min, f64, double, double, INFINITY, *s = smaller(*s, fabs(v)))
 
-static void start_infinities(void *states, int64_t n) {
+static TT_SHORT void start_infinities(void *states, int64_t n) {
   for (int64_t i = 0; i < n; i++) ((double *)states)[i] = INFINITY;
 }
 
 /* Counting what is not zero: the norm with p = 0, and what any and all ask. */
 
-#define DEFINE_COUNT(suffix, type)                                                                                \
-  static void count_along_##suffix(const void *data, int64_t n, int64_t stride, int64_t first_index, void *state, \
-                                   double parameter) {                                                            \
-    (void)first_index, (void)parameter;                                                                           \
-    const type *x = data;                                                                                         \
-    uint64_t count = 0;                                                                                           \
-    for (int64_t i = 0; i < n; i++) count += x[i * stride] != 0;                                                  \
-    *(uint64_t *)state += count;                                                                                  \
+#define DEFINE_COUNT(suffix, type)                                                                                         \
+  static TT_SHORT void count_along_##suffix(const void *data, int64_t n, int64_t stride, int64_t first_index, void *state, \
+                                            double parameter) {                                                            \
+    (void)first_index, (void)parameter;                                                                                    \
+    const type *x = data;                                                                                                  \
+    uint64_t count = 0;                                                                                                    \
+    for (int64_t i = 0; i < n; i++) count += x[i * stride] != 0;                                                           \
+    *(uint64_t *)state += count;                                                                                           \
   }
 DEFINE_COUNT(u8, uint8_t)
 DEFINE_COUNT(i32, int32_t)
@@ -473,23 +486,23 @@ static const fold_type count_folds[TT_N_DTYPES] = {
     [TT_DTYPE_F32] = ONE_PASS(count_along_f32, start_zeros), [TT_DTYPE_F64] = ONE_PASS(count_along_f64, start_zeros),
 };
 
-static void finish_count_as_floating(const fold_sink *sink, const void *states, int64_t n, int64_t first_output) {
+static TT_SHORT void finish_count_as_floating(const fold_sink *sink, const void *states, int64_t n, int64_t first_output) {
   const uint64_t *counts = states;
   for (int64_t i = 0; i < n; i++) store_f64(sink->dtype, sink->out, first_output + i, (double)counts[i]);
 }
 
-static void finish_sqrt(const fold_sink *sink, const void *states, int64_t n, int64_t first_output) {
+static TT_SHORT void finish_sqrt(const fold_sink *sink, const void *states, int64_t n, int64_t first_output) {
   const double *sums = states;
   for (int64_t i = 0; i < n; i++) store_f64(sink->dtype, sink->out, first_output + i, sqrt(sums[i]));
 }
 
-static void finish_root(const fold_sink *sink, const void *states, int64_t n, int64_t first_output) {
+static TT_SHORT void finish_root(const fold_sink *sink, const void *states, int64_t n, int64_t first_output) {
   const double *sums = states;
   for (int64_t i = 0; i < n; i++) store_f64(sink->dtype, sink->out, first_output + i, pow(sums[i], 1 / sink->parameter));
 }
 
 /* PyTorch answers 0 for the norm of nothing, whatever p is. */
-static void finish_plain_norm(const fold_sink *sink, const void *states, int64_t n, int64_t first_output) {
+static TT_SHORT void finish_plain_norm(const fold_sink *sink, const void *states, int64_t n, int64_t first_output) {
   const double *values = states;
   for (int64_t i = 0; i < n; i++) store_f64(sink->dtype, sink->out, first_output + i, sink->n_reduced == 0 ? 0 : values[i]);
 }
@@ -522,7 +535,7 @@ void tt_reduce_norm(const tt_reduction *reduction, double p, void *out) {
   }
 }
 
-static void finish_count(const fold_sink *sink, const void *states, int64_t n, int64_t first_output) {
+static TT_SHORT void finish_count(const fold_sink *sink, const void *states, int64_t n, int64_t first_output) {
   memcpy((int64_t *)sink->out + first_output, states, (size_t)n * sizeof(int64_t));
 }
 
@@ -538,32 +551,32 @@ typedef struct exponentials {
   double sum;
 } exponentials;
 
-#define DEFINE_LOGSUMEXP(suffix, type)                                                                              \
-  static void largest_along_##suffix(const void *data, int64_t n, int64_t stride, int64_t first_index, void *state, \
-                                     double parameter) {                                                            \
-    (void)first_index, (void)parameter;                                                                             \
-    const type *x = data;                                                                                           \
-    double best = ((exponentials *)state)->largest;                                                                 \
-    for (int64_t i = 0; i < n; i++) best = larger(best, (double)x[i * stride]);                                     \
-    ((exponentials *)state)->largest = best;                                                                        \
-  }                                                                                                                 \
-  static void exp_along_##suffix(const void *data, int64_t n, int64_t stride, int64_t first_index, void *state,     \
-                                 double parameter) {                                                                \
-    (void)first_index, (void)parameter;                                                                             \
-    const type *x = data;                                                                                           \
-    exponentials *e = state;                                                                                        \
-    for (int64_t i = 0; i < n; i++) e->sum += exp((double)x[i * stride] - e->largest);                              \
+#define DEFINE_LOGSUMEXP(suffix, type)                                                                                       \
+  static TT_SHORT void largest_along_##suffix(const void *data, int64_t n, int64_t stride, int64_t first_index, void *state, \
+                                              double parameter) {                                                            \
+    (void)first_index, (void)parameter;                                                                                      \
+    const type *x = data;                                                                                                    \
+    double best = ((exponentials *)state)->largest;                                                                          \
+    for (int64_t i = 0; i < n; i++) best = larger(best, (double)x[i * stride]);                                              \
+    ((exponentials *)state)->largest = best;                                                                                 \
+  }                                                                                                                          \
+  static TT_SHORT void exp_along_##suffix(const void *data, int64_t n, int64_t stride, int64_t first_index, void *state,     \
+                                          double parameter) {                                                                \
+    (void)first_index, (void)parameter;                                                                                      \
+    const type *x = data;                                                                                                    \
+    exponentials *e = state;                                                                                                 \
+    for (int64_t i = 0; i < n; i++) e->sum += exp((double)x[i * stride] - e->largest);                                       \
   }
 DEFINE_LOGSUMEXP(f32, float)
 DEFINE_LOGSUMEXP(f64, double)
 
-static void start_exponentials(void *states, int64_t n) {
+static TT_SHORT void start_exponentials(void *states, int64_t n) {
   for (int64_t i = 0; i < n; i++) ((exponentials *)states)[i] = (exponentials){.largest = -INFINITY};
 }
 
 /* An infinite largest value would make infinity minus infinity; measured from 0 the sum comes out infinite or 0 as it
  * should. */
-static void turn_exponentials(void *states, int64_t n, int64_t n_reduced) {
+static TT_SHORT void turn_exponentials(void *states, int64_t n, int64_t n_reduced) {
   (void)n_reduced;
   exponentials *e = states;
   for (int64_t i = 0; i < n; i++) {
@@ -571,7 +584,7 @@ static void turn_exponentials(void *states, int64_t n, int64_t n_reduced) {
   }
 }
 
-static void finish_logsumexp(const fold_sink *sink, const void *states, int64_t n, int64_t first_output) {
+static TT_SHORT void finish_logsumexp(const fold_sink *sink, const void *states, int64_t n, int64_t first_output) {
   const exponentials *e = states;
   for (int64_t i = 0; i < n; i++) store_f64(sink->dtype, sink->out, first_output + i, log(e[i].sum) + e[i].largest);
 }
@@ -600,65 +613,67 @@ void tt_reduce_logsumexp(const tt_reduction *reduction, void *out) {
 
 #define PICK(v, best, is_better, is_nan) ((((v)is_better(best)) | is_nan(v)) ? (v) : (best))
 
-#define DEFINE_EXTREME(name, suffix, type, is_better, is_nan, initial)                                                        \
-  typedef struct name##_place_##suffix {                                                                                      \
-    type value;                                                                                                               \
-    int64_t index; /* -1 before the first element */                                                                          \
-  } name##_place_##suffix;                                                                                                    \
-  static void name##_start_##suffix(void *states, int64_t n) {                                                                \
-    for (int64_t i = 0; i < n; i++) ((type *)states)[i] = initial;                                                            \
-  }                                                                                                                           \
-  static void name##_along_##suffix(const void *data, int64_t n, int64_t stride, int64_t first_index, void *state,            \
-                                    double parameter) {                                                                       \
-    (void)first_index, (void)parameter;                                                                                       \
-    const type *x = data;                                                                                                     \
-    type lanes[LANES];                                                                                                        \
-    for (int l = 0; l < LANES; l++) lanes[l] = *(type *)state;                                                                \
-    int64_t i = 0;                                                                                                            \
-    if (stride == 1) {                                                                                                        \
-      for (; i + LANES <= n; i += LANES) {                                                                                    \
-        for (int l = 0; l < LANES; l++) lanes[l] = PICK(x[i + l], lanes[l], is_better, is_nan);                               \
-      }                                                                                                                       \
-    }                                                                                                                         \
-    type best = lanes[0];                                                                                                     \
-    for (int l = 1; l < LANES; l++) best = PICK(lanes[l], best, is_better, is_nan);                                           \
-    for (; i < n; i++) best = PICK(x[i * stride], best, is_better, is_nan);                                                   \
-    *(type *)state = best;                                                                                                    \
-  }                                                                                                                           \
-  static void name##_across_##suffix(const void *data, int64_t n_rows, int64_t row_stride, int64_t n_columns, void *states) { \
-    const type *x = data;                                                                                                     \
-    type *best = states;                                                                                                      \
-    for (int64_t r = 0; r < n_rows; r++, x += row_stride) {                                                                   \
-      for (int64_t c = 0; c < n_columns; c++) best[c] = PICK(x[c], best[c], is_better, is_nan);                               \
-    }                                                                                                                         \
-  }                                                                                                                           \
-  static void name##_place_start_##suffix(void *states, int64_t n) {                                                          \
-    name##_place_##suffix *places = states;                                                                                   \
-    for (int64_t i = 0; i < n; i++) places[i] = (name##_place_##suffix){.value = initial, .index = -1};                       \
-  }                                                                                                                           \
-  static void name##_place_along_##suffix(const void *data, int64_t n, int64_t stride, int64_t first_index, void *state,      \
-                                          double parameter) {                                                                 \
-    (void)parameter;                                                                                                          \
-    const type *x = data;                                                                                                     \
-    name##_place_##suffix *place = state, best = *place;                                                                      \
-    for (int64_t i = 0; i < n; i++) {                                                                                         \
-      type v = x[i * stride];                                                                                                 \
-      if (v is_better best.value || best.index < 0 || (is_nan(v) && !is_nan(best.value))) {                                   \
-        best.value = v;                                                                                                       \
-        best.index = first_index + i;                                                                                         \
-      }                                                                                                                       \
-    }                                                                                                                         \
-    *place = best;                                                                                                            \
-  }                                                                                                                           \
-  static void name##_finish_##suffix(const fold_sink *sink, const void *states, int64_t n, int64_t first_output) {            \
-    memcpy((type *)sink->out + first_output, states, (size_t)n * sizeof(type));                                               \
-  }                                                                                                                           \
-  static void name##_place_finish_##suffix(const fold_sink *sink, const void *states, int64_t n, int64_t first_output) {      \
-    const name##_place_##suffix *places = states;                                                                             \
-    for (int64_t i = 0; i < n; i++) {                                                                                         \
-      if (sink->out) ((type *)sink->out)[first_output + i] = places[i].value;                                                 \
-      sink->indices[first_output + i] = places[i].index;                                                                      \
-    }                                                                                                                         \
+#define DEFINE_EXTREME(name, suffix, type, is_better, is_nan, initial)                                                       \
+  typedef struct name##_place_##suffix {                                                                                     \
+    type value;                                                                                                              \
+    int64_t index; /* -1 before the first element */                                                                         \
+  } name##_place_##suffix;                                                                                                   \
+  static TT_SHORT void name##_start_##suffix(void *states, int64_t n) {                                                      \
+    for (int64_t i = 0; i < n; i++) ((type *)states)[i] = initial;                                                           \
+  }                                                                                                                          \
+  static SPEED_##suffix void name##_along_##suffix(const void *data, int64_t n, int64_t stride, int64_t first_index,         \
+                                                   void *state, double parameter) {                                          \
+    (void)first_index, (void)parameter;                                                                                      \
+    const type *x = data;                                                                                                    \
+    type lanes[LANES];                                                                                                       \
+    for (int l = 0; l < LANES; l++) lanes[l] = *(type *)state;                                                               \
+    int64_t i = 0;                                                                                                           \
+    if (stride == 1) {                                                                                                       \
+      for (; i + LANES <= n; i += LANES) {                                                                                   \
+        for (int l = 0; l < LANES; l++) lanes[l] = PICK(x[i + l], lanes[l], is_better, is_nan);                              \
+      }                                                                                                                      \
+    }                                                                                                                        \
+    type best = lanes[0];                                                                                                    \
+    for (int l = 1; l < LANES; l++) best = PICK(lanes[l], best, is_better, is_nan);                                          \
+    for (; i < n; i++) best = PICK(x[i * stride], best, is_better, is_nan);                                                  \
+    *(type *)state = best;                                                                                                   \
+  }                                                                                                                          \
+  static SPEED_##suffix void name##_across_##suffix(const void *data, int64_t n_rows, int64_t row_stride, int64_t n_columns, \
+                                                    void *states) {                                                          \
+    const type *x = data;                                                                                                    \
+    type *best = states;                                                                                                     \
+    for (int64_t r = 0; r < n_rows; r++, x += row_stride) {                                                                  \
+      for (int64_t c = 0; c < n_columns; c++) best[c] = PICK(x[c], best[c], is_better, is_nan);                              \
+    }                                                                                                                        \
+  }                                                                                                                          \
+  static TT_SHORT void name##_place_start_##suffix(void *states, int64_t n) {                                                \
+    name##_place_##suffix *places = states;                                                                                  \
+    for (int64_t i = 0; i < n; i++) places[i] = (name##_place_##suffix){.value = initial, .index = -1};                      \
+  }                                                                                                                          \
+  static TT_SHORT void name##_place_along_##suffix(const void *data, int64_t n, int64_t stride, int64_t first_index,         \
+                                                   void *state, double parameter) {                                          \
+    (void)parameter;                                                                                                         \
+    const type *x = data;                                                                                                    \
+    name##_place_##suffix *place = state, best = *place;                                                                     \
+    for (int64_t i = 0; i < n; i++) {                                                                                        \
+      type v = x[i * stride];                                                                                                \
+      if (v is_better best.value || best.index < 0 || (is_nan(v) && !is_nan(best.value))) {                                  \
+        best.value = v;                                                                                                      \
+        best.index = first_index + i;                                                                                        \
+      }                                                                                                                      \
+    }                                                                                                                        \
+    *place = best;                                                                                                           \
+  }                                                                                                                          \
+  static TT_SHORT void name##_finish_##suffix(const fold_sink *sink, const void *states, int64_t n, int64_t first_output) {  \
+    memcpy((type *)sink->out + first_output, states, (size_t)n * sizeof(type));                                              \
+  }                                                                                                                          \
+  static TT_SHORT void name##_place_finish_##suffix(const fold_sink *sink, const void *states, int64_t n,                    \
+                                                    int64_t first_output) {                                                  \
+    const name##_place_##suffix *places = states;                                                                            \
+    for (int64_t i = 0; i < n; i++) {                                                                                        \
+      if (sink->out) ((type *)sink->out)[first_output + i] = places[i].value;                                                \
+      sink->indices[first_output + i] = places[i].index;                                                                     \
+    }                                                                                                                        \
   }
 
 #define DEFINE_EXTREMES(suffix, type, is_nan, lowest, highest) \

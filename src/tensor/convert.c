@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/short.h"
+
 /* What the list's symbols stand for here; bool has a type of its own so that each pair of dtypes names one function. */
 #define TYPE_BOOL uint8_t
 #define TYPE_U8 uint8_t
@@ -42,31 +44,33 @@ static inline int32_t i32_of_f32(float x) { return x >= -0x1p31f && x < 0x1p31f 
 #define I64_FROM_F64(x) i64_of_f64(x)
 
 /* The contiguous loop stands apart so that the compiler vectorises it; strided rows take the second one. */
-#define CONVERTER(to_symbol, from_symbol)                                                                                      \
-  static void to_##to_symbol##_from_##from_symbol(void *to, int64_t to_step, const void *from, int64_t from_step, int64_t n) { \
-    typedef TYPE_##to_symbol out_type;                                                                                         \
-    typedef TYPE_##from_symbol in_type;                                                                                        \
-    if (to_step == (int64_t)sizeof(out_type) && from_step == (int64_t)sizeof(in_type)) {                                       \
-      out_type *restrict y = to;                                                                                               \
-      const in_type *restrict x = from;                                                                                        \
-      for (int64_t i = 0; i < n; i++) y[i] = TO_##to_symbol(from_symbol, x[i]);                                                \
-      return;                                                                                                                  \
-    }                                                                                                                          \
-    uint8_t *y = to;                                                                                                           \
-    const uint8_t *x = from;                                                                                                   \
-    for (int64_t i = 0; i < n; i++) {                                                                                          \
-      const in_type value = *(const in_type *)(const void *)(x + i * from_step);                                               \
-      *(out_type *)(void *)(y + i * to_step) = TO_##to_symbol(from_symbol, value);                                             \
-    }                                                                                                                          \
+#define CONVERTER(speed, is_fast, to_symbol, from_symbol)                                                               \
+  static speed void to_##to_symbol##_from_##from_symbol(void *to, int64_t to_step, const void *from, int64_t from_step, \
+                                                        int64_t n) {                                                    \
+    typedef TYPE_##to_symbol out_type;                                                                                  \
+    typedef TYPE_##from_symbol in_type;                                                                                 \
+    if (is_fast && to_step == (int64_t)sizeof(out_type) && from_step == (int64_t)sizeof(in_type)) {                     \
+      out_type *restrict y = to;                                                                                        \
+      const in_type *restrict x = from;                                                                                 \
+      for (int64_t i = 0; i < n; i++) y[i] = TO_##to_symbol(from_symbol, x[i]);                                         \
+      return;                                                                                                           \
+    }                                                                                                                   \
+    uint8_t *y = to;                                                                                                    \
+    const uint8_t *x = from;                                                                                            \
+    for (int64_t i = 0; i < n; i++) {                                                                                   \
+      const in_type value = *(const in_type *)(const void *)(x + i * from_step);                                        \
+      *(out_type *)(void *)(y + i * to_step) = TO_##to_symbol(from_symbol, value);                                      \
+    }                                                                                                                   \
   }
+#define SHORT_CONVERTER(to_symbol, from_symbol) CONVERTER(TT_SHORT, !TT_IS_SHORT, to_symbol, from_symbol)
 
-#define CONVERTERS_FROM(from_symbol) \
-  CONVERTER(BOOL, from_symbol)       \
-  CONVERTER(U8, from_symbol)         \
-  CONVERTER(I32, from_symbol)        \
-  CONVERTER(I64, from_symbol)        \
-  CONVERTER(F32, from_symbol)        \
-  CONVERTER(F64, from_symbol)
+#define CONVERTERS_FROM(from_symbol)  \
+  SHORT_CONVERTER(BOOL, from_symbol)  \
+  SHORT_CONVERTER(U8, from_symbol)    \
+  SHORT_CONVERTER(I32, from_symbol)   \
+  SHORT_CONVERTER(I64, from_symbol)   \
+  CONVERTER(, true, F32, from_symbol) \
+  SHORT_CONVERTER(F64, from_symbol)
 
 #define CONVERTERS_OF(symbol, number, type, name, tensor_class, npy) CONVERTERS_FROM(symbol)
 TT_DTYPE_LIST(CONVERTERS_OF)

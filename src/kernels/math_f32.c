@@ -1,0 +1,28 @@
+#include "kernels/math_f32.h"
+
+const tt_numbers_f32 tt_numbers = {
+    .one = 1.0f,
+    .two = 2.0f,
+    .half = 0.5f,
+    .ln_2_high = 0.693359375f,
+    .ln_2_low = -2.12194440e-4f,
+    .exp = {.least = -104.0f,
+            .most = 89.0f,
+            .per_ln_2 = 1.44269504088896341f,
+            .shift = 12582912.0f,
+            .p = {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f}},
+    .log = {.least_normal = 1.17549435e-38f,
+            .to_normal = 33554432.0f,
+            .whole_of_to_normal = 25.0f,
+            .of_zero = -INFINITY,
+            .of_less = NAN,
+            .infinity = INFINITY,
+            .root_half = 0x3F3504F3u,
+            .fraction = 0x007FFFFFu,
+            .bias = 127,
+            .p = {7.0376836292e-2f, -1.1514610310e-1f, 1.1676998740e-1f, -1.2420140846e-1f, 1.4249322787e-1f, -1.6668057665e-1f,
+                  2.0000714765e-1f, -2.4999993993e-1f, 3.3333331174e-1f}},
+    .tanh = {.near_zero = 0.625f,
+             .sign = 0x80000000u,
+             .p = {-5.70498872745e-3f, 2.06390887954e-2f, -5.37397155531e-2f, 1.33314422036e-1f, -3.33332819422e-1f}},
+};
