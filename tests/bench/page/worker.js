@@ -17,10 +17,13 @@ const verbs = {
     if (make === undefined) throw new Error(`it has no ${asked.op}`);
     task = await make(asked);
   },
-  /** Runs the task n times and reads the last result back; milliseconds in all. One run goes before, so that the others are not the first after a pause. */
+  /**
+   * Runs the task n times and reads the last result back; milliseconds in all. One run goes before, so that the others are not the first after a pause; then the task makes
+   * itself ready for n.
+   */
   async sample({ n }) {
-    await task.ready?.(n);
     await task.run(1);
+    await task.ready?.(n);
     const begins = performance.now();
     const result = await task.run(n);
     const ms = performance.now() - begins;

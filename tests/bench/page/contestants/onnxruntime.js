@@ -42,5 +42,21 @@ export async function open({ root, version }) {
     };
   };
 
-  return { version: `onnxruntime-web ${version}`, tasks: { matmul: repeat({ op: 'MatMul', shapeOf: ([m], [, n]) => [m, n] }) } };
+  const likeFirst = (shape) => shape;
+  const broadcast = (a, b) => (a.length >= b.length ? a : b);
+  return {
+    version: `onnxruntime-web ${version}`,
+    tasks: {
+      matmul: repeat({ op: 'MatMul', shapeOf: ([m], [, n]) => [m, n] }),
+      add: repeat({ op: 'Add', shapeOf: broadcast }),
+      mul: repeat({ op: 'Mul', shapeOf: broadcast }),
+      sum: repeat({ op: 'ReduceSum', attributes: { keepdims: 0 }, shapeOf: () => [] }),
+      transpose: repeat({ op: 'Transpose', attributes: { perm: [1, 0] }, shapeOf: ([m, n]) => [n, m] }),
+      exp: repeat({ op: 'Exp', shapeOf: likeFirst }),
+      sigmoid: repeat({ op: 'Sigmoid', shapeOf: likeFirst }),
+      softmax: repeat({ op: 'Softmax', attributes: { axis: -1 }, shapeOf: likeFirst }),
+      layer_norm: repeat({ op: 'LayerNormalization', attributes: { axis: -1 }, shapeOf: likeFirst }),
+      conv2d: repeat({ op: 'Conv', attributes: { pads: [1, 1, 1, 1] }, shapeOf: ([n, , h, w], [c]) => [n, c, h, w] }),
+    },
+  };
 }
