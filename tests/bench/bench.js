@@ -23,7 +23,11 @@ const OURS = 'tabtensor';
 export const versionOf = (name) => JSON.parse(readFileSync(join(root, PEERS, name, 'package.json'), 'utf8')).version;
 
 /** The contestants that run in a Worker, and the npm package that each is. */
-const PACKAGES = { tfjs: '@tensorflow/tfjs-core', onnxruntime: 'onnxruntime-web', jax: '@jax-js/jax' };
+const PACKAGES = { tfjs: '@tensorflow/tfjs', onnxruntime: 'onnxruntime-web', jax: '@jax-js/jax' };
+
+/** A contestant whose samples take longer than this sits out after a few rounds. */
+const SLOW_MS = 1000;
+const SLOW_ROUNDS = 5;
 
 const SECONDS = { ns: 1e-9, us: 1e-6, ms: 1e-3, s: 1 };
 
@@ -53,9 +57,10 @@ export class Bench {
     try {
       await run(this);
     } catch (error) {
-      this.#record({ row: title, samples: {}, problems: { [OURS]: error.message } });
+      this.#record({ row: title, samples: {}, problems: { [OURS]: firstLine(error) } });
     }
-    for (const close of this.#toClose.splice(0).reverse()) await close();
+    // What is gone already needs no closing.
+    for (const close of this.#toClose.splice(0).reverse()) await Promise.resolve(close()).catch(() => {});
   }
 
   async close() {
@@ -84,14 +89,14 @@ export class Bench {
     const context = await (await this.browser()).newContext();
     this.atEnd(() => context.close());
     const page = await context.newPage();
+    page.on('crash', () => console.error('bench: a page crashed'));
     page.on('pageerror', (error) => console.error(`bench: a page threw: ${error.message}`));
     await page.goto(new URL(path, await this.origin()).href);
     return page;
   }
 
   /**
-   * Contestants that run in Workers of one page, each in its own: names of page/contestants/. `given` are options by name; a name with a dash is another of the same
-   * ("tabtensor-threads"). One that does not open takes no part, and its rows say why.
+   * Contestants that run in Workers of one page, each in its own: names of page/contestants/, which may have a suffix behind a dash ("jax-eager"). `given` are options by name. One that does not open takes no part, and its rows say why.
    */
   async workers(names, given = {}) {
     const page = await this.page('/tests/bench/page/index.html');
@@ -140,7 +145,7 @@ export class Bench {
         samples[contestant.name] = [];
         active.push(contestant);
       } catch (error) {
-        problems[contestant.name] = error.message.split('\n')[0];
+        problems[contestant.name] = firstLine(error);
       }
     }
     const isTime = unit in SECONDS;
@@ -154,13 +159,14 @@ export class Bench {
         try {
           const { ms, result } = await contestant.sample(counts[name]);
           samples[name].push(valueOf(ms, counts[name]));
+          if (ms > SLOW_MS && samples[name].length >= SLOW_ROUNDS) active = active.filter((each) => each !== contestant);
           if (tolerance === null) continue;
           reference.name ??= name;
           reference.result ??= result;
           const different = difference(result, reference.result, tolerance);
           if (different !== undefined) throw new Error(`not ${reference.name}'s result: ${different}`);
         } catch (error) {
-          problems[name] = error.message.split('\n')[0];
+          problems[name] = firstLine(error);
           delete samples[name];
           active = active.filter((each) => each !== contestant);
         }
@@ -193,6 +199,8 @@ export class Bench {
     this.#onRow(result);
   }
 }
+
+const firstLine = (error) => error.message.replace(/^page\.evaluate: (Error: )?/, '').split('\n')[0];
 
 /** How often a contestant does its task in a sample that takes long enough; it warms up on the way. */
 async function countFor(contestant, sampleMs) {

@@ -6,7 +6,7 @@ const SHAPES = [
 ];
 
 export async function run(bench) {
-  const contestants = await bench.workers(['tabtensor', 'tfjs', 'onnxruntime', 'jax']);
+  const contestants = await bench.workers(['tabtensor', 'tfjs', 'onnxruntime', 'jax', 'jax-eager'], { 'jax-eager': { isEager: true } });
   for (const { image, nFilters } of SHAPES) {
     const [nImages, nChannels, ...sides] = image;
     const name = `${nChannels}x${sides.join('x')} to ${nFilters}`;
@@ -15,7 +15,7 @@ export async function run(bench) {
     await bench.compare({ row: `${name}, forward`, contestants, task: { op: 'conv2d', inputs }, target: { times: 1.3 } });
     await bench.compare({
       row: `${name}, forward and backward`,
-      contestants,
+      contestants: contestants.filter(({ name }) => name !== 'onnxruntime'),
       task: { op: 'conv2d_backward', inputs: [...inputs, gradient] },
       target: { times: 1.3 },
       tolerance: 1e-3,

@@ -1,19 +1,20 @@
-// @jax-js/jax on its wasm backend, each task under jit. Its functions consume their arguments, but for those that are given as `x.ref`.
+// @jax-js/jax on its wasm backend: each task under jit, or (`isEager`) op by op, which is faster where jit fuses a convolution into one loop. Its functions consume their arguments, but for those that are given as `x.ref`.
 import { inputsOf } from '../data.js';
 import { LEARNING_RATE, modelOf, oneHot } from '../models.js';
 
-export async function open({ root, version }) {
+export async function open({ root, version, isEager = false }) {
   // With shared memory it would hand every kernel to a pool of Workers; without, it runs kernels in this thread, as on a page that is not isolated.
   delete globalThis.SharedArrayBuffer;
   const jax = await import(`${root}/@jax-js/jax/dist/index.js`);
   await jax.init('wasm');
   jax.defaultDevice('wasm');
   const { lax, nn, numpy: np } = jax;
+  const compile = isEager ? (fn) => fn : jax.jit;
   const made = ({ shape, values }) => np.array(values).reshape(shape);
 
   /** Results are lazy: each is waited for, then freed. A function may answer several, which are read as one. */
   const repeat = (fn) => (task) => {
-    const compiled = jax.jit(fn);
+    const compiled = compile(fn);
     const inputs = inputsOf(task).map(made);
     const call = async () => {
       const results = [compiled(...inputs.map((input) => input.ref))].flat();
@@ -57,7 +58,7 @@ export async function open({ root, version }) {
     const [x, y] = [made(input), made(oneHot(labels))];
     const [nRows] = labels.shape;
     const lossOf = (weights, images, rows) => nn.logSoftmax(networks[name](images, weights), -1).mul(rows).sum().mul(-1 / nRows);
-    const step = jax.jit((weights, images, rows) => {
+    const step = compile((weights, images, rows) => {
       const [loss, gradients] = jax.valueAndGrad(lossOf)(jax.tree.ref(weights), images, rows);
       return [loss, jax.tree.map((weight, gradient) => weight.sub(gradient.mul(LEARNING_RATE)), weights, gradients)];
     });

@@ -3,8 +3,8 @@ import { inputsOf } from '../data.js';
 import { LEARNING_RATE, modelOf, oneHot } from '../models.js';
 
 export async function open({ root }) {
-  // These bundles are classic scripts that find each other as `tf`.
-  await import(`${root}/@tensorflow/tfjs-core/dist/tf-core.min.js`);
+  // The bundle of tfjs-core alone has no gradients. These are classic scripts that find each other as `tf`.
+  await import(`${root}/@tensorflow/tfjs/dist/tf.min.js`);
   await import(`${root}/@tensorflow/tfjs-backend-wasm/dist/tf-backend-wasm.min.js`);
   const { tf } = globalThis;
   tf.wasm.setWasmPaths(`${root}/@tensorflow/tfjs-backend-wasm/dist/`);
