@@ -15,7 +15,7 @@ export async function run(bench) {
     await bench.compare({ row: `${name}, forward`, contestants, task: { op: 'conv2d', inputs }, target: { times: 1.3 } });
     await bench.compare({
       row: `${name}, forward and backward`,
-      contestants: contestants.filter(({ name }) => name !== 'onnxruntime'),
+      contestants: contestants.filter((contestant) => contestant.name !== 'onnxruntime'),
       task: { op: 'conv2d_backward', inputs: [...inputs, gradient] },
       target: { times: 1.3 },
       tolerance: 1e-3,
