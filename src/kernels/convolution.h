@@ -1,10 +1,11 @@
 /*
  * convolution: two-dimensional, grouped, strided and dilated; what comes out, and both of its gradients.
  *
- * All tensors are dense: input (N, C, H, W), weight (O, C/groups, KH, KW), output (N, O, OH, OW). A call takes one sample and
- * group after the other and turns a run of output positions into a matrix of their windows, (C/groups*KH*KW, positions), small
- * enough for the second cache; the rest is matmul's. A kernel of one element with stride 1 needs no such matrix. Memory for the
- * matrix and for matmul's panels is taken once a call.
+ * All tensors are dense: input (N, C, H, W), weight (O, C/groups, KH, KW), output (N, O, OH, OW). A call takes one sample and group after
+ * the other, copies a band of its planes with their padding, and runs the register tiles of kernels/tile.h over the copy where it
+ * lies: there is no matrix of windows. The input's gradient is a convolution of the output's, one for each remainder that the stride leaves. Sums
+ * over channels and taps are taken about 256 at a time, in the element type. Memory for the copy is taken once a call (once a
+ * remainder for the input's gradient).
  */
 #ifndef TT_KERNELS_CONVOLUTION_H
 #define TT_KERNELS_CONVOLUTION_H
