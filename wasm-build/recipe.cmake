@@ -22,14 +22,20 @@ endforeach()
 set_source_files_properties(${CMAKE_SOURCE_DIR}/src/ops/op.c ${CMAKE_SOURCE_DIR}/src/ops/inplace.c ${CMAKE_SOURCE_DIR}/src/ops/promote.c
   ${CMAKE_SOURCE_DIR}/src/ops/infer_common.c ${CMAKE_SOURCE_DIR}/src/ops/elementwise.c PROPERTIES COMPILE_OPTIONS -O2)
 
-add_executable(tabtensor_core ${doors})
-target_compile_options(tabtensor_core PRIVATE -O2)
+# Two cores: what a page loads when it has shared memory, and what everything else loads (web/core.js chooses).
+if(TT_THREADS)
+  set(core tabtensor_threads)
+else()
+  set(core tabtensor_core)
+endif()
+add_executable(${core} ${doors})
+target_compile_options(${core} PRIVATE -O2)
 foreach(floor virtual worker nn numpy chain wire prelude ops kernels tensor base)
   if(TARGET tt_${floor})
-    target_link_libraries(tabtensor_core PRIVATE tt_${floor})
+    target_link_libraries(${core} PRIVATE tt_${floor})
   endif()
 endforeach()
-set_target_properties(tabtensor_core PROPERTIES
+set_target_properties(${core} PROPERTIES
   RUNTIME_OUTPUT_DIRECTORY ${CMAKE_SOURCE_DIR}/web/core
   SUFFIX .js
   LINK_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/exports)
@@ -52,7 +58,7 @@ set(core_link_options
   -sFILESYSTEM=0
   -sINVOKE_RUN=0
   --no-entry)
-target_link_options(tabtensor_core PRIVATE ${core_link_options} -sEXPORTED_FUNCTIONS=${exported} -lwebsocket.js)
+target_link_options(${core} PRIVATE ${core_link_options} -sEXPORTED_FUNCTIONS=${exported} -lwebsocket.js)
 
 # The ops alone, as tests/oracle/driver.js serves them to the comparison with PyTorch.
 add_executable(oracle_driver ${CMAKE_SOURCE_DIR}/tests/oracle/driver.c)
