@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "kernels/matmul.h"
+#include "kernels/parallel.h"
 #include "kernels/variant.h"
 
 static void forms(void **state) {
@@ -136,6 +137,42 @@ static void a_part_is_as_in_the_whole(void **state) {
   tt_variant_force(usual);
 }
 
+static float *fill(size_t n, unsigned step) {
+  float *made = malloc(n * sizeof *made);
+  for (size_t i = 0; i < n; i++) made[i] = (float)((unsigned)i * step % 1013) / 331 - 1.5F;
+  return made;
+}
+
+static void any_number_of_threads_gives_the_same_bits(void **state) {
+  (void)state;
+  /* With the strides of a dense A and a transposed one; products beside each other; one row; one column of a transposed matrix. */
+  static const struct {
+    int64_t n_products, m, k, n;
+    bool is_transposed;
+  } cases[] = {{1, 133, 300, 257, false}, {1, 261, 263, 70, true},   {70, 41, 40, 43, false},
+               {3, 130, 256, 140, true},  {1, 1, 1100, 1030, false}, {1, 1030, 1100, 1, true}};
+  int usual = tt_parallel_get_threads();
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    int64_t n_products = cases[i].n_products, m = cases[i].m, k = cases[i].k, n = cases[i].n;
+    size_t n_results = (size_t)(n_products * m * n);
+    float *a = fill((size_t)(n_products * m * k), 7919), *b = fill((size_t)(n_products * k * n), 104729);
+    float *one = malloc(n_results * sizeof *one), *more = malloc(n_results * sizeof *more);
+    tt_matmul product = {.dtype = TT_DTYPE_F32, .m = m, .n = n, .k = k, .a = a, .b = b, .c = one, .c_row = n, .c_block = m * n};
+    product.n_batch_dims = 1, product.batch_sizes[0] = n_products;
+    product.a_batch[0] = m * k, product.b_batch[0] = k * n;
+    product.a_row = cases[i].is_transposed ? 1 : k, product.a_column = cases[i].is_transposed ? m : 1;
+    product.b_row = n, product.b_column = 1;
+    for (int n_threads = 1; n_threads <= 5; n_threads++) {
+      assert_int_equal(tt_parallel_set_threads(n_threads, NULL), TT_OK);
+      product.c = n_threads == 1 ? one : more;
+      assert_int_equal(tt_matmul_run(&product, NULL), TT_OK);
+      if (n_threads > 1) assert_memory_equal(one, more, n_results * sizeof *one);
+    }
+    free(a), free(b), free(one), free(more);
+  }
+  assert_int_equal(tt_parallel_set_threads(usual, NULL), TT_OK);
+}
+
 static void wider_forms_are_asked_for_by_name(void **state) {
   (void)state;
   tt_variant usual = tt_variant_chosen();
@@ -175,6 +212,7 @@ int main(void) {
       OP_TEST(addmm_scales_and_leaves_out),
       OP_TEST(panels_have_edges),
       OP_TEST(a_part_is_as_in_the_whole),
+      OP_TEST(any_number_of_threads_gives_the_same_bits),
       OP_TEST(wider_forms_are_asked_for_by_name),
       OP_TEST(no_memory_is_said),
   };
