@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "chain/hook.h"
+#include "kernels/parallel.h"
 #include "nn/calls.h"
 #include "nn/module.h"
 #include "nn/optimizer.h"
@@ -207,6 +208,7 @@ static void sample(trainer *self, int n_steps) {
 int main(void) {
   setvbuf(stdout, NULL, _IOLBF, 0);
   check(tt_nn_init(&trouble), "nn");
+  check(tt_parallel_set_threads(1, &trouble), "threads");
   trainer self = {0};
   char line[4096];
   while (fgets(line, sizeof line, stdin) != NULL) {
