@@ -41,7 +41,7 @@ if (isNode && globalThis.WebSocket === undefined) {
   if (ws !== undefined) globalThis.WebSocket = ws.WebSocket;
 }
 
-const host = { random, wantFlush, wake: schedulePump, answer, events, portPost, portClosed, callback, callbackGone: (number) => callbackGone(number) };
+const host = { random, wantFlush, wantFlushLater, wake: schedulePump, answer, events, portPost, portClosed, callback, callbackGone: (number) => callbackGone(number) };
 
 /** The exported functions, as core._tt_wasm_... */
 export const core = await new Promise((resolve, reject) => {
@@ -261,6 +261,32 @@ function schedulePump() {
   });
 }
 
+const workersToFlushLater = new Set();
+let isLaterScheduled = false;
+let nextTurn = (run) => setImmediate(run);
+if (!isNode) {
+  const { port1, port2 } = new MessageChannel();
+  let due;
+  port1.onmessage = () => due();
+  nextTurn = (run) => {
+    due = run;
+    port2.postMessage(null);
+  };
+}
+
+/** What nobody waits for leaves in the next turn: as a rule along with what is said until then. */
+function wantFlushLater(worker) {
+  workersToFlushLater.add(worker);
+  if (isLaterScheduled) return;
+  isLaterScheduled = true;
+  nextTurn(() => {
+    isLaterScheduled = false;
+    for (const late of workersToFlushLater) workersToFlush.add(late);
+    workersToFlushLater.clear();
+    pump();
+  });
+}
+
 /** The same now. */
 export function pump() {
   for (const worker of workersToFlush) {
@@ -376,6 +402,7 @@ export function forgetWorker(worker) {
   listeners.delete(worker);
   asking.delete(worker);
   workersToFlush.delete(worker);
+  workersToFlushLater.delete(worker);
   clearTimeout(batched.get(worker));
   batched.delete(worker);
 }

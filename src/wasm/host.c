@@ -5,6 +5,7 @@
 /* EM_JS makes an import of each, which only this file may name: the functions below are for the others. */
 /* clang-format off */
 EM_JS(void, js_want_flush, (uint32_t worker), { Module["host"].wantFlush(worker >>> 0); })
+EM_JS(void, js_want_flush_later, (uint32_t worker), { Module["host"].wantFlushLater(worker >>> 0); })
 EM_JS(void, js_random, (void *bytes, size_t n_bytes), { Module["host"].random(bytes >>> 0, n_bytes >>> 0); })
 EM_JS(void, js_wake, (void), { Module["host"].wake(); })
 EM_JS(void, js_answer, (uint32_t token, int form, uint32_t tensor, const uint8_t *json, size_t n_bytes), {
@@ -22,6 +23,8 @@ EM_JS(void, js_callback_gone, (uint32_t number), { Module["host"].callbackGone(n
 /* clang-format on */
 
 void tt_host_want_flush(tt_handle worker) { js_want_flush(worker); }
+
+void tt_host_want_flush_later(tt_handle worker) { js_want_flush_later(worker); }
 
 void tt_host_random(void *bytes, size_t n_bytes) { js_random(bytes, n_bytes); }
 

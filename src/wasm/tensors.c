@@ -103,7 +103,10 @@ bool tt_door_begin_calls(tt_door *door) {
   return was_recording;
 }
 
-void tt_door_end_calls(tt_door *door, bool was_recording) { tt_worker_hook(door->worker)->is_recording = was_recording; }
+void tt_door_end_calls(tt_door *door, bool was_recording) {
+  tt_worker_hook(door->worker)->is_recording = was_recording;
+  tt_worker_flush_full(door->worker);
+}
 
 int tt_wasm_call(tt_handle worker, uint32_t op_number, uint32_t n_args) {
   tt_error error = {.status = TT_OK};

@@ -34,6 +34,11 @@ static void want_flush(void *host, tt_worker *worker) {
   tt_host_want_flush(((tt_door *)host)->handle);
 }
 
+static void want_flush_later(void *host, tt_worker *worker) {
+  (void)worker;
+  tt_host_want_flush_later(((tt_door *)host)->handle);
+}
+
 int tt_wasm_worker_new(uint32_t kind_offset, double max_store_bytes, uint32_t max_objects, int is_storeless) {
   tt_error error = {.status = TT_OK};
   tt_door *door = tt_alloc(1, sizeof *door);
@@ -55,7 +60,8 @@ int tt_wasm_worker_new(uint32_t kind_offset, double max_store_bytes, uint32_t ma
                                .is_storeless = is_storeless != 0,
                                .host = door,
                                .on_event = on_event,
-                               .want_flush = want_flush};
+                               .want_flush = want_flush,
+                               .want_flush_later = want_flush_later};
   door->worker = tt_worker_new(&options, &error);
   if (door->worker == NULL) goto worker;
   tt_wasm_area.results[0] = door->handle;

@@ -158,6 +158,24 @@ void tt_run_write_assign(tt_buffer *run, uint64_t request, uint64_t object, tt_n
   write_numbers_and_worker(run, TT_RECORD_ASSIGN, 0, (const uint64_t[]){request, object}, 2, to);
 }
 
+size_t tt_run_tensor_bytes(tt_name promised_by, size_t n_data_bytes) {
+  return 2 + (promised_by.n_bytes != 0 ? 1 + (size_t)promised_by.n_bytes : 0) + 4 + n_data_bytes;
+}
+
+void tt_run_write_tensor(tt_buffer *run, tt_name promised_by, size_t n_data_bytes) {
+  bool fulfils = promised_by.n_bytes != 0;
+  uint8_t *at = tt_buffer_extend(run, tt_run_tensor_bytes(promised_by, 0));
+  if (at == NULL) return;
+  *at++ = TT_RECORD_TENSOR;
+  *at++ = fulfils ? TT_TENSOR_FULFILS : 0;
+  if (fulfils) {
+    *at++ = promised_by.n_bytes;
+    memcpy(at, promised_by.bytes, promised_by.n_bytes);
+    at += promised_by.n_bytes;
+  }
+  tt_store_u32(at, (uint32_t)n_data_bytes);
+}
+
 /* Reading. */
 
 static const char *kind_name(uint8_t kind) {
@@ -165,6 +183,7 @@ static const char *kind_name(uint8_t kind) {
       [TT_RECORD_CALL] = "CALL", [TT_RECORD_FREE] = "FREE",       [TT_RECORD_FETCH] = "FETCH",
       [TT_RECORD_SEND] = "SEND", [TT_RECORD_PULL] = "PULL",       [TT_RECORD_SYNC] = "SYNC",
       [TT_RECORD_DONE] = "DONE", [TT_RECORD_PROMISE] = "PROMISE", [TT_RECORD_ASSIGN] = "ASSIGN",
+      [TT_RECORD_TENSOR] = "TENSOR",
   };
   return kind < sizeof names / sizeof *names && names[kind] != NULL ? names[kind] : "of an unknown kind";
 }
@@ -362,11 +381,20 @@ static tt_status read_send(tt_reader *reader, tt_record *record, tt_error *error
   return tt_name_read(reader, &record->worker, error);
 }
 
+static tt_status read_tensor(tt_reader *reader, tt_record *record, tt_error *error) {
+  record->worker = (tt_name){.bytes = ""};
+  if (record->flags & TT_TENSOR_FULFILS) TT_TRY(tt_name_read(reader, &record->worker, error));
+  record->n_data_bytes = tt_read_u32(reader);
+  record->data = take(reader, record->n_data_bytes);
+  return reader->failed ? fail_short(error) : TT_OK;
+}
+
 static uint8_t known_flags(uint8_t kind) {
-  return kind == TT_RECORD_CALL    ? TT_CALL_NO_GRAD
-         : kind == TT_RECORD_FETCH ? TT_FETCH_TAKE | TT_FETCH_GRADIENTS
-         : kind == TT_RECORD_SEND  ? TT_SEND_MOVE | TT_SEND_POINTER
-                                   : 0;
+  return kind == TT_RECORD_CALL     ? TT_CALL_NO_GRAD
+         : kind == TT_RECORD_FETCH  ? TT_FETCH_TAKE | TT_FETCH_GRADIENTS
+         : kind == TT_RECORD_SEND   ? TT_SEND_MOVE | TT_SEND_POINTER
+         : kind == TT_RECORD_TENSOR ? TT_TENSOR_FULFILS
+                                    : 0;
 }
 
 static tt_status read_record(tt_run_reader *run, tt_record *record, tt_error *error) {
@@ -401,6 +429,8 @@ static tt_status read_record(tt_run_reader *run, tt_record *record, tt_error *er
   case TT_RECORD_SYNC:
   case TT_RECORD_DONE:
     return read_id(reader, "request", &record->request, error);
+  case TT_RECORD_TENSOR:
+    return read_tensor(reader, record, error);
   default:
     return tt_fail(error, TT_ERR_PROTOCOL, "there is no record kind %d", kind);
   }

@@ -29,10 +29,12 @@ typedef enum tt_record_kind {
   TT_RECORD_DONE = 7,
   TT_RECORD_PROMISE = 8,
   TT_RECORD_ASSIGN = 9,
+  TT_RECORD_TENSOR = 10,
 } tt_record_kind;
 
 enum { TT_CALL_NO_GRAD = 1, TT_FETCH_TAKE = 1, TT_FETCH_GRADIENTS = 2 };
 enum { TT_SEND_MOVE = 1, TT_SEND_POINTER = 2 }; /* one of them at most */
+enum { TT_TENSOR_FULFILS = 2 };
 
 /* One argument as it stands on the wire. */
 typedef struct tt_wire_value {
@@ -54,7 +56,9 @@ typedef struct tt_record {
   uint64_t request;                  /* FETCH SEND PULL SYNC DONE ASSIGN */
   uint64_t object;                   /* FETCH SEND PULL PROMISE ASSIGN */
   uint64_t object_there;             /* SEND */
-  tt_name worker;                    /* SEND PROMISE ASSIGN */
+  tt_name worker;                    /* SEND PROMISE ASSIGN, and TENSOR: who promised it; empty: nobody */
+  const uint8_t *data;               /* TENSOR: as the payload of a DATA frame; see tensor_codec.h */
+  size_t n_data_bytes;               /* TENSOR */
 } tt_record;
 
 /* Appends a CALL. Ids of operands come from `id_of(operand)`: the chain above knows what its operands are. */
@@ -69,6 +73,9 @@ void tt_run_write_sync(tt_buffer *run, uint64_t request);
 void tt_run_write_done(tt_buffer *run, uint64_t request);
 void tt_run_write_promise(tt_buffer *run, uint64_t object, tt_name from);
 void tt_run_write_assign(tt_buffer *run, uint64_t request, uint64_t object, tt_name to);
+/* The head of a TENSOR, which n_data_bytes have to follow. promised_by: empty when it fulfils no promise. */
+void tt_run_write_tensor(tt_buffer *run, tt_name promised_by, size_t n_data_bytes);
+size_t tt_run_tensor_bytes(tt_name promised_by, size_t n_data_bytes); /* of the whole record */
 
 typedef struct tt_run_reader {
   tt_reader reader;

@@ -26,6 +26,13 @@ void tt_reply_done(tt_peer *peer, uint64_t request) {
   tt_give_up_on(peer, status, &trouble);
 }
 
+void tt_reply_done_later(tt_peer *peer, uint64_t request) {
+  tt_worker *worker = peer->worker;
+  bool was_due = worker->is_flush_due;
+  tt_reply_done(peer, request);
+  worker->is_flush_due = was_due;
+}
+
 void tt_reply_error(tt_peer *peer, uint64_t request, const tt_wire_error *error) {
   const tt_control control = {.form = TT_CONTROL_ERROR, .request = request, .error = *error};
   tt_error trouble;
@@ -209,6 +216,8 @@ static tt_status execute_record(tt_run *run, const tt_record *record, size_t pos
   case TT_RECORD_PROMISE:
     tt_promise_make(run->peer, record);
     break;
+  case TT_RECORD_TENSOR: /* is not refused: an error in it is a breach of the protocol */
+    break;
   }
   return TT_OK;
 }
@@ -235,6 +244,10 @@ static tt_status execute_run(tt_peer *peer, const tt_arrival *arrival, tt_error 
       rest.n_bytes -= begins;
       status = tt_park(peer, &rest, true, error);
       break;
+    }
+    if (record.kind == TT_RECORD_TENSOR) {
+      status = tt_execute_tensor(peer, &record, error);
+      continue;
     }
     tt_status refused = execute_record(&run, &record, reader.position, &trouble);
     if (refused != TT_OK) tt_reply_plain_error(peer, record.request, &trouble);

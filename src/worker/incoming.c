@@ -1,5 +1,7 @@
 #include <inttypes.h>
+#include <string.h>
 
+#include "base/alloc.h"
 #include "base/random.h"
 #include "chain/kind.h"
 #include "worker/internal.h"
@@ -125,7 +127,22 @@ static void refuse_incoming(tt_peer *peer, const tt_error *error) {
   tt_request_tensor(peer, header->transfer, NULL, &(tt_answer){.error = &wire});
 }
 
-static tt_status begin_incoming(tt_peer *peer, bool fulfils, const uint8_t *payload, size_t n_bytes, tt_error *error) {
+/* In a TENSOR the record says who promised it, whatever its metadata say. */
+static tt_status note_promise(tt_peer *peer, tt_name promised_by, tt_error *error) {
+  tt_metadata *metadata = &peer->incoming_metadata;
+  tt_free(metadata->promised_by);
+  metadata->promised_by = NULL;
+  if (promised_by.n_bytes == 0) return TT_OK;
+  metadata->promised_by = tt_alloc(promised_by.n_bytes + 1u, 1);
+  if (metadata->promised_by == NULL)
+    return tt_fail(error, TT_ERR_MEMORY, "%s has no memory for a tensor of %s", peer->worker->id, peer->id);
+  memcpy(metadata->promised_by, promised_by.bytes, promised_by.n_bytes);
+  return TT_OK;
+}
+
+/* promised_by: of a TENSOR, NULL where the metadata say it. */
+static tt_status begin_incoming(tt_peer *peer, bool fulfils, const tt_name *promised_by, const uint8_t *payload, size_t n_bytes,
+                                tt_error *error) {
   if (peer->incoming.is_active)
     return tt_fail(error, TT_ERR_PROTOCOL, "a second tensor from %s before the first was whole", peer->id);
   tt_data_header *header = &peer->incoming_header;
@@ -145,6 +162,7 @@ static tt_status begin_incoming(tt_peer *peer, bool fulfils, const uint8_t *payl
   if (header->metadata_bytes > 0)
     TT_TRY(tt_metadata_read(header->metadata, header->metadata_bytes, &peer->incoming_metadata, error));
   header->metadata = NULL; /* it points into this frame */
+  if (promised_by != NULL) TT_TRY(note_promise(peer, *promised_by, error));
   if (header->form == TT_DATA_POINTER && peer->incoming_metadata.location == NULL)
     return tt_fail(error, TT_ERR_PROTOCOL, "a pointer of %s does not say where it points to", peer->id);
   if (refused == TT_OK) refused = check_incoming(peer, header, &trouble);
@@ -176,8 +194,17 @@ tt_status tt_execute_data(tt_peer *peer, const tt_arrival *arrival, tt_error *er
     TT_TRY(tt_data_reader_continue(&peer->incoming, arrival->payload, arrival->n_bytes, error));
     peer->worker->counters.tensor_bytes_in += peer->incoming.n_bytes - before;
   } else {
-    TT_TRY(begin_incoming(peer, fulfils, arrival->payload, arrival->n_bytes, error));
+    TT_TRY(begin_incoming(peer, fulfils, NULL, arrival->payload, arrival->n_bytes, error));
   }
   if (tt_data_reader_is_complete(&peer->incoming)) finish_incoming(peer);
+  return TT_OK;
+}
+
+tt_status tt_execute_tensor(tt_peer *peer, const tt_record *record, tt_error *error) {
+  bool fulfils = (record->flags & TT_TENSOR_FULFILS) != 0;
+  TT_TRY(begin_incoming(peer, fulfils, &record->worker, record->data, record->n_data_bytes, error));
+  if (!tt_data_reader_is_complete(&peer->incoming))
+    return tt_fail(error, TT_ERR_PROTOCOL, "a tensor of %s is not whole in its record", peer->id);
+  finish_incoming(peer);
   return TT_OK;
 }

@@ -26,6 +26,8 @@
 
 enum {
   TT_WINDOW_BYTES = 4 << 20,      /* credit that a worker keeps granted */
+  TT_FULL_RUN_BYTES = 8 << 10,      /* of commands that are worth a frame before the turn ends */
+  TT_SMALL_TENSOR_BYTES = 16 << 10, /* of elements that travel in a run, among commands */
   TT_MAX_QUEUED_BYTES = 64 << 20, /* of frames that wait for credit; tensors wait uncopied and do not count */
   TT_MAX_OPEN_REQUESTS = 65536,   /* answers that may wait for credit towards one peer */
   TT_MAX_PROMISES = 4096,         /* of one peer, and deliveries by one peer that nobody has promised yet */
@@ -179,8 +181,11 @@ struct tt_worker {
   void *host;
   void (*on_event)(void *host, tt_worker *worker, const tt_event *event);
   void (*want_flush)(void *host, tt_worker *worker);
+  void (*want_flush_later)(void *host, tt_worker *worker);
   uint32_t event_mask;
   bool has_asked_flush;
+  bool is_flush_due; /* something is queued that somebody may wait for */
+  bool is_run_full;  /* of some stream */
   tt_counters counters;
   tt_link *links;
   int n_receiving; /* depth of tt_link_receive: closed links are freed when it is 0 */
@@ -257,7 +262,7 @@ tt_node *tt_parcel_open(tt_worker *worker, tt_tensor *take_tensor, tt_tensor *ta
 /* Queues a tensor (more references) in its place behind what was queued before. Of the header only transfer, object and fulfils are read. */
 tt_status tt_stream_send_tensor(tt_peer *peer, const tt_parcel *parcel, const tt_data_header *header,
                                 const tt_metadata *metadata, tt_error *error);
-/* Queues a DATA frame of form 1. */
+/* The same of form 1: a pointer. */
 tt_status tt_stream_send_pointer(tt_peer *peer, tt_node *chain, const tt_data_header *header, const tt_metadata *metadata,
                                  tt_error *error);
 /* Sends what may leave. False when only memory was lacking: it is to be tried again. */
@@ -265,6 +270,8 @@ bool tt_stream_flush(tt_peer *peer);
 /* The storage is about to be written to: tensors that wait in any stream and share it get memory of their own. Errors: TT_ERR_MEMORY, TT_ERR_FULL. */
 tt_status tt_streams_detach(tt_worker *worker, tt_storage *storage, tt_error *error);
 void tt_stream_mark(tt_peer *peer); /* something waits to be flushed */
+/* Sends what may leave, or has the host do it when nobody waits for any of it. */
+void tt_worker_end_turn(tt_worker *worker);
 void tt_stream_clear(tt_peer *peer);
 /* A sequenced frame has arrived: checks stream, sequence and credit. Errors: TT_ERR_PROTOCOL. */
 tt_status tt_stream_accept(tt_peer *peer, const tt_prelude *prelude, tt_error *error);
@@ -287,6 +294,7 @@ void tt_run_report_failures(tt_run *run);
 
 /* incoming.c: an error is the peer's breach of the protocol. */
 tt_status tt_execute_data(tt_peer *peer, const tt_arrival *arrival, tt_error *error);
+tt_status tt_execute_tensor(tt_peer *peer, const tt_record *record, tt_error *error); /* TENSOR */
 
 /* execute.c */
 /* An answer that cannot be queued (no memory, or someone who asks and asks and reads no answers) would be waited for in vain. */
@@ -299,6 +307,7 @@ void tt_incoming_release(tt_peer *peer); /* of a tensor that will not become who
 const tt_peer *tt_asker_of(const tt_peer *peer);
 /* Sends DONE, or an error, for a peer's request. */
 void tt_reply_done(tt_peer *peer, uint64_t request);
+void tt_reply_done_later(tt_peer *peer, uint64_t request); /* nobody waits for it */
 void tt_reply_error(tt_peer *peer, uint64_t request, const tt_wire_error *error);
 void tt_reply_plain_error(tt_peer *peer, uint64_t request, const tt_error *error);
 /* Refuses what has no request to answer: the host is told. */

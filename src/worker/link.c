@@ -544,7 +544,7 @@ void tt_link_receive(tt_link *link, const uint8_t *frame, size_t n_bytes) {
   if (worker->n_receiving == 1) tt_parked_resume(worker);
   worker->n_receiving--;
   if (worker->n_receiving == 0) {
-    tt_worker_flush(worker);
+    tt_worker_end_turn(worker);
     free_dead_links(worker);
   }
 }

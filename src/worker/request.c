@@ -136,8 +136,8 @@ static tt_status end_get(tt_worker *worker, tt_request *request, const tt_answer
   tt_kind_set_below(request->head, arrived);
   recount(worker, request->head);
   if (!request->takes || tensor == NULL) return TT_OK;
-  /* It is here: the giver may let go. If this cannot be said the giver is gone anyway. */
-  tt_reply_done(request->peer, request->id);
+  /* It is here: the giver may let go, and nobody waits until he does. If this cannot be said the giver is gone anyway. */
+  tt_reply_done_later(request->peer, request->id);
   return TT_OK;
 }
 

@@ -21,6 +21,7 @@ void tt_stream_mark(tt_peer *peer) {
     peer->next_dirty = worker->dirty;
     worker->dirty = peer;
   }
+  worker->is_flush_due = true;
   if (!worker->has_asked_flush && worker->n_receiving == 0 && worker->want_flush != NULL) {
     worker->has_asked_flush = true;
     worker->want_flush(worker->host, worker);
@@ -180,6 +181,7 @@ tt_status tt_stream_end_record(tt_peer *peer, size_t start, tt_error *error) {
     }
     peer->run = next;
   }
+  if (run->n_bytes >= TT_FULL_RUN_BYTES) peer->worker->is_run_full = true;
   tt_stream_mark(peer);
   return TT_OK;
 }
@@ -212,7 +214,7 @@ tt_status tt_stream_send_control(tt_peer *peer, const tt_control *control, tt_er
   return TT_OK;
 }
 
-static tt_status write_metadata(const tt_peer *peer, tt_outgoing *outgoing, const tt_metadata *metadata, tt_node *chain,
+static tt_status write_metadata(const tt_peer *peer, tt_buffer *json, const tt_metadata *metadata, tt_node *chain,
                                 tt_error *error) {
   const char *names[TT_MAX_KINDS];
   tt_metadata told = {.tags = NULL};
@@ -220,29 +222,58 @@ static tt_status write_metadata(const tt_peer *peer, tt_outgoing *outgoing, cons
   told.n_chain = chain == NULL ? 0 : tt_kind_names(chain, names);
   told.chain = (char **)(void *)names;
   if (tt_metadata_is_empty(&told)) return TT_OK;
-  TT_TRY(tt_metadata_write(&outgoing->metadata, &told, error));
-  if (outgoing->metadata.failed) return tt_fail(error, TT_ERR_MEMORY, "no memory to queue a tensor for %s", peer->id);
-  if (outgoing->metadata.n_bytes <= TT_MAX_FRAME_BYTES / 2) return TT_OK;
+  TT_TRY(tt_metadata_write(json, &told, error));
+  if (json->failed) return tt_fail(error, TT_ERR_MEMORY, "no memory to queue a tensor for %s", peer->id);
+  if (json->n_bytes <= TT_MAX_FRAME_BYTES / 2) return TT_OK;
   return tt_fail(error, TT_ERR_ARGUMENT, "tags and description of %zu bytes are too long to travel with a tensor",
-                 outgoing->metadata.n_bytes);
+                 json->n_bytes);
 }
 
-tt_status tt_stream_send_tensor(tt_peer *peer, const tt_parcel *parcel, const tt_data_header *header,
-                                const tt_metadata *metadata, tt_error *error) {
-  TT_TRY(tt_peer_greet(peer, error));
-  TT_TRY(check_queue(peer, error));
+/* Appends the elements to a run. */
+static tt_status append_elements(tt_buffer *run, tt_tensor *tensor, tt_error *error) {
+  tt_tensor *contiguous = tt_tensor_contiguous(tensor, error);
+  if (contiguous == NULL) return TT_ERR_MEMORY;
+  tt_buffer_append(run, tt_tensor_data(contiguous), (size_t)tensor_bytes(contiguous));
+  tt_tensor_unref(contiguous);
+  return TT_OK;
+}
+
+/* A TENSOR: into the run, with the commands around it. */
+static tt_status send_record(tt_peer *peer, const tt_parcel *parcel, tt_data_header *header, const tt_metadata *metadata,
+                             tt_node *chain, tt_error *error) {
+  tt_metadata told = {.tags = NULL};
+  if (metadata != NULL) told = *metadata;
+  tt_name promised_by = {.bytes = ""};
+  if (header->fulfils) promised_by = tt_name_of(told.promised_by);
+  told.promised_by = NULL; /* the record says it */
+  tt_buffer *json = &peer->worker->scratch;
+  tt_buffer_clear(json);
+  TT_TRY(write_metadata(peer, json, &told, chain, error));
+  header->metadata = json->bytes;
+  header->metadata_bytes = json->n_bytes;
+  tt_buffer *run;
+  size_t start;
+  TT_TRY(tt_stream_begin_record(peer, &run, &start, error));
+  tt_run_write_tensor(run, promised_by, tt_data_header_bytes(header) + (size_t)header->total_bytes);
+  tt_data_header_write(run, header);
+  tt_status status = TT_OK;
+  if (parcel != NULL) status = append_elements(run, parcel->tensor, error);
+  if (status == TT_OK && parcel != NULL && parcel->gradient != NULL) status = append_elements(run, parcel->gradient, error);
+  if (status == TT_OK) return tt_stream_end_record(peer, start, error);
+  run->n_bytes = start;
+  return status;
+}
+
+/* Waits in the queue as it is, and is cut into frames as it leaves. */
+static tt_status queue_tensor(tt_peer *peer, const tt_parcel *parcel, const tt_data_header *header, const tt_metadata *metadata,
+                              tt_error *error) {
   TT_TRY(close_run(peer, error));
   tt_outgoing *outgoing = tt_alloc(1, sizeof *outgoing);
   if (outgoing == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory to queue a tensor for %s", peer->id);
   tt_buffer_init(&outgoing->frame);
   tt_buffer_init(&outgoing->metadata);
   outgoing->header = *header;
-  outgoing->header.form = TT_DATA_TENSOR;
-  outgoing->header.meta = parcel->tensor->operand.meta;
-  outgoing->header.total_bytes = (parcel->gradient != NULL ? 2 : 1) * tensor_bytes(parcel->tensor);
-  outgoing->header.requires_grad = parcel->requires_grad;
-  outgoing->header.has_gradient = parcel->gradient != NULL;
-  tt_status status = write_metadata(peer, outgoing, metadata, parcel->chain, error);
+  tt_status status = write_metadata(peer, &outgoing->metadata, metadata, parcel->chain, error);
   if (status == TT_OK) status = load(peer->worker, &outgoing->tensor, parcel->tensor, error);
   if (status == TT_OK && parcel->gradient != NULL) status = load(peer->worker, &outgoing->gradient, parcel->gradient, error);
   if (status != TT_OK) {
@@ -256,32 +287,27 @@ tt_status tt_stream_send_tensor(tt_peer *peer, const tt_parcel *parcel, const tt
   return TT_OK;
 }
 
+tt_status tt_stream_send_tensor(tt_peer *peer, const tt_parcel *parcel, const tt_data_header *header,
+                                const tt_metadata *metadata, tt_error *error) {
+  TT_TRY(tt_peer_greet(peer, error));
+  TT_TRY(check_queue(peer, error));
+  tt_data_header told = *header;
+  told.form = TT_DATA_TENSOR;
+  told.meta = parcel->tensor->operand.meta;
+  told.total_bytes = (parcel->gradient != NULL ? 2 : 1) * tensor_bytes(parcel->tensor);
+  told.requires_grad = parcel->requires_grad;
+  told.has_gradient = parcel->gradient != NULL;
+  /* What is in a run is a copy, which counts as queued: where much waits already, tensors wait uncopied. */
+  bool is_small = told.total_bytes <= TT_SMALL_TENSOR_BYTES && peer->n_queued_bytes <= TT_WINDOW_BYTES;
+  return is_small ? send_record(peer, parcel, &told, metadata, parcel->chain, error)
+                  : queue_tensor(peer, parcel, &told, metadata, error);
+}
+
 tt_status tt_stream_send_pointer(tt_peer *peer, tt_node *chain, const tt_data_header *header, const tt_metadata *metadata,
                                  tt_error *error) {
   TT_TRY(tt_peer_greet(peer, error));
-  TT_TRY(check_queue(peer, error));
-  TT_TRY(close_run(peer, error));
-  tt_outgoing *outgoing = tt_alloc(1, sizeof *outgoing);
-  if (outgoing == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory to queue a pointer for %s", peer->id);
-  tt_buffer_init(&outgoing->frame);
-  tt_buffer_init(&outgoing->metadata);
-  tt_status status = write_metadata(peer, outgoing, metadata, chain, error);
-  if (status == TT_OK) {
-    tt_data_header told = *header;
-    told.metadata = outgoing->metadata.bytes;
-    told.metadata_bytes = outgoing->metadata.n_bytes;
-    begin_frame(peer, &outgoing->frame, TT_FRAME_DATA, told.fulfils ? TT_FLAG_FULFILS : 0);
-    tt_data_header_write(&outgoing->frame, &told);
-    if (outgoing->frame.failed) status = tt_fail(error, TT_ERR_MEMORY, "no memory to queue a pointer for %s", peer->id);
-  }
-  tt_buffer_release(&outgoing->metadata);
-  if (status != TT_OK) {
-    release_outgoing(peer->worker, outgoing);
-    return status;
-  }
-  append(peer, outgoing);
-  tt_stream_mark(peer);
-  return TT_OK;
+  tt_data_header told = *header;
+  return send_record(peer, NULL, &told, metadata, chain, error);
 }
 
 /* Whether a frame of that many bytes may leave now: the peer has given credit for it, and the transport takes it. */

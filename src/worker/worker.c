@@ -36,6 +36,7 @@ tt_worker *tt_worker_new(const tt_worker_options *options, tt_error *error) {
   worker->host = options->host;
   worker->on_event = options->on_event;
   worker->want_flush = options->want_flush;
+  worker->want_flush_later = options->want_flush_later;
   worker->event_mask = UINT32_MAX;
   tt_status status = worker->id == NULL || worker->kind == NULL ? tt_fail(error, TT_ERR_MEMORY, "no memory for a worker")
                                                                 : tt_hook_init(&worker->hook, worker->id, error);
@@ -67,7 +68,7 @@ static void destroy_peer(tt_location *location) {
 void tt_worker_free(tt_worker *worker) {
   if (worker == NULL) return;
   worker->on_event = NULL;
-  worker->want_flush = NULL;
+  worker->want_flush = worker->want_flush_later = NULL;
   tt_worker_flush(worker);
   worker->n_receiving++; /* links are freed below, not from within */
   for (tt_link *link = worker->links; link != NULL; link = link->next) {
@@ -107,7 +108,7 @@ void *tt_worker_host_of_hook(const tt_hook *hook) { return ((const tt_worker *)h
 tt_counters tt_worker_counters(const tt_worker *worker) { return worker->counters; }
 
 void tt_worker_flush(tt_worker *worker) {
-  worker->has_asked_flush = false;
+  worker->has_asked_flush = worker->is_flush_due = worker->is_run_full = false;
   tt_peer *starved = NULL;
   while (worker->dirty != NULL) {
     tt_peer *peer = worker->dirty;
@@ -119,6 +120,17 @@ void tt_worker_flush(tt_worker *worker) {
     starved = peer;
   }
   worker->dirty = starved; /* the next flush or tick tries again */
+}
+
+void tt_worker_flush_full(tt_worker *worker) {
+  if (worker->is_run_full) tt_worker_flush(worker);
+}
+
+void tt_worker_end_turn(tt_worker *worker) {
+  if (worker->dirty == NULL || worker->is_flush_due || worker->want_flush_later == NULL)
+    tt_worker_flush(worker);
+  else
+    worker->want_flush_later(worker->host, worker);
 }
 
 void tt_worker_tick(tt_worker *worker) {

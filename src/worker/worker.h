@@ -67,6 +67,8 @@ typedef struct tt_worker_options {
   void *host;               /* passed to the two callbacks */
   void (*on_event)(void *host, tt_worker *worker, const tt_event *event); /* may be NULL; must not call back into the worker */
   void (*want_flush)(void *host, tt_worker *worker); /* called once when something waits for tt_worker_flush; may be NULL */
+  /* The same for what nobody waits for, such as a last DONE: it may go along with what is said in the next turn. NULL: it leaves at once. */
+  void (*want_flush_later)(void *host, tt_worker *worker);
 } tt_worker_options;
 
 /* NULL: TT_ERR_ARGUMENT (id), TT_ERR_MEMORY. Strings are copied. */
@@ -79,6 +81,8 @@ tt_hook *tt_worker_hook(tt_worker *worker);
 /* The options' host of the worker whose hook it is. */
 void *tt_worker_host_of_hook(const tt_hook *hook);
 void tt_worker_flush(tt_worker *worker);
+/* For a host between two of its calls: what fills a run already leaves, so that the peer begins before all is said. */
+void tt_worker_flush_full(tt_worker *worker);
 /* Deadlines and grace periods; call it about once a second. */
 void tt_worker_tick(tt_worker *worker);
 /* Which events are told, as a mask of 1 << type; all at first. COMMAND costs something at 300,000 commands a second. */

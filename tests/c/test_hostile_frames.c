@@ -54,7 +54,9 @@ static void listen(scene *all, size_t who) {
     tt_record record;
     bool at_end = false;
     while (tt_run_read(&reader, &record, &at_end, NULL) == TT_OK && !at_end) {
-      if (record.kind != TT_RECORD_CALL && record.kind != TT_RECORD_FREE && record.kind != TT_RECORD_PROMISE)
+      if (record.kind == TT_RECORD_TENSOR)
+        note(all, tt_load_u64(record.data));
+      else if (record.kind != TT_RECORD_CALL && record.kind != TT_RECORD_FREE && record.kind != TT_RECORD_PROMISE)
         note(all, record.request);
     }
     tt_run_reader_release(&reader);
@@ -162,7 +164,16 @@ static void put_some_data(scene *all, villain *who) {
                                  .metadata_bytes = json.n_bytes};
   tt_data_header_write(&payload, &header);
   if (!is_pointer) tt_buffer_append(&payload, SOME, below(40) == 0 ? 4 : (size_t)header.total_bytes);
-  put_sequenced(who, TT_FRAME_DATA, fulfils ? TT_FLAG_FULFILS : 0, &payload);
+  if (below(2) == 0) {
+    tt_buffer run;
+    tt_buffer_init(&run);
+    tt_run_write_tensor(&run, tt_name_of(fulfils ? promised_by : ""), payload.n_bytes);
+    tt_buffer_append(&run, payload.bytes, payload.n_bytes);
+    put_run(who, &run);
+    tt_buffer_release(&payload);
+  } else {
+    put_sequenced(who, TT_FRAME_DATA, fulfils ? TT_FLAG_FULFILS : 0, &payload);
+  }
   tt_buffer_release(&json);
 }
 

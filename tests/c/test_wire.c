@@ -167,6 +167,10 @@ static void rewrite(tt_buffer *run, const tt_record *record) {
   case TT_RECORD_ASSIGN:
     tt_run_write_assign(run, record->request, record->object, record->worker);
     break;
+  case TT_RECORD_TENSOR:
+    tt_run_write_tensor(run, record->worker, record->n_data_bytes);
+    tt_buffer_append(run, record->data, record->n_data_bytes);
+    break;
   }
 }
 
@@ -435,7 +439,7 @@ static void check_arg(const tt_wire_value *arg, const cJSON *expected) {
 }
 
 static void check_record(const tt_record *record, const cJSON *expected) {
-  static const char *const kinds[] = {"", "CALL", "FREE", "FETCH", "SEND", "PULL", "SYNC", "DONE", "PROMISE", "ASSIGN"};
+  static const char *const kinds[] = {"", "CALL", "FREE", "FETCH", "SEND", "PULL", "SYNC", "DONE", "PROMISE", "ASSIGN", "TENSOR"};
   assert_string_equal(kinds[record->kind], text_of(expected, "kind"));
   if (record->kind == TT_RECORD_CALL) {
     const cJSON *args = get(expected, "args");
@@ -448,6 +452,14 @@ static void check_record(const tt_record *record, const cJSON *expected) {
   }
   if (record->kind == TT_RECORD_FREE) {
     check_ids(record->ids, record->n_ids, get(expected, "ids"));
+    return;
+  }
+  if (record->kind == TT_RECORD_TENSOR) {
+    const block data = from_hex(text_of(expected, "data"));
+    assert_name(record->worker, text_of(expected, "worker"));
+    assert_int_equal(record->n_data_bytes, data.n_bytes);
+    assert_memory_equal(record->data, data.bytes, data.n_bytes);
+    free(data.bytes);
     return;
   }
   if (record->kind != TT_RECORD_PROMISE) assert_true(record->request == id_of_field(expected, "request"));

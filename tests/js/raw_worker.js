@@ -9,7 +9,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import WebSocket from 'ws';
-import { decode, encodeData, encodeDataMore, encodeFrame, encodeJson, encodeRun, MAX_FRAME_BYTES } from './wire.js';
+import { decode, decodeData, encodeData, encodeDataMore, encodeFrame, encodeJson, encodeRun, MAX_FRAME_BYTES } from './wire.js';
 
 const WINDOW_BYTES = 4 << 20;
 
@@ -61,6 +61,14 @@ export class RawWorker {
       this.peer = payload.json;
       this.peerId = prelude.source;
     }
+    this.#keep(frame);
+    // Whoever waits for a tensor need not know which way it came.
+    for (const { kind, data } of payload.records ?? []) {
+      if (kind === 'TENSOR') this.#keep({ prelude: { ...prelude, type: 'DATA' }, payload: { continues: false, ...decodeData(data) } });
+    }
+  }
+
+  #keep(frame) {
     const at = this.#waiting.findIndex(({ fits }) => fits(frame));
     if (at < 0) this.frames.push(frame);
     else this.#waiting.splice(at, 1)[0].resolve(frame);

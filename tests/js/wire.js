@@ -24,9 +24,9 @@ export const STATUSES = [
 export const DTYPES = ['bool', 'uint8', 'int32', 'int64', 'float32', 'float64']
 
 const DTYPE_BYTES = [1, 1, 4, 8, 4, 8]
-const RECORD_KINDS = ['', 'CALL', 'FREE', 'FETCH', 'SEND', 'PULL', 'SYNC', 'DONE', 'PROMISE', 'ASSIGN']
+const RECORD_KINDS = ['', 'CALL', 'FREE', 'FETCH', 'SEND', 'PULL', 'SYNC', 'DONE', 'PROMISE', 'ASSIGN', 'TENSOR']
 /** SEND has one of its flags at most. */
-const MOST_FLAGS = { CALL: 1, FETCH: 3, SEND: 2 }
+const MOST_FLAGS = { CALL: 1, FETCH: 3, SEND: 2, TENSOR: 2 }
 const ARGUMENT_TYPES = ['none', 'operand', 'operands', 'bool', 'int', 'float', 'ints', 'dtype', 'string']
 const FORMS = ['tensor', 'pointer']
 const PRELUDE_BYTES = 40
@@ -350,6 +350,11 @@ const WRITE_RECORD = {
   DONE: (writer, { request }) => writer.u8(0).u64(request),
   PROMISE: (writer, { object, worker }) => writer.u8(0).u64(object).name(worker),
   ASSIGN: (writer, { request, object, worker }) => writer.u8(0).u64(request).u64(object).name(worker),
+  TENSOR: (writer, { worker, data }) => {
+    if (worker === '') writer.u8(0)
+    else writer.u8(2).name(worker)
+    writer.u32(data.length).bytes(data)
+  },
 }
 
 const readCall = (reader, flags) => {
@@ -376,6 +381,7 @@ const READ_RECORD = {
   DONE: (reader) => ({ request: reader.id() }),
   PROMISE: (reader) => ({ object: reader.id(), worker: reader.name() }),
   ASSIGN: (reader) => ({ request: reader.id(), object: reader.id(), worker: reader.name() }),
+  TENSOR: (reader, flags) => ({ worker: flags === 0 ? '' : flags === 2 ? reader.name() : fail(`flags ${flags} in TENSOR`), data: reader.bytes(reader.u32()) }),
 }
 
 export const encodeRun = (records) => {
