@@ -180,9 +180,9 @@ void tt_run_write_tensor(tt_buffer *run, tt_name promised_by, size_t n_data_byte
 
 static const char *kind_name(uint8_t kind) {
   static const char *const names[] = {
-      [TT_RECORD_CALL] = "CALL", [TT_RECORD_FREE] = "FREE",       [TT_RECORD_FETCH] = "FETCH",
-      [TT_RECORD_SEND] = "SEND", [TT_RECORD_PULL] = "PULL",       [TT_RECORD_SYNC] = "SYNC",
-      [TT_RECORD_DONE] = "DONE", [TT_RECORD_PROMISE] = "PROMISE", [TT_RECORD_ASSIGN] = "ASSIGN",
+      [TT_RECORD_CALL] = "CALL",     [TT_RECORD_FREE] = "FREE",       [TT_RECORD_FETCH] = "FETCH",
+      [TT_RECORD_SEND] = "SEND",     [TT_RECORD_PULL] = "PULL",       [TT_RECORD_SYNC] = "SYNC",
+      [TT_RECORD_DONE] = "DONE",     [TT_RECORD_PROMISE] = "PROMISE", [TT_RECORD_ASSIGN] = "ASSIGN",
       [TT_RECORD_TENSOR] = "TENSOR",
   };
   return kind < sizeof names / sizeof *names && names[kind] != NULL ? names[kind] : "of an unknown kind";

@@ -25,14 +25,14 @@
 #include "worker/worker.h"
 
 enum {
-  TT_WINDOW_BYTES = 4 << 20,      /* credit that a worker keeps granted */
+  TT_WINDOW_BYTES = 4 << 20,        /* credit that a worker keeps granted */
   TT_FULL_RUN_BYTES = 8 << 10,      /* of commands that are worth a frame before the turn ends */
   TT_SMALL_TENSOR_BYTES = 16 << 10, /* of elements that travel in a run, among commands */
-  TT_MAX_QUEUED_BYTES = 64 << 20, /* of frames that wait for credit; tensors wait uncopied and do not count */
-  TT_MAX_OPEN_REQUESTS = 65536,   /* answers that may wait for credit towards one peer */
-  TT_MAX_PROMISES = 4096,         /* of one peer, and deliveries by one peer that nobody has promised yet */
-  TT_MAX_LISTED = 100000,         /* objects in one answer: who has more is asked with more terms */
-  TT_MAX_ANSWER_BYTES = 16 << 20, /* of JSON in all parts of an answer */
+  TT_MAX_QUEUED_BYTES = 64 << 20,   /* of frames that wait for credit; tensors wait uncopied and do not count */
+  TT_MAX_OPEN_REQUESTS = 65536,     /* answers that may wait for credit towards one peer */
+  TT_MAX_PROMISES = 4096,           /* of one peer, and deliveries by one peer that nobody has promised yet */
+  TT_MAX_LISTED = 100000,           /* objects in one answer: who has more is asked with more terms */
+  TT_MAX_ANSWER_BYTES = 16 << 20,   /* of JSON in all parts of an answer */
 };
 
 /* A tensor that waits to leave. */

@@ -439,7 +439,8 @@ static void check_arg(const tt_wire_value *arg, const cJSON *expected) {
 }
 
 static void check_record(const tt_record *record, const cJSON *expected) {
-  static const char *const kinds[] = {"", "CALL", "FREE", "FETCH", "SEND", "PULL", "SYNC", "DONE", "PROMISE", "ASSIGN", "TENSOR"};
+  static const char *const kinds[] = {"",     "CALL", "FREE",    "FETCH",  "SEND",  "PULL",
+                                      "SYNC", "DONE", "PROMISE", "ASSIGN", "TENSOR"};
   assert_string_equal(kinds[record->kind], text_of(expected, "kind"));
   if (record->kind == TT_RECORD_CALL) {
     const cJSON *args = get(expected, "args");

@@ -474,5 +474,5 @@ test('commands gather: a thousand of them leave in a few frames, and nothing wai
   assert.equal(await x.item(), 1000);
   const after = await me.counters();
   assert.equal(after.commandsOut - before.commandsOut, 1000);
-  assert.ok(after.framesOut - before.framesOut <= 4, `${after.framesOut - before.framesOut} frames`);
+  assert.ok(after.framesOut - before.framesOut <= 8, `${after.framesOut - before.framesOut} frames`);
 });
