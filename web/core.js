@@ -263,7 +263,7 @@ function schedulePump() {
 
 const workersToFlushLater = new Set();
 let isLaterScheduled = false;
-let nextTurn = (run) => setImmediate(run);
+let nextTurn = (run) => globalThis.setImmediate(run);
 if (!isNode) {
   const { port1, port2 } = new MessageChannel();
   let due;
