@@ -36,9 +36,9 @@ foreach(floor virtual worker nn numpy chain wire prelude ops kernels tensor base
   endif()
 endforeach()
 set_target_properties(${core} PROPERTIES
-  RUNTIME_OUTPUT_DIRECTORY ${CMAKE_SOURCE_DIR}/web/core
+  RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/linked
   SUFFIX .js
-  LINK_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/exports)
+  LINK_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/exports;${CMAKE_CURRENT_LIST_DIR}/split.js;${CMAKE_CURRENT_LIST_DIR}/tour/tour.js")
 
 # The stack's setting was renamed; older names are refused by newer versions.
 if(EMSCRIPTEN_VERSION VERSION_LESS 3.1.27)
@@ -59,6 +59,14 @@ set(core_link_options
   -sINVOKE_RUN=0
   --no-entry)
 target_link_options(${core} PRIVATE ${core_link_options} -sEXPORTED_FUNCTIONS=${exported} -lwebsocket.js)
+
+# Few pages need more than half of it: web/core/ gets it in two parts.
+ask_emscripten(BINARYEN_ROOT binaryen_root)
+find_program(TT_WASM_SPLIT wasm-split HINTS ${binaryen_root}/bin NO_CMAKE_FIND_ROOT_PATH REQUIRED)
+find_program(TT_NODE node NO_CMAKE_FIND_ROOT_PATH REQUIRED)
+add_custom_command(TARGET ${core} POST_BUILD
+  COMMAND ${TT_NODE} ${CMAKE_CURRENT_LIST_DIR}/split.js ${TT_WASM_SPLIT} $<TARGET_FILE:${core}> ${CMAKE_SOURCE_DIR}/web/core
+  VERBATIM)
 
 # The ops alone, as tests/oracle/driver.js serves them to the comparison with PyTorch.
 add_executable(oracle_driver ${CMAKE_SOURCE_DIR}/tests/oracle/driver.c)

@@ -8,14 +8,14 @@
  */
 import createCore from './core/tabtensor_core.js';
 import { TensorError, abortError } from './errors.js';
+import { standIns } from './later.js';
+import { isNode } from './where.js';
 
-/** Node, where files are read and a timer can be told not to keep the process alive. */
-export const isNode = typeof process === 'object' && typeof process.versions?.node === 'string';
-/** A page: the thread that must not compute, so that its tensors live in a dedicated Worker. */
-export const isPage = typeof window === 'object' && typeof document === 'object';
+export { isNode, isPage } from './where.js';
 
 // ---- loading ----
 
+let instance;
 let memory;
 /** Views of the core's memory. Growing it detaches them: checkViews() comes before each use. */
 export let u8, i32, u32, f64;
@@ -30,6 +30,7 @@ export function checkViews() {
 
 async function instantiate(imports) {
   const url = new URL('./core/tabtensor_core.wasm', import.meta.url);
+  imports.placeholder = standIns(new URL('./core/tabtensor_core_later.wasm', import.meta.url), () => instance.exports);
   if (!isNode) return (await WebAssembly.instantiateStreaming(fetch(url), imports)).instance;
   const { readFile } = await import('node:fs/promises');
   return (await WebAssembly.instantiate(await readFile(url), imports)).instance;
@@ -48,7 +49,8 @@ export const core = await new Promise((resolve, reject) => {
   createCore({
     host,
     instantiateWasm(imports, receive) {
-      instantiate(imports).then((instance) => {
+      instantiate(imports).then((made) => {
+        instance = made;
         // Export names may be minified; there is exactly one memory among them.
         memory = Object.values(instance.exports).find((value) => value instanceof WebAssembly.Memory);
         receive(instance);

@@ -1,0 +1,174 @@
+/**
+ * What any page may do in its first minutes: what is called here is in the core that pages load, and the rest in the part that is loaded when a
+ * function of it is first called (wasm-build/split.js). Both parts belong to every core: the tour decides about loading, never about what works.
+ *
+ *     node --import ./wasm-build/tour/watch.js wasm-build/tour/tour.js [page]
+ *
+ * `page`: through a page's own worker in its thread, as tests/js/page_in_node.js has it; else in this thread.
+ */
+import { becomePage, threads } from '../../tests/js/page_in_node.js';
+
+const isPage = process.argv[2] === 'page';
+if (isPage) becomePage('http://localhost');
+const { FloatTensor, LongTensor, TensorError, TorchHook, VirtualWorker, WebSocketWorker, nn, optim, tensor, tidy, torch } = await import('../../web/tabtensor.js');
+
+const me = isPage ? new WebSocketWorker({ id: 'me', url: null }) : new VirtualWorker({ id: 'me', isLocal: true });
+for (const thread of threads) thread.hold();
+const hook = new TorchHook({ localWorker: me });
+await me.ready;
+const bob = new VirtualWorker({ hook, id: 'bob' });
+const alice = new VirtualWorker({ hook, id: 'alice' });
+
+async function refuses(call) {
+  try {
+    await call();
+  } catch (error) {
+    if (error instanceof TensorError) return;
+    throw error;
+  }
+  throw new Error(`nothing refused ${call}`);
+}
+
+/** Ops on tensors, wherever they are: float32 in full, indices and masks as far as they serve it. */
+async function ops(place) {
+  const of = (values, options) => place(tensor(values, options));
+  const a = of([[1, 2, 3], [4, 5, 6]]);
+  const b = of([[0.5, -1, 2], [1, 0.25, -3]]);
+  const row = of([1, 2, 3]);
+  const shown = [
+    ...['add', 'sub', 'mul', 'div'].flatMap((op) => [a[op](b), a[op](2), a[op](row), a.clone()[`${op}_`](b), a.t()[op](b.t())]),
+    ...['maximum', 'minimum', 'eq', 'ne', 'lt', 'le', 'gt', 'ge'].map((op) => a[op](b)),
+    ...['gt', 'lt', 'eq'].map((op) => a[op](1)),
+    a.pow(2), a.pow(0.5), a.rsub(1), a.clamp(1, 3), a.clamp_min(0), torch.where(a.gt(2), a, b), a.lerp(b, 0.5), a.addcmul(a, b), a.addcdiv(a, a),
+    ...['exp', 'log', 'sqrt', 'abs', 'neg', 'sigmoid', 'tanh', 'relu', 'sin', 'cos', 'square', 'reciprocal', 'sign', 'floor', 'round'].map((op) => a[op]()),
+    a.clone().zero_(), a.clone().fill_(1), a.softmax(1), a.log_softmax(1), torch.nn.functional.gelu(a), torch.nn.functional.leaky_relu(a),
+    a.sum(), a.sum(0), a.sum(1, { keepdim: true }), a.mean(), a.mean(0), a.max(), a.min(), a.argmax(), a.argmax(1), a.argmin(0), a.prod(), a.std(), a.var(), a.norm(), a.cumsum(0), a.all(), a.any(),
+    ...a.max(1), ...a.min(0), ...a.sort(1), ...a.topk(2, 1),
+    a.matmul(b.t()), a.mm(b.t()), row.dot(row), a.mv(row), a.unsqueeze(0).matmul(b.t().unsqueeze(0)), a.unsqueeze(0).bmm(b.t().unsqueeze(0)),
+    a.reshape([3, 2]), a.view(6), a.t(), a.t().contiguous(), a.transpose(0, 1), a.permute([1, 0]), a.unsqueeze(0).squeeze(0), a.flatten(), a.expand([2, 3]), a.repeat([2, 1]),
+    a.select(0, 0), a.slice(1, 0, 2), a.narrow(1, 0, 2), a.index_select(0, of([1, 0], { dtype: 'int64' })), a.gather(1, of([[0], [1]], { dtype: 'int64' })), a.masked_fill(a.gt(2), 0), a.flip([0]),
+    torch.cat([a, b]), torch.stack([a, b]), ...a.chunk(2), ...a.split(1),
+    a.to('float64'), a.to('int64'), a.gt(1).to('float32'), a.to('float64').add(1), a.to('int64').add(1), a.to('int64').mul(a), a.detach(), a.clone(), a.eq(b).sum(), a.isnan(), a.equal(a),
+    of([1, 2]).outer(row.slice(0, 0, 2)), torch.nn.functional.one_hot(of([0, 2], { dtype: 'int64' }), 3), torch.tril(a), torch.einsum('ij,kj->ik', [a, b]),
+    row.index_add(0, of([0, 1], { dtype: 'int64' }), of([1, 1])),
+  ];
+  for (const one of shown) {
+    if (one.location !== null) await one.get();
+    await one.data();
+  }
+}
+
+/** The same of this thread or page alone: making, printing, reading. */
+async function values() {
+  torch.manual_seed(1);
+  const made = [
+    torch.zeros([2, 3]), torch.ones([2]), torch.full([2], 7), torch.arange(5), torch.arange(0, 1, 0.25), torch.linspace(0, 1, 3), torch.eye(2), torch.rand([2]), torch.randn([2, 2]),
+    torch.randint(0, 9, [4]), torch.randperm(4), torch.zeros_like(torch.ones([2])), torch.ones_like(torch.ones([2])), torch.full_like(torch.ones([2]), 2), torch.full([3], 0.5).bernoulli(),
+    FloatTensor([1, 2.5, -3e-7]), LongTensor([1, 2]), tensor(3), tensor([true, false]), tensor(new Float32Array([1, 2])), tensor([1, 2], { dtype: 'float64' }),
+  ];
+  for (const one of made) {
+    String(one);
+    await one.text();
+    await one.data();
+    await one.array();
+  }
+  await tensor(3).item();
+  await torch.randn([20, 60]).text();
+  tidy(() => made[0].add(1));
+  for (const one of made) one.dispose();
+}
+
+/** Both parts of a training step, with what is usual in it. */
+async function training(place) {
+  class Net extends nn.Module {
+    constructor() {
+      super();
+      this.conv = new nn.Conv2d(1, 4, 3, { padding: 1 });
+      this.second = new nn.Conv2d(4, 6, 3);
+      this.norm = new nn.BatchNorm2d(6);
+      this.pool = new nn.MaxPool2d(2);
+      this.mean = new nn.AvgPool2d(2);
+      this.drop = new nn.Dropout(0.1);
+      this.fc = new nn.Linear(6, 4);
+    }
+
+    forward(x) {
+      const seen = this.pool.call(this.norm.call(this.second.call(this.pool.call(this.conv.call(x).relu())).tanh()));
+      return this.fc.call(this.drop.call(this.mean.call(seen).flatten(1)));
+    }
+  }
+  const net = new Net();
+  String(net);
+  const plain = new nn.Sequential(new nn.Linear(36, 8), new nn.ReLU(), new nn.LayerNorm(8), new nn.Sigmoid(), new nn.Linear(8, 4, { bias: false }), new nn.Tanh(), new nn.LeakyReLU(), new nn.GELU(), new nn.LogSoftmax(1));
+  const words = new nn.Sequential(new nn.Embedding(5, 4), new nn.Flatten(), new nn.Linear(8, 4), new nn.Softmax(1));
+  const optimizers = [
+    [net, new optim.SGD(net.parameters(), { lr: 0.1, momentum: 0.9, weight_decay: 1e-4 }), [1, 12, 12]],
+    [plain, new optim.Adam(plain.parameters(), { lr: 0.1 }), [36]],
+    [plain, new optim.SGD(plain.parameters(), { lr: 0.1 }), [36]],
+    [words, new optim.AdamW(words.parameters(), { lr: 0.1 }), null],
+  ];
+  const losses = [new nn.CrossEntropyLoss(), new nn.NLLLoss(), new nn.MSELoss(), new nn.CrossEntropyLoss()];
+  for (const [i, [model, optimizer, sample]] of optimizers.entries()) {
+    if (place !== undefined) model.send(place);
+    const at = (value) => (place === undefined ? value : value.send(place));
+    const x = at(sample === null ? torch.randint(0, 5, [2, 2]) : torch.randn([2, ...sample]));
+    const y = at(losses[i] instanceof nn.MSELoss ? torch.randn([2, 4]) : torch.randint(0, 4, [2]));
+    for (let step = 0; step < 2; step++) {
+      optimizer.zero_grad();
+      const loss = losses[i].call(model.call(x), y);
+      loss.backward();
+      optimizer.step();
+      await (place === undefined ? loss : await loss.detach().get()).item();
+    }
+    if (place !== undefined) await model.get();
+    model.eval();
+    torch.no_grad(() => model.call(sample === null ? torch.randint(0, 5, [2, 2]) : torch.randn([2, ...sample])));
+    model.state_dict();
+  }
+}
+
+async function gradients() {
+  const x = tensor([[1, 2], [3, 4]], { requires_grad: true });
+  const w = tensor([[0.5], [0.25]], { requires_grad: true });
+  const y = x.matmul(w).add(1).exp().div(2).log().sub(1).mul(3).pow(2).sqrt().sigmoid().tanh();
+  const all = torch.cat([y, y]).reshape([2, 2]).t().unsqueeze(0).squeeze(0).select(0, 0).clamp(0, 1).abs().max();
+  all.add(x.sum()).add(x.mean()).add(x.relu().softmax(0).mean()).add(x.slice(0, 0, 1).norm()).backward();
+  await x.grad.data();
+  x.grad.zero_();
+  x.mul(x).sum().backward();
+  String(x);
+  x.detach();
+}
+
+async function remote() {
+  const x = FloatTensor([1, 2, 3]).send(bob, { tags: ['#x'] });
+  String(x);
+  await x.add(x).mul(2).get();
+  const [y, z] = [FloatTensor([1, 2, 3]).send(bob), FloatTensor([1, 2, 3])];
+  y.add(1);
+  await refuses(() => y.matmul(FloatTensor([1, 2]).send(bob)).get());
+  await refuses(() => z.add(FloatTensor([1, 2])));
+  await refuses(() => z.add(y));
+  await refuses(() => FloatTensor([1, 2, 3]).send(bob).index_select(0, LongTensor([9]).send(bob)).get());
+  await bob.search('#x');
+  await bob.whoami();
+  await me.whoami();
+  const moved = FloatTensor([1, 2]).send(bob);
+  await moved.move(alice);
+  await moved.get();
+  const w = tensor([1, 2], { requires_grad: true }).send(bob);
+  w.mul(w).sum().backward();
+  await w.get();
+  await w.grad.data();
+  for (let i = 0; i < 3; i++) FloatTensor(new Array(70000).fill(1)).send(bob).dispose();
+  await FloatTensor(new Array(70000).fill(1)).send(bob).get();
+}
+
+await ops((value) => value);
+await ops((value) => value.send(bob));
+await values();
+await training();
+await training(bob);
+await gradients();
+await remote();
+await me.close();

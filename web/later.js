@@ -1,0 +1,41 @@
+/**
+ * The part of the core that few pages need. wasm-build/split.js has put it into a file of its own; in its place there are imports, and the first call of
+ * one loads the file, there and then: a call into the core cannot wait for an answer. That is cheap in a Worker and in Node, where cores compute; a page
+ * comes here only for what it rarely does itself.
+ */
+import { isNode, isPage } from './where.js';
+
+const { readFileSync } = isNode ? await import('node:fs') : {};
+
+function readBytes(url) {
+  if (isNode) return readFileSync(url);
+  const request = new XMLHttpRequest();
+  request.open('GET', url, false);
+  // A document may not ask for bytes in this way, but for text in which each character is one.
+  if (isPage) request.overrideMimeType('text/plain; charset=x-user-defined');
+  else request.responseType = 'arraybuffer';
+  request.send();
+  if (request.status !== 200) throw new Error(`${url} could not be loaded: ${request.status} ${request.statusText}`);
+  return isPage ? Uint8Array.from(request.response, (character) => character.charCodeAt(0)) : request.response;
+}
+
+/** What stands in for the functions of the file at `url`; `primary()` answers the exports of the core that lacks them. */
+export function standIns(url, primary) {
+  let table;
+  return new Proxy(
+    {},
+    {
+      get:
+        (_, slot) =>
+        (...args) => {
+          if (table === undefined) {
+            const exports = primary();
+            new WebAssembly.Instance(new WebAssembly.Module(readBytes(url)), { primary: exports });
+            table = Object.values(exports).find((value) => value instanceof WebAssembly.Table);
+          }
+          // The file has put its functions where these were.
+          return table.get(Number(slot))(...args);
+        },
+    },
+  );
+}
