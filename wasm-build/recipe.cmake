@@ -12,15 +12,11 @@ endif()
 
 # What a page loads has to be small, and most of it runs once a command or less: that is compiled for size. Kernels stay as the build type says (-O3),
 # and what every op goes through is compiled for speed too.
-set(small_floors ops wire prelude cjson nn numpy worker virtual)
-foreach(floor ${small_floors})
-  target_compile_options(tt_${floor} PRIVATE -Oz)
-endforeach()
-foreach(floor base tensor chain)
-  target_compile_options(tt_${floor} PRIVATE -O2)
-endforeach()
-set_source_files_properties(${CMAKE_SOURCE_DIR}/src/ops/op.c ${CMAKE_SOURCE_DIR}/src/ops/inplace.c ${CMAKE_SOURCE_DIR}/src/ops/promote.c
-  ${CMAKE_SOURCE_DIR}/src/ops/infer_common.c ${CMAKE_SOURCE_DIR}/src/ops/elementwise.c PROPERTIES COMPILE_OPTIONS -O2)
+set(hot base/alloc base/buffer base/map tensor/shape tensor/strided tensor/tensor
+  ops/elementwise ops/infer_common ops/inplace ops/op ops/optimizer ops/promote
+  chain/graph chain/hook chain/local chain/node chain/variable wasm/handles wasm/tensors wire/command_run)
+list(TRANSFORM hot REPLACE "(.+)" "${CMAKE_SOURCE_DIR}/src/\\1.c")
+set_source_files_properties(${hot} PROPERTIES COMPILE_OPTIONS -O2)
 
 # Two cores: what a page loads when it has shared memory, and what everything else loads (web/core.js chooses).
 if(TT_THREADS)
@@ -29,7 +25,9 @@ else()
   set(core tabtensor_core)
 endif()
 add_executable(${core} ${doors})
-target_compile_options(${core} PRIVATE -O2)
+foreach(target tt_base tt_tensor tt_ops tt_chain tt_wire tt_prelude tt_cjson tt_nn tt_numpy tt_worker tt_virtual ${core})
+  target_compile_options(${target} PRIVATE -Oz)
+endforeach()
 foreach(floor virtual worker nn numpy chain wire prelude ops kernels tensor base)
   if(TARGET tt_${floor})
     target_link_libraries(${core} PRIVATE tt_${floor})
@@ -58,15 +56,19 @@ set(core_link_options
   -sFILESYSTEM=0
   -sINVOKE_RUN=0
   --no-entry)
-target_link_options(${core} PRIVATE ${core_link_options} -sEXPORTED_FUNCTIONS=${exported} -lwebsocket.js)
+target_link_options(${core} PRIVATE ${core_link_options} -sEXPORTED_FUNCTIONS=${exported} -lwebsocket.js --profiling-funcs)
 
-# Few pages need more than half of it: web/core/ gets it in two parts.
-ask_emscripten(BINARYEN_ROOT binaryen_root)
-find_program(TT_WASM_SPLIT wasm-split HINTS ${binaryen_root}/bin NO_CMAKE_FIND_ROOT_PATH REQUIRED)
-find_program(TT_NODE node NO_CMAKE_FIND_ROOT_PATH REQUIRED)
-add_custom_command(TARGET ${core} POST_BUILD
-  COMMAND ${TT_NODE} ${CMAKE_CURRENT_LIST_DIR}/split.js ${TT_WASM_SPLIT} $<TARGET_FILE:${core}> ${CMAKE_SOURCE_DIR}/web/core
-  VERBATIM)
+# Few pages need more than half of it: web/core/ gets it in two parts. (The one with threads stays whole.)
+if(TT_THREADS)
+  set_target_properties(${core} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_SOURCE_DIR}/web/core)
+else()
+  ask_emscripten(BINARYEN_ROOT binaryen_root)
+  find_program(TT_WASM_SPLIT wasm-split HINTS ${binaryen_root}/bin NO_CMAKE_FIND_ROOT_PATH REQUIRED)
+  find_program(TT_NODE node NO_CMAKE_FIND_ROOT_PATH REQUIRED)
+  add_custom_command(TARGET ${core} POST_BUILD
+    COMMAND ${TT_NODE} ${CMAKE_CURRENT_LIST_DIR}/split.js ${TT_WASM_SPLIT} $<TARGET_FILE:${core}> ${CMAKE_SOURCE_DIR}/web/core
+    VERBATIM)
+endif()
 
 # The ops alone, as tests/oracle/driver.js serves them to the comparison with PyTorch.
 add_executable(oracle_driver ${CMAKE_SOURCE_DIR}/tests/oracle/driver.c)

@@ -9,6 +9,7 @@
 import createCore from './core/tabtensor_core.js';
 import { TensorError, abortError } from './errors.js';
 import { standIns } from './later.js';
+import { coreUrl, laterUrl } from './place.js';
 import { isNode } from './where.js';
 
 export { isNode, isPage } from './where.js';
@@ -29,11 +30,10 @@ export function checkViews() {
 }
 
 async function instantiate(imports) {
-  const url = new URL('./core/tabtensor_core.wasm', import.meta.url);
-  imports.placeholder = standIns(new URL('./core/tabtensor_core_later.wasm', import.meta.url), () => instance.exports);
-  if (!isNode) return (await WebAssembly.instantiateStreaming(fetch(url), imports)).instance;
+  imports.placeholder = standIns(laterUrl, () => instance.exports);
+  if (!isNode) return (await WebAssembly.instantiateStreaming(fetch(coreUrl), imports)).instance;
   const { readFile } = await import('node:fs/promises');
-  return (await WebAssembly.instantiate(await readFile(url), imports)).instance;
+  return (await WebAssembly.instantiate(await readFile(coreUrl), imports)).instance;
 }
 
 // Node has a WebSocket of its own from version 22 on; before that the package ws serves, when it is there.

@@ -3,20 +3,28 @@
  * one loads the file, there and then: a call into the core cannot wait for an answer. That is cheap in a Worker and in Node, where cores compute; a page
  * comes here only for what it rarely does itself.
  */
+import { TensorError } from './errors.js';
 import { isNode, isPage } from './where.js';
 
 const { readFileSync } = isNode ? await import('node:fs') : {};
 
-function readBytes(url) {
-  if (isNode) return readFileSync(url);
-  const request = new XMLHttpRequest();
-  request.open('GET', url, false);
+function request(url) {
+  const asked = new XMLHttpRequest();
+  asked.open('GET', url, false);
   // A document may not ask for bytes in this way, but for text in which each character is one.
-  if (isPage) request.overrideMimeType('text/plain; charset=x-user-defined');
-  else request.responseType = 'arraybuffer';
-  request.send();
-  if (request.status !== 200) throw new Error(`${url} could not be loaded: ${request.status} ${request.statusText}`);
-  return isPage ? Uint8Array.from(request.response, (character) => character.charCodeAt(0)) : request.response;
+  if (isPage) asked.overrideMimeType('text/plain; charset=x-user-defined');
+  else asked.responseType = 'arraybuffer';
+  asked.send();
+  if (asked.status !== 200) throw new Error(`the answer was ${asked.status} ${asked.statusText}`);
+  return isPage ? Uint8Array.from(asked.response, (character) => character.charCodeAt(0)) : asked.response;
+}
+
+function load(url) {
+  try {
+    return new WebAssembly.Module(isNode ? readFileSync(url) : request(url));
+  } catch (error) {
+    throw new TensorError(`a part of the core that is needed here could not be loaded from ${url}: ${error.message}`, { code: 'connection', cause: error });
+  }
 }
 
 /** What stands in for the functions of the file at `url`; `primary()` answers the exports of the core that lacks them. */
@@ -30,7 +38,7 @@ export function standIns(url, primary) {
         (...args) => {
           if (table === undefined) {
             const exports = primary();
-            new WebAssembly.Instance(new WebAssembly.Module(readBytes(url)), { primary: exports });
+            new WebAssembly.Instance(load(url), { primary: exports });
             table = Object.values(exports).find((value) => value instanceof WebAssembly.Table);
           }
           // The file has put its functions where these were.

@@ -26,6 +26,7 @@ import {
 } from './core.js';
 import { TensorError, abortError } from './errors.js';
 import { KnownWorkers, newPointer, newWorker, readCounters } from './host.js';
+import { threadUrl } from './place.js';
 import { addHome, homeOf, idAtOwner, removeHome } from './tensor.js';
 
 const randomName = () =>
@@ -65,7 +66,7 @@ export class PageHost {
     addHome(this);
     onEvents(this.handle, (events) => this.#hear(events));
     tick(this.handle);
-    this.#thread = new Worker(new URL('./tabtensor_worker.js', import.meta.url), { type: 'module', name: `tabtensor ${id}` });
+    this.#thread = new Worker(threadUrl, { type: 'module', name: `tabtensor ${id}` });
     this.#thread.onmessage = ({ data }) => this.#take(data);
     this.#thread.onerror = (event) => {
       event.preventDefault?.();

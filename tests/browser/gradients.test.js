@@ -11,7 +11,7 @@ describe('gradients between two tabs', { timeout: 120_000 }, () => {
     const me = await house.tab('worker.html?id=me');
     await me.connected();
     const seen = await me.page.evaluate(async () => {
-      const { TorchHook, tensor, tidy, torch } = await import('./tabtensor.js');
+      const { TorchHook, tensor, tidy, torch } = await import('./core/tabtensor.js');
       const hook = new TorchHook();
       const there = await hook.localWorker.waitFor('bob');
       const grads = [];

@@ -22,7 +22,7 @@ describe('a hidden tab', { timeout: 120_000 }, () => {
     }
     // Pages that are hidden may set a timer off once a second at most; ten round trips one after the other take less than ten of those.
     const took = await me.page.evaluate(async () => {
-      const { tensor } = await import('./tabtensor.js');
+      const { tensor } = await import('./core/tabtensor.js');
       const x = tensor([1, 2, 3]).send('bob');
       const before = performance.now();
       for (let i = 0; i < 20; i++) await x.add(i).sum().item();

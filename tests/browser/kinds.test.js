@@ -11,7 +11,7 @@ describe('a kind of a page', { timeout: 120_000 }, () => {
     const me = await house.tab('two_tabs.html?id=me');
     await me.text('#bob-state', 'bob is here');
     const seen = await me.page.evaluate(async () => {
-      const { TensorError, TensorKind, TorchHook, numTensors, tensor, tidy } = await import('./tabtensor.js');
+      const { TensorError, TensorKind, TorchHook, numTensors, tensor, tidy } = await import('./core/tabtensor.js');
       class Doubling extends TensorKind {
         static name = '_DoublingTensor';
         static rank = 400;

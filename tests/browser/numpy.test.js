@@ -11,7 +11,7 @@ describe('np in two tabs', { timeout: 120_000 }, () => {
     const me = await house.tab('worker.html?id=me');
     await me.connected();
     const seen = await me.page.evaluate(async () => {
-      const { TorchHook, np } = await import('./tabtensor.js');
+      const { TorchHook, np } = await import('./core/tabtensor.js');
       const there = await new TorchHook().localWorker.waitFor('bob');
       const a = np.array([[1, 2, 3], [4, 5, 6]]);
       const means = await a.mean({ axis: 0 }).tolist();

@@ -46,7 +46,7 @@ describe('the pages', { timeout: 120_000 }, () => {
     const me = await house.tab('two_tabs.html?id=me');
     await me.text('#bob-state', 'bob is here');
     await me.page.evaluate(async () => {
-      const { tensor } = await import('./tabtensor.js');
+      const { tensor } = await import('./core/tabtensor.js');
       // Whether a matrix can be inverted shows only where the data is.
       globalThis.lost = tensor([[1, 2], [2, 4]]).send('bob').inverse();
     });
@@ -65,7 +65,7 @@ describe('the pages', { timeout: 120_000 }, () => {
     const me = await house.tab('two_tabs.html?id=me');
     await me.text('#bob-state', 'bob is here');
     const last = await me.page.evaluate(async () => {
-      const { tensor, tidy } = await import('./tabtensor.js');
+      const { tensor, tidy } = await import('./core/tabtensor.js');
       return tidy(() => {
         let y = tensor([1]).send('bob');
         for (let i = 0; i < 1000; i++) y = y.add(1);

@@ -14,7 +14,7 @@ async function gather(t) {
     await tabs[name].connected();
   }
   const given = await tabs.me.page.evaluateHandle(async (names) => {
-    const tabtensor = await import('./tabtensor.js');
+    const tabtensor = await import('./core/tabtensor.js');
     const me = new tabtensor.TorchHook().localWorker;
     const workers = await Promise.all(names.map(async (name) => [name, await me.waitFor(name)]));
     return { ...tabtensor, me, ...Object.fromEntries(workers) };

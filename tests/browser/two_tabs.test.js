@@ -131,7 +131,7 @@ describe('the example of the seed in two tabs', { timeout: 180_000 }, () => {
     await me.text('#bob-state', 'bob is here');
     // Work for a minute or more, so that the calls behind it are open for sure when bob goes.
     await me.page.evaluate(async () => {
-      const { tensor, torch } = await import('./tabtensor.js');
+      const { tensor, torch } = await import('./core/tabtensor.js');
       const bobs = torch.rand([1500, 1500]).send('bob');
       let product = bobs;
       for (let i = 0; i < 200; i++) product = product.matmul(bobs);

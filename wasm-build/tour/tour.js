@@ -6,16 +6,20 @@
  *
  * `page`: through a page's own worker in its thread, as tests/js/page_in_node.js has it; else in this thread.
  */
+import { once } from 'node:events';
 import { becomePage, threads } from '../../tests/js/page_in_node.js';
+import { startRelay } from './relay.js';
 
 const isPage = process.argv[2] === 'page';
 if (isPage) becomePage('http://localhost');
 const { FloatTensor, LongTensor, TensorError, TorchHook, VirtualWorker, WebSocketWorker, nn, optim, tensor, tidy, torch } = await import('../../web/tabtensor.js');
 
-const me = isPage ? new WebSocketWorker({ id: 'me', url: null }) : new VirtualWorker({ id: 'me', isLocal: true });
+const relay = await startRelay();
+const [me, other, gone] = ['me', 'there', 'gone'].map((id) => new WebSocketWorker({ id, url: relay.url }));
 for (const thread of threads) thread.hold();
+for (const worker of [me, other]) worker.addEventListener('error', () => {});
 const hook = new TorchHook({ localWorker: me });
-await me.ready;
+await Promise.all([me, other, gone].map((worker) => worker.ready));
 const bob = new VirtualWorker({ hook, id: 'bob' });
 const alice = new VirtualWorker({ hook, id: 'alice' });
 
@@ -164,6 +168,21 @@ async function remote() {
   await FloatTensor(new Array(70000).fill(1)).send(bob).get();
 }
 
+/** Workers at a relay, which then ends. */
+async function overRelay() {
+  const there = await me.waitFor('there');
+  await gone.close();
+  for (const type of ['object', 'command']) me.addEventListener(type, () => {});
+  const x = FloatTensor([1, 2, 3]).send(there);
+  await x.add(x).get();
+  await x.get();
+  const kept = FloatTensor([1, 2, 3]).send(there);
+  const lost = [me, other].map((worker) => once(worker, 'disconnected'));
+  relay.stop();
+  await Promise.all(lost);
+  await refuses(() => kept.add(1).get());
+}
+
 await ops((value) => value);
 await ops((value) => value.send(bob));
 await values();
@@ -171,4 +190,6 @@ await training();
 await training(bob);
 await gradients();
 await remote();
+await overRelay();
 await me.close();
+await other.close();

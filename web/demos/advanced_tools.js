@@ -2,7 +2,7 @@
  * Advanced tools: pointers to pointers, from worker to worker, copies at several
  * workers, and a tensor kind of one's own.
  */
-import { TensorKind, tensor, tidy } from '../tabtensor.js';
+import { TensorKind, tensor, tidy } from './module.js';
 
 /**
  * Addition that subtracts. A kind writes only the ops that it changes and inherits the

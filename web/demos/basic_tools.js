@@ -5,7 +5,7 @@
  * `bob` is another worker: in this process, in another tab, or a native one somewhere.
  * Nothing below depends on which.
  */
-import { tensor } from '../tabtensor.js';
+import { tensor } from './module.js';
 
 export async function basicTools({ me, bob, print, keep }) {
   // A tensor is here until it is sent. `send` gives the data to bob: from then on x is

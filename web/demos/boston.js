@@ -4,7 +4,7 @@
  * The workers that have data hold four tensors each, of policy `compute`, found by their tags: rows and targets, to fit and held out. `analyse` computes with
  * pointers to them, in two passes. What it gets are sums over all rows of a worker: it adds those of the workers up and goes on here.
  */
-import { tensor, tidy, torch } from '../tabtensor.js';
+import { tensor, tidy, torch } from './module.js';
 
 /** The data's columns; the last one is what is to be told from the others. */
 export const COLUMNS = ['crim', 'zn', 'indus', 'chas', 'nox', 'rm', 'age', 'dis', 'rad', 'tax', 'ptratio', 'b', 'lstat', 'medv'];

@@ -7,7 +7,7 @@
  * 102 judge the result. In every batch the parameters go to the worker that has it and
  * are changed there.
  */
-import { nn, optim, tensor, tidy, torch } from '../tabtensor.js';
+import { nn, optim, tensor, tidy, torch } from './module.js';
 import { loadTable } from './boston.js';
 
 export const N_TRAINING = 404;

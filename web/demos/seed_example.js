@@ -4,7 +4,7 @@
  * A step has the line as it is shown (`code`) and what that line does (`run`, which keeps its names in `scope` and answers what is to be printed, if anything). The
  * test runs the shown lines as a program too, so that the two cannot differ.
  */
-import { FloatTensor, VirtualWorker, WebSocketWorker, tidy } from '../tabtensor.js';
+import { FloatTensor, VirtualWorker, WebSocketWorker, tidy } from './module.js';
 
 export const EXPECTED = 'tensor([ 3.,  6.,  9., 12., 14.])';
 

@@ -5,7 +5,7 @@
  * The rows never come back. The model does, after every batch, changed by what it saw;
  * trained on the same batches here it comes out the same, bit for bit.
  */
-import { nn, optim, tensor, tidy, torch } from '../tabtensor.js';
+import { nn, optim, tensor, tidy, torch } from './module.js';
 
 const BATCHES = [
   { rows: [[0, 0], [0, 1]], targets: [[0], [0]] },

@@ -6,7 +6,7 @@
  * what comes back. Neither rows nor single models ever reach this program: the owners'
  * policy keeps the rows, james's seal the models, and who asks for them is refused.
  */
-import { nn, optim, tensor, tidy, torch } from '../tabtensor.js';
+import { nn, optim, tensor, tidy, torch } from './module.js';
 
 const ROWS = { bob: [[0, 0], [0, 1]], alice: [[1, 0], [1, 1]] };
 const TARGETS = { bob: [[0], [0]], alice: [[1], [1]] };

@@ -1,5 +1,5 @@
 /** The tutorials: what there is, what each needs, and how one is run. run.js runs them in Node, tutorials.html in tabs, and the tests in both. */
-import { isTensor, tidy } from '../tabtensor.js';
+import { isTensor, tidy } from './module.js';
 import { advancedTools } from './advanced_tools.js';
 import { basicTools } from './basic_tools.js';
 import { bostonTraining } from './boston_training.js';

@@ -184,7 +184,7 @@ export async function join(id, title) {
   document.title = `${id} · ${title}`;
   byId('self')?.replaceChildren(who(id));
   showState('connecting', `${id}: connecting`);
-  const { TorchHook, WebSocketWorker } = await import('../tabtensor.js');
+  const { TorchHook, WebSocketWorker } = await import('../core/tabtensor.js');
   const me = new WebSocketWorker({ id });
   const hook = new TorchHook({ localWorker: me });
   const connection = { state: 'connecting', changed: () => {} };

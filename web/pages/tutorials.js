@@ -7,7 +7,7 @@ const andList = (words) => (words.length < 2 ? words.join('') : `${words.slice(0
 run(async () => {
   const { hook, me, connection } = await join(ownId('me'), 'tutorials');
   const { TUTORIALS, runTutorial } = await import('../demos/tutorials.js');
-  const { VirtualWorker } = await import('../tabtensor.js');
+  const { VirtualWorker } = await import('../core/tabtensor.js');
   let running = null; // the section whose tutorial is running
   const trained = new Map(); // of Boston housing: where -> what came out
 

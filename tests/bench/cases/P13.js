@@ -12,7 +12,7 @@ const [X, Y] = ['x', 'y'].map((name) => ({ name, shape: [3] }));
 /** What a page does to add [1, 2, 3] to itself; answers the sums. These run in the page. */
 const LIBRARIES = {
   tabtensor: async () => {
-    const { tensor } = await import('/web/tabtensor.js');
+    const { tensor } = await import('/web/core/tabtensor.js');
     const x = tensor([1, 2, 3]);
     return x.add(x).data();
   },

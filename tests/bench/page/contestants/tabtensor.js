@@ -3,7 +3,7 @@ import { inputsOf } from '../data.js';
 import { LEARNING_RATE, modelOf } from '../models.js';
 
 export async function open() {
-  const { nn, optim, tensor, tidy, torch, version } = await import('/web/tabtensor.js');
+  const { nn, optim, tensor, tidy, torch, version } = await import('/web/core/tabtensor.js');
   const made = ({ shape, values }, options) => tidy(() => tensor(values, options).reshape(shape));
 
   /** A task that calls `fn` with the inputs as tensors, and frees each result but the last, which is read. */
