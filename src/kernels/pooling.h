@@ -19,7 +19,7 @@ typedef struct tt_pooling {
   int64_t divisor;        /* instead of it, unless 0 */
 } tt_pooling;
 
-/* The largest, and where it stands in its plane; NaN is larger than all, the first of equals counts. */
+/* The largest, and where it stands in its plane, of at most 2^32 elements; NaN is larger than all, the first of equals counts. */
 void tt_pooling_max(const tt_pooling *pooling, const void *input, void *values, int64_t *indices);
 
 void tt_pooling_mean(const tt_pooling *pooling, const void *input, void *output);

@@ -129,6 +129,10 @@ static tt_status run_max(const windows *w, const tt_value *args, const tt_meta *
                          tt_error *error) {
   bounds b;
   TT_TRY(begin(w, metas[0].dtype, tt_tensor_shape(tt_arg_tensor(&args[0])), &metas[0].shape, false, &b, error));
+  if (b.pooling.in[0] > UINT32_MAX / (b.pooling.in[1] + 1)) {
+    tt_free(b.block);
+    return tt_fail(error, TT_ERR_SHAPE, "planes of more than 2^32 elements cannot be pooled");
+  }
   tt_tensor *input = tt_tensor_contiguous(tt_arg_tensor(&args[0]), error);
   tt_tensor *values = input ? tt_tensor_new(metas[0].dtype, &metas[0].shape, error) : NULL;
   tt_tensor *indices = values ? tt_tensor_new(TT_DTYPE_I64, &metas[0].shape, error) : NULL;

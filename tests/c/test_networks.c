@@ -131,6 +131,33 @@ static void errors_name_the_row_that_was_called(void **state) {
   EXPECT_FAILURE(TT_ERR_SHAPE, "linear", linear, arg(x), arg(filled(SHAPE(4, 2), 1)));
 }
 
+/* More windows in a row than are looked at together, cut at both sides; equal numbers and NaN among them. */
+static void the_first_of_the_largest_is_found_and_nan_before_all(void **state) {
+  (void)state;
+  enum { H = 7, W = 211, KERNEL = 3, STRIDE = 2, PADDING = 1, DILATION = 2 };
+  tt_tensor *x = filled(SHAPE(1, H, W), 0), *results[TT_MAX_RESULTS];
+  double *plane = tt_tensor_data(x);
+  for (int i = 0; i < H * W; i++) plane[i] = i % 97 == 0 ? (double)NAN : i * 7 % 11 - 20;
+  const int64_t kernel[] = {KERNEL}, stride[] = {STRIDE}, padding[] = {PADDING}, dilation[] = {DILATION};
+  CALL_INTO(results, max_pool2d_with_indices, arg(x), tt_ints(kernel, 1), tt_ints(stride, 1), tt_ints(padding, 1),
+            tt_ints(dilation, 1));
+  const tt_shape *shape = tt_tensor_shape(results[0]);
+  const int64_t *places = tt_tensor_data(results[1]);
+  for (int64_t o = 0; o < shape->dims[1] * shape->dims[2]; o++) {
+    int64_t best = -1;
+    for (int64_t k = 0; k < KERNEL * KERNEL; k++) {
+      int64_t line = o / shape->dims[2] * STRIDE - PADDING + k / KERNEL * DILATION;
+      int64_t column = o % shape->dims[2] * STRIDE - PADDING + k % KERNEL * DILATION;
+      if (line < 0 || column < 0 || line >= H || column >= W) continue;
+      double value = plane[line * W + column];
+      if (best < 0 || isnan(value) || value > plane[best]) best = line * W + column;
+    }
+    assert_int_equal(places[o], best);
+    double value = value_at(results[0], o);
+    assert_true(value == plane[best] || (isnan(value) && isnan(plane[best])));
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       OP_TEST(gradients_have_the_mask_of_their_dropout),
@@ -141,6 +168,7 @@ int main(void) {
       OP_TEST(a_step_waits_for_its_gradient),
       OP_TEST(what_is_written_to_lies_apart),
       OP_TEST(errors_name_the_row_that_was_called),
+      OP_TEST(the_first_of_the_largest_is_found_and_nan_before_all),
   };
   return cmocka_run_group_tests_name("networks", tests, NULL, NULL);
 }
