@@ -126,7 +126,8 @@ export class Bench {
    *   row          what is measured, for the table
    *   contestants  ours first
    *   task         what prepare gets
-   *   target       { times: 1.3 } as fast as the best of the others at least; { atMostTimes: 1.4 } their time; { atMost: 1 }, { atLeast: 3e5 } in the row's unit
+   *   target       { times: 1.3 } as fast as the best of the others at least; { atMostTimes: 1.4 } their time; { atMost: 1 }, { atLeast: 3e5 } in the row's unit.
+   *                `against` names the one that counts in place of the best
    *   unit         ns, us, ms or s for the time of one; anything else is a rate, of `per` in one
    *   n            how often in a sample, when that is not to be found out
    *   tolerance    how far results may be apart, relative to 1 + their size; null when there is nothing to compare
@@ -191,7 +192,8 @@ export class Bench {
       const peers = Object.keys(samples).filter((name) => name !== ours);
       const timesOf = (peer) => median(samples[peer].map((value, i) => (isRate ? samples[ours][i] / value : value / samples[ours][i])));
       result.times = Object.fromEntries(peers.map((peer) => [peer, timesOf(peer)]));
-      result.best = peers.reduce((best, peer) => (best === undefined || result.times[peer] < result.times[best] ? peer : best), undefined);
+      const best = peers.reduce((found, peer) => (found === undefined || result.times[peer] < result.times[found] ? peer : found), undefined);
+      result.best = target?.against ?? best;
       result.isReached = isReached(target, result, contestants[ours].median);
       result.note = note?.(contestants[ours].median);
     }
@@ -217,6 +219,6 @@ function isReached(target, { best, times }, ours) {
   if (target === undefined) return undefined;
   if (target.atMost !== undefined) return ours <= target.atMost;
   if (target.atLeast !== undefined) return ours >= target.atLeast;
-  if (best === undefined) return undefined;
+  if (times[best] === undefined) return undefined;
   return target.times === undefined ? 1 / times[best] <= target.atMostTimes : times[best] >= target.times;
 }

@@ -10,7 +10,7 @@ const targetText = ({ times, atMostTimes, atMost, atLeast } = {}, unit) => {
 
 /** What the target is about: how many times as fast as the best peer, or the share of its time. */
 function ratioText({ best, times, target }) {
-  if (best === undefined) return '';
+  if (times?.[best] === undefined) return '';
   const ratio = times[best];
   return target?.atMostTimes === undefined ? `${digits(ratio)} x ${best}` : `${digits(1 / ratio)} of ${best}`;
 }

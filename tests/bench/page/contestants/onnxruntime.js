@@ -1,4 +1,4 @@
-// onnxruntime-web on one thread of wasm.
+// onnxruntime-web's wasm backend.
 //
 // A session takes its inputs from JavaScript and hands its outputs back at every run. So that only the first and the last of n calls pay for that, as with the others,
 // a model holds the same node many times over, with graph optimisation off, which would see that they are one.
@@ -7,9 +7,9 @@ import { onnxModel } from '../onnx.js';
 
 const MAX_NODES = 256;
 
-export async function open({ root, version }) {
+export async function open({ root, version, nThreads = 1 }) {
   const ort = await import(`${root}/onnxruntime-web/dist/ort.wasm.min.mjs`);
-  ort.env.wasm.numThreads = 1;
+  ort.env.wasm.numThreads = nThreads;
   ort.env.wasm.wasmPaths = `${location.origin}${root}/onnxruntime-web/dist/`;
 
   /** A task of one node: its op, attributes, and the shape of the result by the shapes of the inputs. */

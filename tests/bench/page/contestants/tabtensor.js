@@ -1,8 +1,10 @@
-// tabtensor, the core in this thread.
+// tabtensor, the core in this thread, and with `nThreads` beyond one in others beside it.
 import { inputsOf } from '../data.js';
 import { LEARNING_RATE, modelOf } from '../models.js';
 
-export async function open() {
+export async function open({ nThreads = 1 }) {
+  // Without shared memory the core for one thread is loaded, as on a page that is not isolated.
+  if (nThreads === 1) delete globalThis.SharedArrayBuffer;
   const { nn, optim, tensor, tidy, torch, version } = await import('/web/core/tabtensor.js');
   const made = ({ shape, values }, options) => tidy(() => tensor(values, options).reshape(shape));
 
