@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { PEERS, root, versionOf } from '../bench.js';
 import { onnxModel } from '../page/onnx.js';
@@ -69,6 +70,13 @@ async function load(bench, start, isIsolated) {
 
 const gzipKilobytes = (file) => gzipSync(readFileSync(file), { level: 9 }).length / 1000;
 
+/** With what is loaded when it is first called. */
+const allOfOurs = () => {
+  const folder = join(root, 'web/core');
+  const files = readdirSync(folder).filter((file) => /\.(js|wasm)$/.test(file));
+  return files.reduce((sum, file) => sum + gzipKilobytes(join(folder, file)), 0);
+};
+
 export async function run(bench) {
   bench.versions.tfjs = `tfjs ${versionOf('@tensorflow/tfjs')}`;
   for (const isIsolated of [true, false]) {
@@ -90,8 +98,9 @@ export async function run(bench) {
         }
       }
     }
+    const note = () => `${nFiles} files; all there are: ${Math.round(allOfOurs())} kB`;
     const page = isIsolated ? 'isolated page' : 'plain page';
-    bench.record({ row: `size, ${page}`, unit: 'kB', isRate: false, samples: sizes, problems, target: { atMost: 150 }, note: () => `${nFiles} files` });
+    bench.record({ row: `size, ${page}`, unit: 'kB', isRate: false, samples: sizes, problems, target: { atMost: 150 }, note });
     bench.record({ row: `start, ${page}`, unit: 'ms', samples: times, problems, target: { atMost: 40 } });
   }
 }
