@@ -1,5 +1,6 @@
 /* relay: `tabtensor relay`: the relay, the pages and the echo behind one port. */
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -229,6 +230,12 @@ static void announce(const tt_server *server) {
   fflush(stdout);
 }
 
+/* A frame takes the memory of one that has left. Given back to the system in between, its pages would be cleared anew for each. */
+static void keep_memory_of_frames(void) {
+  mallopt(M_MMAP_THRESHOLD, 4 * TT_MAX_FRAME_BYTES);
+  mallopt(M_TRIM_THRESHOLD, 32 * TT_MAX_FRAME_BYTES);
+}
+
 int tt_command_relay(int argc, char **argv) {
   relay_options options;
   int trouble = read_options(argc, argv, &options);
@@ -239,6 +246,7 @@ int tt_command_relay(int argc, char **argv) {
   }
   tt_error error;
   program self = {.loop = NULL};
+  keep_memory_of_frames();
   tt_status status = tt_loop_new(&self.loop, &error);
   if (status == TT_OK) {
     tt_loop_set_log(self.loop, log_line, &options);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -14,11 +15,15 @@
 #include "net/address.h"
 #include "net/internal.h"
 #include "net/tls_session.h"
+#include "net/websocket.h"
 
 enum {
   HANDSHAKE_MS = 10000,
   MAX_IN_HANDSHAKE = 256,
   MAX_READ_A_PASS = 512 * 1024, /* then others get their turn */
+  LEAST_IN_PLACE = 16 * 1024,   /* of a message's rest: below it, one read and a copy are cheaper than two reads */
+  READ_BEHIND = 4 * 1024,       /* of what follows a message that is read to where it stays */
+  MAX_PONGS_BEHIND = 64 * 1024, /* with more queued, of several pings the last is answered */
 };
 
 typedef enum stream_phase {
@@ -28,6 +33,16 @@ typedef enum stream_phase {
   PHASE_FINISHED, /* we have said our last; what still comes is read and forgotten until the other end has finished too */
   PHASE_KILLED,   /* its end is due to be reported */
 } stream_phase;
+
+/* A server's end of a WebSocket. */
+typedef struct websocket_end {
+  tt_websocket frames;
+  bool is_pong_due;
+  uint8_t n_pong;
+  uint8_t pong[TT_MAX_CONTROL_BYTES]; /* what the last ping asked, when its answer could not be queued at once */
+  bool is_close_due;                  /* the peer has closed, and hears the code from us before we hang up */
+  unsigned close_code;
+} websocket_end;
 
 struct tt_byte_stream {
   tt_loop *loop;
@@ -39,12 +54,14 @@ struct tt_byte_stream {
   tt_tls *tls;
   tt_tls_session *session; /* NULL: no TLS */
   bool is_unix, is_encrypted, wants_write, read_wants_write, is_hopeless;
+  tt_byte_stream *next_due, **due_link; /* the loop's list; NULL: not in it */
   ev_io readable, writable;
   ev_timer soon;                      /* what must not happen within a call, and what waits in TLS's buffers */
   ev_timer deadline;                  /* of a handshake at a server; other deadlines are the connection's */
   struct addrinfo *found, *candidate; /* connecting: where to, and which is tried */
-  char host[TT_MAX_HOST_BYTES + 1];
+  char *host;                         /* owned; whom a TLS server has to be */
   const tt_framing *framing;
+  websocket_end *websocket;             /* owned; NULL: messages follow each other as they are */
   uint8_t header[TT_MAX_FRAMING_BYTES]; /* the beginning of a message that is not long enough to be measured */
   size_t header_bytes;
   size_t left_bytes;   /* of the message that is arriving */
@@ -55,10 +72,9 @@ struct tt_byte_stream {
 
 /* ---- the socket and TLS alike ---- */
 
-static tt_io socket_read(tt_byte_stream *stream, uint8_t *bytes, size_t n_bytes, size_t *n_read) {
-  if (stream->session != NULL) return tt_tls_read(stream->session, bytes, n_bytes, n_read);
+static tt_io socket_receive(const tt_byte_stream *stream, struct msghdr *message, size_t *n_read) {
   for (;;) {
-    ssize_t n = recv(stream->socket, bytes, n_bytes, 0);
+    ssize_t n = recvmsg(stream->socket, message, 0);
     if (n > 0) {
       *n_read = (size_t)n;
       return TT_IO_DONE;
@@ -67,6 +83,12 @@ static tt_io socket_read(tt_byte_stream *stream, uint8_t *bytes, size_t n_bytes,
     if (errno == EINTR) continue;
     return errno == EAGAIN || errno == EWOULDBLOCK ? TT_IO_WANTS_READ : TT_IO_BROKEN;
   }
+}
+
+static tt_io socket_read(tt_byte_stream *stream, uint8_t *bytes, size_t n_bytes, size_t *n_read) {
+  if (stream->session != NULL) return tt_tls_read(stream->session, bytes, n_bytes, n_read);
+  struct iovec place = {.iov_base = bytes, .iov_len = n_bytes};
+  return socket_receive(stream, &(struct msghdr){.msg_iov = &place, .msg_iovlen = 1}, n_read);
 }
 
 static tt_io socket_write(tt_byte_stream *stream, const uint8_t *bytes, size_t n_bytes, size_t *n_written) {
@@ -115,7 +137,22 @@ static void update_watch(tt_byte_stream *stream) {
   watch(stream, &stream->readable, stream->phase == PHASE_SHAKING || (is_up && !is_paused));
   watch(stream, &stream->writable,
         stream->phase == PHASE_CONNECTING ||
-            (stream->phase != PHASE_KILLED && (stream->wants_write || stream->read_wants_write)));
+            (stream->phase != PHASE_KILLED && ((stream->wants_write && stream->due_link == NULL) || stream->read_wants_write)));
+}
+
+static void leave_due(tt_byte_stream *stream) {
+  if (stream->due_link == NULL) return;
+  *stream->due_link = stream->next_due;
+  if (stream->next_due != NULL) stream->next_due->due_link = stream->due_link;
+  stream->due_link = NULL;
+}
+
+static void enter_due(tt_byte_stream *stream) {
+  if (stream->due_link != NULL) return;
+  stream->next_due = stream->loop->due;
+  stream->due_link = &stream->loop->due;
+  if (stream->next_due != NULL) stream->next_due->due_link = &stream->next_due;
+  stream->loop->due = stream;
 }
 
 static void soon(tt_byte_stream *stream) {
@@ -172,12 +209,15 @@ static void leave_server(tt_byte_stream *stream) {
 
 static void free_stream(tt_byte_stream *stream) {
   leave_server(stream);
+  leave_due(stream);
   ev_timer_stop(stream->loop->ev, &stream->soon);
   tt_tls_session_free(stream->session);
   close_socket(stream);
   if (stream->found != NULL) freeaddrinfo(stream->found);
   tt_free(stream->held);
   tt_free(stream->unwritten);
+  tt_free(stream->host);
+  tt_free(stream->websocket);
   if (stream->connection != NULL) stream->connection->stream = NULL;
   tt_free(stream);
 }
@@ -195,8 +235,14 @@ void tt_byte_stream_hang_up(tt_byte_stream *stream) { free_stream(stream); }
 
 /* ---- receiving ---- */
 
+static size_t take_frame(tt_byte_stream *stream, uint8_t *bytes, size_t n_bytes);
+static void say_close(tt_byte_stream *stream, unsigned code, const char *reason);
+
+/* Of a WebSocket, what comes behind our own close is looked at too: its end is the peer's close. */
 static bool takes_messages(const tt_byte_stream *stream) {
-  return stream->phase == PHASE_OPEN && !stream->is_hopeless && tt_connection_is_open(stream->connection);
+  if (stream->is_hopeless || stream->phase == PHASE_KILLED) return false;
+  if (stream->websocket != NULL) return !stream->websocket->is_close_due;
+  return stream->phase == PHASE_OPEN && tt_connection_is_open(stream->connection);
 }
 
 /* Where the next message would begin nobody knows: the last word on these bytes is the protocol's. */
@@ -238,16 +284,17 @@ static size_t begin_message(tt_byte_stream *stream, const uint8_t *bytes, size_t
   return needed;
 }
 
-static void consume(tt_byte_stream *stream, const uint8_t *bytes, size_t n_bytes) {
+static size_t take_message(tt_byte_stream *stream, const uint8_t *bytes, size_t n_bytes) {
+  if (stream->left_bytes == 0) return begin_message(stream, bytes, n_bytes);
+  size_t taken = n_bytes < stream->left_bytes ? n_bytes : stream->left_bytes;
+  stream->left_bytes -= taken;
+  tt_connection_on_piece(stream->connection, bytes, taken, 0, stream->left_bytes == 0, false);
+  return taken;
+}
+
+static void consume(tt_byte_stream *stream, uint8_t *bytes, size_t n_bytes) {
   while (n_bytes > 0 && takes_messages(stream) && !stream->connection->paused) {
-    size_t taken;
-    if (stream->left_bytes > 0) {
-      taken = n_bytes < stream->left_bytes ? n_bytes : stream->left_bytes;
-      stream->left_bytes -= taken;
-      tt_connection_on_piece(stream->connection, bytes, taken, 0, stream->left_bytes == 0, false);
-    } else {
-      taken = begin_message(stream, bytes, n_bytes);
-    }
+    size_t taken = stream->websocket != NULL ? take_frame(stream, bytes, n_bytes) : take_message(stream, bytes, n_bytes);
     bytes += taken;
     n_bytes -= taken;
   }
@@ -261,6 +308,68 @@ static void consume(tt_byte_stream *stream, const uint8_t *bytes, size_t n_bytes
   stream->held->end += n_bytes;
 }
 
+/* ---- a WebSocket's frames ---- */
+
+static void want_write(tt_connection *connection);
+
+static void answer_ping(tt_byte_stream *stream, const uint8_t *payload, size_t n_bytes) {
+  tt_connection *connection = stream->connection;
+  websocket_end *websocket = stream->websocket;
+  if (!tt_connection_is_open(connection)) return;
+  if (tt_connection_queued_bytes(connection) > MAX_PONGS_BEHIND ||
+      !tt_send_queue_frame(&connection->queue, TT_FRAME_PONG, payload, n_bytes)) {
+    if (n_bytes > 0) memmove(websocket->pong, payload, n_bytes);
+    websocket->n_pong = (uint8_t)n_bytes;
+    websocket->is_pong_due = true;
+    return;
+  }
+  websocket->is_pong_due = false;
+  want_write(connection);
+}
+
+/* Takes what the next frame has of these bytes; answers how many those are. */
+static size_t take_frame(tt_byte_stream *stream, uint8_t *bytes, size_t n_bytes) {
+  tt_connection *connection = stream->connection;
+  websocket_end *websocket = stream->websocket;
+  const tt_websocket_step step = tt_websocket_read(&websocket->frames, bytes, n_bytes);
+  switch (step.event) {
+  case TT_WEBSOCKET_PIECE:
+    tt_connection_on_piece(connection, step.bytes, step.n_bytes, step.n_left, step.is_final, step.is_text);
+    break;
+  case TT_WEBSOCKET_PING:
+    answer_ping(stream, step.bytes, step.n_bytes);
+    break;
+  case TT_WEBSOCKET_CLOSE:
+    websocket->is_close_due = true;
+    websocket->close_code = connection->state == TT_STATE_OPEN ? step.code : connection->close_code;
+    tt_connection_on_peer_close(connection, step.code, (const char *)step.bytes, step.n_bytes);
+    break;
+  case TT_WEBSOCKET_WRONG:
+    stream->is_hopeless = true;
+    tt_connection_close(connection, step.code, step.why);
+    break;
+  case TT_WEBSOCKET_NOTHING:
+  case TT_WEBSOCKET_PONG:
+    break;
+  }
+  return step.n_taken;
+}
+
+/*
+ * Reads the rest of a large message to where it stays, and in the same go the beginning of what follows. What the socket answers; DONE: it has been taken.
+ */
+static tt_io read_in_place(tt_byte_stream *stream, uint8_t *room, size_t left, size_t *n_read) {
+  struct iovec places[] = {{.iov_base = room, .iov_len = left}, {.iov_base = stream->loop->received, .iov_len = READ_BEHIND}};
+  struct msghdr message = {.msg_iov = places, .msg_iovlen = 2};
+  tt_io io = socket_receive(stream, &message, n_read);
+  if (io != TT_IO_DONE) return io;
+  size_t n_in_place = *n_read < left ? *n_read : left;
+  const tt_websocket_step step = tt_websocket_read(&stream->websocket->frames, room, n_in_place);
+  tt_connection_on_piece_in_room(stream->connection, n_in_place, step.is_final, step.is_text);
+  consume(stream, stream->loop->received, *n_read - n_in_place);
+  return TT_IO_DONE;
+}
+
 static void consume_held(tt_byte_stream *stream) {
   tt_block *held = stream->held;
   stream->held = NULL;
@@ -268,7 +377,25 @@ static void consume_held(tt_byte_stream *stream) {
   tt_free(held);
 }
 
+/* Once nothing is in the middle of leaving: the last words of a WebSocket that has none left to say. False: the stream is gone. */
+static bool wind_up(tt_byte_stream *stream) {
+  websocket_end *websocket = stream->websocket;
+  if (websocket == NULL || stream->unwritten != NULL) return true;
+  if (websocket->is_close_due && stream->phase == PHASE_OPEN) say_close(stream, websocket->close_code, "");
+  if (stream->unwritten != NULL) return true;
+  if (websocket->is_close_due) {
+    end_stream(stream, NULL);
+    return false;
+  }
+  if (stream->is_hopeless && stream->phase == PHASE_FINISHED) shutdown(stream->socket, SHUT_WR);
+  return true;
+}
+
 static void on_other_end_finished(tt_byte_stream *stream) {
+  if (stream->websocket != NULL) { /* and has not closed */
+    end_stream(stream, NULL);
+    return;
+  }
   if (takes_messages(stream) && (stream->header_bytes > 0 || stream->left_bytes > 0)) {
     end_stream(stream, "the other end hung up in the middle of a message");
     return;
@@ -283,12 +410,23 @@ static bool take_in(tt_byte_stream *stream) {
   if (stream->held != NULL && !stream->connection->paused) consume_held(stream);
   for (size_t n_taken = 0; n_taken < MAX_READ_A_PASS;) {
     if (stream->phase == PHASE_KILLED || stream->connection->paused) return true;
-    size_t n_read = 0;
-    tt_io io = socket_read(stream, stream->loop->received, TT_RECEIVE_BYTES, &n_read);
+    size_t n_read = 0, n_wanted = TT_RECEIVE_BYTES;
+    size_t left = stream->websocket != NULL ? tt_websocket_payload_left(&stream->websocket->frames) : 0;
+    uint8_t *room = left >= LEAST_IN_PLACE ? tt_connection_room(stream->connection, left) : NULL;
+    tt_io io;
+    if (room != NULL) {
+      n_wanted = left + READ_BEHIND;
+      io = read_in_place(stream, room, left, &n_read);
+    } else {
+      io = socket_read(stream, stream->loop->received, TT_RECEIVE_BYTES, &n_read);
+    }
     int number = errno;
     switch (io) {
     case TT_IO_DONE:
-      consume(stream, stream->loop->received, n_read);
+      if (room == NULL) consume(stream, stream->loop->received, n_read);
+      tt_connection_on_sign_of_life(stream->connection);
+      if (!wind_up(stream)) return false;
+      if (stream->session == NULL && n_read < n_wanted) return true; /* that was all */
       n_taken += n_read;
       break;
     case TT_IO_WANTS_READ:
@@ -319,12 +457,13 @@ static bool write_block(tt_connection *connection, tt_block *take_block, bool *a
       tt_free(take_block);
       return false;
     }
-    if (io != TT_IO_DONE) {
+    take_block->begin += n_written;
+    bool is_full = io != TT_IO_DONE || (stream->session == NULL && take_block->begin < take_block->end);
+    if (is_full) {
       stream->unwritten = take_block;
       *all_left = false;
       return true;
     }
-    take_block->begin += n_written;
   }
   tt_free(take_block);
   *all_left = true;
@@ -334,7 +473,12 @@ static bool write_block(tt_connection *connection, tt_block *take_block, bool *a
 static void want_write(tt_connection *connection) {
   tt_byte_stream *stream = connection->stream;
   stream->wants_write = true;
-  if (stream->phase == PHASE_OPEN) update_watch(stream);
+  if (stream->phase != PHASE_OPEN || ev_is_active(&stream->writable)) return;
+  if (stream->loop->is_writing_due) { /* again: it is the others' turn first */
+    update_watch(stream);
+  } else {
+    enter_due(stream);
+  }
 }
 
 static void enable_reading(tt_connection *connection, bool enabled) {
@@ -349,6 +493,26 @@ static void finish(tt_connection *connection, unsigned code, const char *reason)
   if (stream->session != NULL) tt_tls_finish(stream->session);
   shutdown(stream->socket, SHUT_WR);
   stream->phase = PHASE_FINISHED;
+}
+
+/* What a WebSocket says last. Nothing is in the middle of leaving. */
+static void say_close(tt_byte_stream *stream, unsigned code, const char *reason) {
+  uint8_t payload[2 + TT_MAX_CLOSE_REASON_BYTES] = {(uint8_t)(code >> 8), (uint8_t)code};
+  size_t n_reason = strlen(reason), n_bytes = code == TT_CLOSE_NO_CODE ? 0 : 2 + n_reason;
+  memcpy(payload + 2, reason, n_reason);
+  stream->phase = PHASE_FINISHED;
+  tt_send_queue queue;
+  tt_send_queue_init(&queue, TT_FRAMING_SERVER);
+  bool all_left = true;
+  if (!tt_send_queue_frame(&queue, TT_FRAME_CLOSE, payload, n_bytes) ||
+      !write_block(stream->connection, tt_send_queue_next(&queue), &all_left)) {
+    shutdown(stream->socket, SHUT_WR);
+  }
+  stream->wants_write = !all_left;
+}
+
+static void finish_websocket(tt_connection *connection, unsigned code, const char *reason) {
+  say_close(connection->stream, code, reason);
 }
 
 static void kill_stream(tt_connection *connection) {
@@ -367,6 +531,14 @@ const tt_carrier tt_byte_stream_carrier = {.write = write_block,
                                            .kill = kill_stream,
                                            .abandon = abandon,
                                            .has_pings = false};
+
+static const tt_carrier websocket_carrier = {.write = write_block,
+                                             .want_write = want_write,
+                                             .read = enable_reading,
+                                             .finish = finish_websocket,
+                                             .kill = kill_stream,
+                                             .abandon = abandon,
+                                             .has_pings = true};
 
 /*
  * A write has failed. Over TLS the other end may have said why before it hung up: it refuses a client's certificate only when the client takes the
@@ -402,15 +574,54 @@ static bool give_out(tt_byte_stream *stream) {
     }
   }
   stream->wants_write = false;
-  if (!tt_connection_on_writable(stream->connection) && stream->phase == PHASE_OPEN) {
+  if (stream->phase == PHASE_OPEN && !tt_connection_on_writable(stream->connection) && stream->phase == PHASE_OPEN) {
     end_unwritable(stream, errno);
     return false;
   }
   if (stream->unwritten != NULL) stream->wants_write = true;
-  return true;
+  if (stream->websocket != NULL && stream->websocket->is_pong_due && stream->phase == PHASE_OPEN) {
+    answer_ping(stream, stream->websocket->pong, stream->websocket->n_pong);
+  }
+  return wind_up(stream);
+}
+
+void tt_byte_streams_write_due(tt_loop *loop) {
+  loop->is_writing_due = true;
+  for (tt_byte_stream *stream; (stream = loop->due) != NULL;) {
+    leave_due(stream);
+    if (!stream->wants_write || stream->phase != PHASE_OPEN || give_out(stream)) update_watch(stream);
+  }
+  loop->is_writing_due = false;
 }
 
 /* ---- opening ---- */
+
+tt_connection *tt_byte_stream_adopt_websocket(tt_server *server, const tt_own_endpoint *endpoint, int socket) {
+  tt_byte_stream *stream = new_stream(server->loop, &(tt_byte_stream_options){.ping_every_ms = server->ping_every_ms});
+  websocket_end *websocket = tt_alloc(1, sizeof *websocket);
+  tt_connection *connection =
+      stream != NULL && websocket != NULL
+          ? tt_connection_new(server->loop, endpoint->events, endpoint->user, endpoint->max_message_bytes,
+                              server->ping_every_ms, &websocket_carrier, TT_FRAMING_SERVER)
+          : NULL;
+  if (connection == NULL) {
+    if (stream != NULL) free_stream(stream);
+    tt_free(websocket);
+    return NULL;
+  }
+  char address[TT_MAX_PEER_ADDRESS_BYTES];
+  tt_listener_peer_address(socket, address, sizeof address);
+  tt_connection_set_address(connection, address);
+  connection->server = server;
+  server->n_connections++;
+  connection->stream = stream;
+  stream->connection = connection;
+  stream->websocket = websocket;
+  stream->phase = PHASE_OPEN;
+  set_socket(stream, socket);
+  update_watch(stream);
+  return connection;
+}
 
 /* True: the connection is open and has been told; false: the stream is gone. */
 static bool open_stream(tt_byte_stream *stream) {
@@ -428,11 +639,9 @@ static bool open_stream(tt_byte_stream *stream) {
     }
     connection->stream = stream;
     stream->connection = connection;
-    if (stream->is_unix) {
-      snprintf(connection->address, sizeof connection->address, "%s", server->url);
-    } else {
-      tt_listener_peer_address(stream->socket, connection->address, sizeof connection->address);
-    }
+    char address[TT_MAX_PEER_ADDRESS_BYTES];
+    tt_listener_peer_address(stream->socket, address, sizeof address);
+    tt_connection_set_address(connection, stream->is_unix ? server->url : address);
   }
   update_watch(stream);
   if (stream->session != NULL) soon(stream); /* its first bytes may have come with the handshake */
@@ -603,9 +812,10 @@ tt_status tt_byte_stream_connect(tt_loop *loop, const tt_byte_stream_options *op
   } else {
     stream->is_unix = address.scheme == TT_SCHEME_UNIX;
     stream->is_encrypted = tt_scheme_is_encrypted(address.scheme);
-    snprintf(stream->host, sizeof stream->host, "%s", address.host);
-    snprintf(connection->address, sizeof connection->address, "%.300s", options->url);
-    status = begin_connecting(stream, &address, options->url, error);
+    stream->host = tt_strdup(address.host);
+    tt_connection_set_address(connection, options->url);
+    status = stream->host != NULL ? begin_connecting(stream, &address, options->url, error)
+                                  : tt_fail(error, TT_ERR_MEMORY, "no memory for a connection to %.200s", options->url);
   }
   if (status != TT_OK) {
     if (stream != NULL) free_stream(stream);
@@ -640,7 +850,8 @@ static void on_io(struct ev_loop *ev, ev_io *watcher, int events) {
   /* What TLS could not write may have waited for something to read. */
   bool may_write = (events & EV_WRITE) != 0 || (stream->session != NULL && stream->unwritten != NULL);
   if (((events & EV_READ) != 0 || stream->read_wants_write) && !take_in(stream)) return;
-  if (may_write && stream->phase == PHASE_OPEN && stream->wants_write && !give_out(stream)) return;
+  bool is_up = stream->phase == PHASE_OPEN || (stream->phase == PHASE_FINISHED && stream->unwritten != NULL);
+  if (may_write && is_up && stream->wants_write && !give_out(stream)) return;
   update_watch(stream);
 }
 

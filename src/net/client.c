@@ -1,7 +1,5 @@
 #include "net/client.h"
 
-#include <stdio.h>
-
 #include "net/address.h"
 #include "net/internal.h"
 
@@ -20,7 +18,7 @@ tt_status tt_client_connect(tt_loop *loop, const tt_client_options *options, tt_
   tt_connection *connection = tt_connection_new(loop, options->events, options->user, options->max_message_bytes,
                                                 options->ping_every_ms, &tt_library_carrier, TT_FRAMING_MASKED);
   if (connection == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory for a connection to %.200s", options->url);
-  snprintf(connection->address, sizeof connection->address, "%s", options->url);
+  tt_connection_set_address(connection, options->url);
   tt_status status = tt_library_connect(connection, &address, options->tls, error);
   if (status != TT_OK) {
     tt_connection_discard(connection);

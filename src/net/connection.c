@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "net/internal.h"
 
 enum {
@@ -109,6 +110,11 @@ tt_connection *tt_connection_new(tt_loop *loop, const tt_connection_events *even
   return connection;
 }
 
+void tt_connection_set_address(tt_connection *connection, const char *address) {
+  tt_free(connection->address);
+  connection->address = tt_strdup(address);
+}
+
 void tt_connection_on_opened(tt_connection *connection) {
   if (connection->state != TT_STATE_CONNECTING) return;
   connection->state = TT_STATE_OPEN;
@@ -137,6 +143,7 @@ void tt_connection_discard(tt_connection *connection) {
   if (connection->next != NULL) connection->next->link = connection->link;
   forget_incoming(connection);
   tt_send_queue_release(&connection->queue);
+  tt_free(connection->address);
   tt_free(connection);
 }
 
@@ -186,7 +193,13 @@ void tt_connection_drop(tt_connection *connection, const char *reason) { end_abn
 
 /* Receiving. */
 
-static void deliver(tt_connection *connection, tt_message *message) { connection->events->message(connection, message); }
+static void deliver(tt_connection *connection, tt_message *message) {
+  if (message->is_text && !tt_utf8_is_valid((const char *)message->bytes, message->n_bytes)) {
+    tt_connection_close(connection, TT_CLOSE_BAD_TEXT, "a text message is not valid UTF-8");
+    return;
+  }
+  connection->events->message(connection, message);
+}
 
 static bool make_room(tt_connection *connection, size_t n_bytes) {
   tt_block *block = connection->incoming;
@@ -206,12 +219,11 @@ static bool make_room(tt_connection *connection, size_t n_bytes) {
 
 void tt_connection_on_piece(tt_connection *connection, const uint8_t *bytes, size_t n_bytes, size_t n_left_in_frame,
                             bool is_final, bool is_text) {
-  sign_of_life(connection);
   if (connection->state != TT_STATE_OPEN) return;
   tt_block *block = connection->incoming;
   size_t room = connection->max_message_bytes - (block != NULL ? block->end - block->begin : 0);
   if (n_bytes > room || n_left_in_frame > room - n_bytes) {
-    tt_loop_log(connection->loop, TT_LOG_INFO, "%s: closed, its message exceeds %zu bytes", connection->address,
+    tt_loop_log(connection->loop, TT_LOG_INFO, "%s: closed, its message exceeds %zu bytes", tt_connection_address(connection),
                 connection->max_message_bytes);
     forget_incoming(connection);
     tt_connection_close(connection, TT_CLOSE_TOO_BIG, "a message exceeds the limit");
@@ -228,6 +240,16 @@ void tt_connection_on_piece(tt_connection *connection, const uint8_t *bytes, siz
   }
   block = connection->incoming;
   if (n_bytes > 0) memcpy(block->bytes + block->end, bytes, n_bytes);
+  tt_connection_on_piece_in_room(connection, n_bytes, is_final, is_text);
+}
+
+uint8_t *tt_connection_room(tt_connection *connection, size_t n_bytes) {
+  tt_block *block = connection->state == TT_STATE_OPEN ? connection->incoming : NULL;
+  return block != NULL && block->capacity - block->end >= n_bytes ? block->bytes + block->end : NULL;
+}
+
+void tt_connection_on_piece_in_room(tt_connection *connection, size_t n_bytes, bool is_final, bool is_text) {
+  tt_block *block = connection->incoming;
   block->end += n_bytes;
   if (!is_final) return;
   connection->incoming = NULL;
@@ -256,11 +278,11 @@ void tt_connection_resume(tt_connection *connection) {
 
 static tt_status queue_frame(tt_connection *connection, uint8_t opcode, const void *bytes, size_t n_bytes, tt_error *error) {
   if (connection->state != TT_STATE_OPEN) {
-    return tt_fail(error, TT_ERR_STATE, "the connection to %s is %s: nothing can be sent on it", connection->address,
-                   connection->state == TT_STATE_CONNECTING ? "not open yet" : "closing");
+    return tt_fail(error, TT_ERR_STATE, "the connection to %s is %s: nothing can be sent on it",
+                   tt_connection_address(connection), connection->state == TT_STATE_CONNECTING ? "not open yet" : "closing");
   }
   if (!tt_send_queue_frame(&connection->queue, opcode, bytes, n_bytes)) {
-    return tt_fail(error, TT_ERR_MEMORY, "no memory to queue %zu bytes for %s", n_bytes, connection->address);
+    return tt_fail(error, TT_ERR_MEMORY, "no memory to queue %zu bytes for %s", n_bytes, tt_connection_address(connection));
   }
   return TT_OK;
 }
@@ -350,4 +372,6 @@ bool tt_connection_on_writable(tt_connection *connection) {
 bool tt_connection_is_open(const tt_connection *connection) { return connection->state == TT_STATE_OPEN; }
 void *tt_connection_user(const tt_connection *connection) { return connection->user; }
 void tt_connection_set_user(tt_connection *connection, void *user) { connection->user = user; }
-const char *tt_connection_address(const tt_connection *connection) { return connection->address; }
+const char *tt_connection_address(const tt_connection *connection) {
+  return connection->address != NULL ? connection->address : "(unknown)";
+}

@@ -22,8 +22,11 @@
 enum {
   TT_CLOSE_NORMAL = 1000,
   TT_CLOSE_GOING_AWAY = 1001,
+  TT_CLOSE_PROTOCOL = 1002,
   TT_CLOSE_UNSUPPORTED = 1003, /* a kind of message that is not taken here */
+  TT_CLOSE_NO_CODE = 1005,     /* never sent: the peer closed without one */
   TT_CLOSE_ABNORMAL = 1006,    /* never sent: the connection broke */
+  TT_CLOSE_BAD_TEXT = 1007,    /* text that is not UTF-8 */
   TT_CLOSE_POLICY = 1008,
   TT_CLOSE_TOO_BIG = 1009,
   TT_CLOSE_INTERNAL = 1011,

@@ -16,9 +16,10 @@
 
 struct lws;
 typedef struct tt_byte_stream tt_byte_stream;
+typedef struct tt_doorway tt_doorway;
 
 /*
- * What carries a connection's bytes: a WebSocket of the library (library.c) or a byte stream of our own (byte_stream.c). It reports what happens by the
+ * What carries a connection's bytes: a WebSocket of the library (library.c), or a byte stream or a WebSocket of our own (byte_stream.c). It reports what happens by the
  * tt_connection_on_* calls below, from the loop, never from within these.
  */
 typedef struct tt_carrier {
@@ -42,7 +43,6 @@ typedef struct tt_owner {
 
 enum {
   TT_MAX_CLOSE_REASON_BYTES = 123, /* RFC 6455: a control frame has 125 bytes, two are the code */
-  TT_MAX_ADDRESS_BYTES = TT_MAX_URL_BYTES,
   TT_CLOSE_DEADLINE_MS = 5000,
 };
 
@@ -76,7 +76,7 @@ struct tt_connection {
   int64_t alive_ms;
   ev_timer timer; /* connecting, pinging, closing: one at a time */
   int64_t timer_due_ms;
-  char address[TT_MAX_ADDRESS_BYTES];
+  char *address; /* owned; NULL: no memory for it */
 };
 
 /* The options of a server, with strings of its own. */
@@ -98,6 +98,7 @@ struct tt_server {
   tt_server *next;
   bool freed; /* kept until the loop goes, since the library's sockets may still point here */
   tt_listener listener;
+  tt_doorway *doorways;
   tt_own_endpoint *endpoints;
   size_t n_endpoints;
   tt_own_mount *mounts;
@@ -128,7 +129,10 @@ struct tt_loop {
   tt_connection *connections;
   tt_server *servers;
   tt_byte_stream_server *stream_servers;
-  uint8_t *received; /* TT_RECEIVE_BYTES that all streams read into */
+  uint8_t *received;   /* TT_RECEIVE_BYTES that all streams read into */
+  tt_byte_stream *due; /* those that have something to write when this turn of the loop ends */
+  ev_prepare turn_end;
+  bool is_writing_due;
   bool stopping;
   tt_log_sink log;
   void *log_user;
@@ -140,10 +144,17 @@ tt_connection *tt_connection_new(tt_loop *loop, const tt_connection_events *even
                                  tt_framing_kind framing); /* NULL: no memory */
 void tt_connection_discard(tt_connection *connection);     /* without a word to anybody: it was never seen */
 void tt_connection_start_timer(tt_connection *connection, int64_t after_ms);
+void tt_connection_set_address(tt_connection *connection, const char *address);
 void tt_connection_on_opened(tt_connection *connection);
 void tt_connection_on_piece(tt_connection *connection, const uint8_t *bytes, size_t n_bytes, size_t n_left_in_frame,
                             bool is_final, bool is_text);
-void tt_connection_on_sign_of_life(tt_connection *connection); /* a pong; some of what was stuck has left */
+/*
+ * The same for bytes that are read to where they stay: room for n_bytes at the end of the message that is arriving, NULL when there is no such message; and that
+ * they are there.
+ */
+uint8_t *tt_connection_room(tt_connection *connection, size_t n_bytes);
+void tt_connection_on_piece_in_room(tt_connection *connection, size_t n_bytes, bool is_final, bool is_text);
+void tt_connection_on_sign_of_life(tt_connection *connection); /* something came; some of what was stuck has left */
 bool tt_connection_on_writable(tt_connection *connection);     /* false: the library is to end it now */
 void tt_connection_on_peer_close(tt_connection *connection, unsigned code, const char *reason, size_t n_bytes);
 void tt_connection_on_closed(tt_connection *connection, const char *reason); /* the last word; `reason` may be NULL */
@@ -182,8 +193,15 @@ void tt_library_adopt(tt_server *server, int accepted_socket); /* takes the sock
 tt_status tt_library_connect(tt_connection *connection, const tt_address *address, tt_tls *tls, tt_error *error);
 extern const tt_carrier tt_library_carrier;
 
+/* doorway.c */
+void tt_doorway_open(tt_server *server, int accepted_socket); /* takes the socket */
+void tt_doorways_close(tt_server *server);
+
 /* byte_stream.c, byte_stream_server.c */
 extern const tt_carrier tt_byte_stream_carrier;
+/* A server's WebSocket on a socket whose request is about to be granted; takes the socket, and tells `opened` nothing yet. NULL: no memory. */
+tt_connection *tt_byte_stream_adopt_websocket(tt_server *server, const tt_own_endpoint *endpoint, int socket);
+void tt_byte_streams_write_due(tt_loop *loop);                         /* what the loop calls at the end of a turn */
 void tt_byte_stream_accept(tt_byte_stream_server *server, int socket); /* takes the socket */
 void tt_byte_stream_hang_up(tt_byte_stream *stream);                   /* one in a handshake, without a word to anybody */
 void tt_byte_stream_servers_free(tt_loop *loop);                       /* what the loop asks at its end */

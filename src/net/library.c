@@ -6,7 +6,7 @@
  *   blocks, which hold whole frames. What a full socket does not take of a block it keeps and sends first.
  * - It answers one ping at a time: of several that arrive at once only the first (RFC 6455 allows to answer one of them). It also
  *   takes frames of a client that are not masked, which nobody but a faulty client sends. Both are left as they are.
- * - Upgrades: see on_upgrade.
+ * - Upgrades: see on_upgrade. A server's WebSockets come here as an exception: see doorway.c.
  */
 #include <libwebsockets.h>
 #include <stdio.h>
@@ -253,7 +253,9 @@ static int on_established(struct lws *socket) {
   connection->server = server;
   server->n_connections++;
   connection->socket = socket;
-  tt_listener_peer_address(lws_get_socket_fd(socket), connection->address, sizeof connection->address);
+  char address[TT_MAX_PEER_ADDRESS_BYTES];
+  tt_listener_peer_address(lws_get_socket_fd(socket), address, sizeof address);
+  tt_connection_set_address(connection, address);
   lws_set_opaque_user_data(socket, &connection->owner);
   tt_connection_on_opened(connection);
   return 0;
@@ -268,7 +270,7 @@ static void on_closed(struct lws *socket, const char *reason) {
 }
 
 static int on_peer_close(struct lws *socket, tt_connection *connection, const uint8_t *payload, size_t n_bytes) {
-  enum { NO_CODE = 1005, HANG_UP_AFTER_MS = 100 };
+  enum { HANG_UP_AFTER_MS = 100 };
   if (n_bytes == 1) { /* half a code: the library would send it back */
     if (connection != NULL) {
       tt_connection_on_peer_close(connection, LWS_CLOSE_STATUS_PROTOCOL_ERR, "", 0);
@@ -278,7 +280,7 @@ static int on_peer_close(struct lws *socket, tt_connection *connection, const ui
     return -1;
   }
   if (connection == NULL) return 0;
-  unsigned code = n_bytes == 0 ? NO_CODE : (unsigned)payload[0] << 8 | payload[1];
+  unsigned code = n_bytes == 0 ? TT_CLOSE_NO_CODE : (unsigned)payload[0] << 8 | payload[1];
   tt_connection_on_peer_close(connection, code, n_bytes > 2 ? (const char *)payload + 2 : "", n_bytes > 2 ? n_bytes - 2 : 0);
   return 0;
 }
@@ -303,6 +305,7 @@ static int on_event(struct lws *socket, enum lws_callback_reasons reason, void *
   case LWS_CALLBACK_RECEIVE:
   case LWS_CALLBACK_CLIENT_RECEIVE:
     if (connection == NULL) return -1;
+    tt_connection_on_sign_of_life(connection);
     tt_connection_on_piece(connection, in, n_bytes, lws_remaining_packet_payload(socket), lws_is_final_fragment(socket),
                            !lws_frame_is_binary(socket));
     return 0;
@@ -370,7 +373,7 @@ tt_status tt_library_connect(tt_connection *connection, const tt_address *addres
   if (lws_client_connect_via_info(&info) == NULL) {
     connection->socket = NULL;
     return tt_fail(error, TT_ERR_CONNECTION, "cannot connect to %s: no such host, or nobody listens there",
-                   connection->address);
+                   tt_connection_address(connection));
   }
   lws_cancel_service(loop->library);
   return TT_OK;

@@ -39,6 +39,8 @@ tt_status tt_listener_open_path(tt_listener *listener, tt_loop *loop, const char
 /* May be repeated; removes the file. */
 void tt_listener_close(tt_listener *listener);
 
+enum { TT_MAX_PEER_ADDRESS_BYTES = 80 };
+
 /* "127.0.0.1:54321": who is at the other end of a socket; "(unknown)" when that cannot be told. */
 void tt_listener_peer_address(int socket, char *text, size_t n_bytes);
 

@@ -18,6 +18,12 @@ static void set_open_files_limit(void) {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+static void on_turn_end(struct ev_loop *ev, ev_prepare *watcher, int events) {
+  (void)ev;
+  (void)events;
+  tt_byte_streams_write_due(watcher->data);
+}
+
 tt_status tt_loop_new(tt_loop **out, tt_error *error) {
   tt_loop *loop = tt_alloc(1, sizeof *loop);
   if (loop == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory for an event loop");
@@ -41,6 +47,10 @@ tt_status tt_loop_new(tt_loop **out, tt_error *error) {
     tt_free(loop);
     return status;
   }
+  ev_prepare_init(&loop->turn_end, on_turn_end);
+  loop->turn_end.data = loop;
+  ev_set_priority(&loop->turn_end, EV_MINPRI); /* after whatever else waits for a turn's end and writes something then */
+  ev_prepare_start(loop->ev, &loop->turn_end);
   *out = loop;
   return TT_OK;
 }
@@ -51,6 +61,7 @@ void tt_loop_free(tt_loop *loop) {
   tt_byte_stream_servers_free(loop);
   while (loop->connections != NULL) tt_connection_on_closed(loop->connections, "the event loop has ended");
   tt_library_close(loop);
+  ev_prepare_stop(loop->ev, &loop->turn_end);
   while (loop->servers != NULL) {
     tt_server *server = loop->servers;
     loop->servers = server->next;

@@ -12,9 +12,12 @@
 #include <stdint.h>
 
 enum {
+  TT_FRAME_CONTINUATION = 0x0,
   TT_FRAME_TEXT = 0x1,
   TT_FRAME_BINARY = 0x2,
+  TT_FRAME_CLOSE = 0x8,
   TT_FRAME_PING = 0x9,
+  TT_FRAME_PONG = 0xa,
   TT_FRAME_HEADER_ROOM = 16,   /* what a block must have free before its payload to be taken; a header has at most 14 bytes */
   TT_GATHER_BYTES = 64 * 1024, /* blocks of gathered frames grow up to this */
 };

@@ -8,8 +8,8 @@
 #include "net/internal.h"
 #include "net/origin.h"
 
-/* The library adopts what is accepted here: binding ourselves gives exact addresses and exact errors. */
-static void on_accepted(void *user, int socket) { tt_library_adopt(user, socket); }
+/* Binding ourselves, and not by the library, gives exact addresses and exact errors. */
+static void on_accepted(void *user, int socket) { tt_doorway_open(user, socket); }
 
 /* Options. */
 
@@ -98,7 +98,10 @@ uint16_t tt_server_port(const tt_server *server) { return server->listener.port;
 const char *tt_server_host(const tt_server *server) { return server->listener.host; }
 size_t tt_server_n_connections(const tt_server *server) { return server->n_connections; }
 
-void tt_server_stop_listening(tt_server *server) { tt_listener_close(&server->listener); }
+void tt_server_stop_listening(tt_server *server) {
+  tt_listener_close(&server->listener);
+  tt_doorways_close(server);
+}
 
 void tt_server_close_all(tt_server *server, unsigned code, const char *reason) {
   for (tt_connection *connection = server->loop->connections; connection != NULL; connection = connection->next) {

@@ -220,7 +220,8 @@ static void take_in(peer *to, const uint8_t *bytes, size_t n_bytes) {
       }
     } else {
       n = to->frame_bytes - to->at < n_bytes ? to->frame_bytes - to->at : n_bytes;
-      if (to->is_expected && memcmp(bytes, to->receives->plain + to->at, n) != 0) fail("a frame has other bytes than were sent");
+      if (to->is_expected && memcmp(bytes, to->receives->plain + to->at, n) != 0)
+        fail("a frame has other bytes than were sent");
       to->at += n;
       if (to->at == to->frame_bytes) end_arriving(to);
     }
@@ -293,12 +294,9 @@ static size_t number_of(const char *text) {
 }
 
 static void read_options(int argc, char **argv) {
-  static const struct option LONG[] = {{"pairs", required_argument, NULL, 'p'},
-                                       {"bytes", required_argument, NULL, 'b'},
-                                       {"in-flight", required_argument, NULL, 'f'},
-                                       {"seconds", required_argument, NULL, 's'},
-                                       {"idle", required_argument, NULL, 'i'},
-                                       {0}};
+  static const struct option LONG[] = {{"pairs", required_argument, NULL, 'p'},     {"bytes", required_argument, NULL, 'b'},
+                                       {"in-flight", required_argument, NULL, 'f'}, {"seconds", required_argument, NULL, 's'},
+                                       {"idle", required_argument, NULL, 'i'},      {0}};
   for (int option; (option = getopt_long(argc, argv, "", LONG, NULL)) != -1;) {
     if (option == 'p') options.n_pairs = number_of(optarg);
     if (option == 'b') options.frame_bytes = number_of(optarg);
