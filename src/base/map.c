@@ -123,9 +123,13 @@ struct tt_name_slot {
 };
 
 static uint64_t hash_name(const char *name, size_t n_bytes) {
-  uint64_t hash = process_seed();
-  for (size_t i = 0; i < n_bytes; i++) hash = mix(hash ^ (unsigned char)name[i]) + i;
-  return mix(hash ^ n_bytes);
+  uint64_t hash = process_seed() ^ mix(n_bytes);
+  for (size_t at = 0; at < n_bytes; at += 8) {
+    uint64_t word = 0;
+    memcpy(&word, name + at, n_bytes - at < 8 ? n_bytes - at : 8);
+    hash = mix(hash ^ word) + at;
+  }
+  return hash;
 }
 
 void tt_name_map_init(tt_name_map *map) { *map = (tt_name_map){.slots = NULL}; }

@@ -49,7 +49,15 @@ static const char HELP[] = "Usage: tabtensor relay [OPTIONS]\n"
                            "\n"
                            "SIGINT and SIGTERM end it: it tells its peers (close code 1001) and exits with 0.\n";
 
-enum { MAX_MOUNTS = 16, MAX_ORIGINS = 64, STOP_WITHIN_MS = 1500, MOST_QUEUED_BYTES = 1 << 30, DEFAULT_PORT = 8080 };
+enum {
+  MAX_MOUNTS = 16,
+  MAX_ORIGINS = 64,
+  STOP_WITHIN_MS = 1500,
+  MOST_QUEUED_BYTES = 1 << 30,
+  DEFAULT_PORT = 8080,
+  LOOK_AT_MEMORY_EVERY_MS = 5000,
+  MOST_FREE_BYTES = 16 << 20, /* that are kept for what comes */
+};
 
 typedef struct relay_options {
   const char *host;
@@ -179,6 +187,12 @@ static void log_line(void *user, tt_log_level level, const char *line) {
   if (level <= options->log_level) fprintf(stderr, "relay: %s\n", line);
 }
 
+/* What a burst has left in holes between what stays, such as many workers who joined at once, goes back to the system. */
+static void give_memory_back(void *user) {
+  (void)user;
+  if (mallinfo2().fordblks > MOST_FREE_BYTES) malloc_trim(0);
+}
+
 static void on_deadline(void *user) { tt_loop_stop(((program *)user)->loop); }
 
 static void on_signal(void *user, int number) {
@@ -263,14 +277,17 @@ int tt_command_relay(int argc, char **argv) {
   tt_signal *interrupt = tt_signal_new(self.loop, SIGINT, on_signal, &self);
   tt_turn *turn = tt_turn_new(self.loop, on_turn, &self);
   self.deadline = tt_timer_new(self.loop, on_deadline, &self);
+  tt_timer *housekeeping = tt_timer_new(self.loop, give_memory_back, NULL);
   int code = EXIT_FAILURE;
-  if (terminate != NULL && interrupt != NULL && turn != NULL && self.deadline != NULL) {
+  if (terminate != NULL && interrupt != NULL && turn != NULL && self.deadline != NULL && housekeeping != NULL) {
+    tt_timer_start(housekeeping, LOOK_AT_MEMORY_EVERY_MS, LOOK_AT_MEMORY_EVERY_MS);
     announce(self.server);
     tt_loop_run(self.loop);
     code = EXIT_SUCCESS;
   } else {
     fputs("tabtensor relay: no memory\n", stderr);
   }
+  tt_timer_free(housekeeping);
   tt_timer_free(self.deadline);
   tt_turn_free(turn);
   tt_signal_free(interrupt);

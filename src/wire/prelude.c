@@ -72,6 +72,10 @@ static tt_status check_id(tt_name id, tt_status status, const char *what, tt_err
                    id.n_bytes, TT_MAX_WORKER_ID_BYTES);
   }
   for (size_t i = 0; i < id.n_bytes;) {
+    if (id.bytes[i] >= 0x20 && id.bytes[i] < 0x7f) { /* nearly all are ASCII */
+      i++;
+      continue;
+    }
     uint32_t point;
     const size_t length = tt_utf8_next(id.bytes + i, id.n_bytes - i, &point);
     /* Only what was checked already is quoted: an error message is text. */

@@ -35,7 +35,11 @@ enum {
   RING_BYTES = 64 * 1024, /* of frames in flight; larger ones share one place */
   AT_SEQUENCE = 16,       /* in a frame */
   LOOKED_AT = 24,         /* bytes of a frame that tell its type and its sequence */
-  MAX_HEAD_BYTES = 10 + LOOKED_AT,
+  MAX_HEAD_BYTES = 10 + 125,
+  MAX_HEADER_BYTES = 14,
+  BINARY = 0x82, /* first bytes of frames that are whole messages */
+  PING = 0x89,
+  PONG = 0x8a,
   OPENING_AT_ONCE = 64,
   EVENTS_A_PASS = 512,
 };
@@ -102,9 +106,9 @@ static double seconds_of(clockid_t clock) {
 
 /* ---- frames ---- */
 
-static size_t write_header(uint8_t *at, size_t n_bytes) {
+static size_t write_header(uint8_t *at, uint8_t first, size_t n_bytes) {
   size_t n = 0;
-  at[n++] = 0x82;
+  at[n++] = first;
   if (n_bytes < 126) {
     at[n++] = 0x80 | (uint8_t)n_bytes;
   } else if (n_bytes <= UINT16_MAX) {
@@ -117,6 +121,16 @@ static size_t write_header(uint8_t *at, size_t n_bytes) {
   }
   memcpy(at + n, MASK, 4);
   return n + 4;
+}
+
+/* One small frame, when nothing else is being sent. */
+static void send_frame(const peer *to, uint8_t first, const uint8_t *payload, size_t n_bytes) {
+  uint8_t bytes[256];
+  if (n_bytes > sizeof bytes - MAX_HEADER_BYTES) fail("a ping that is too long");
+  size_t header_bytes = write_header(bytes, first, n_bytes);
+  for (size_t i = 0; i < n_bytes; i++) bytes[header_bytes + i] = payload[i] ^ MASK[i & 3];
+  ssize_t n_sent = send(to->socket, bytes, header_bytes + n_bytes, MSG_NOSIGNAL);
+  if (n_sent != (ssize_t)(header_bytes + n_bytes)) fail_system("cannot send HELLO, or a pong");
 }
 
 static void make_ring(pair *of, const char *to) {
@@ -137,7 +151,7 @@ static void make_ring(pair *of, const char *to) {
   of->ring = need(tt_alloc(n_places, wire_bytes));
   for (size_t i = 0; i < n_places; i++) {
     uint8_t *at = of->ring + i * wire_bytes;
-    of->header_bytes = write_header(at, options.frame_bytes);
+    of->header_bytes = write_header(at, BINARY, options.frame_bytes);
     for (size_t j = 0; j < options.frame_bytes; j++) at[of->header_bytes + j] = of->plain[j] ^ MASK[j & 3];
   }
 }
@@ -192,7 +206,7 @@ static void end_arriving(peer *to) {
 /* Answers how many bytes a frame's header has, as far as these tell, and in *length what it announces. */
 static size_t read_header(const uint8_t *at, size_t n_bytes, size_t *length) {
   if (n_bytes < 2) return 2;
-  if (at[0] != 0x82 || (at[1] & 0x80) != 0) fail("a frame that is not binary, or in fragments");
+  if ((at[0] != BINARY && at[0] != PING) || (at[1] & 0x80) != 0) fail("a frame that is neither binary nor a ping, or in fragments");
   size_t n = at[1] < 126 ? 2 : at[1] == 126 ? 4 : 10;
   if (n_bytes < n) return n;
   *length = at[1];
@@ -207,11 +221,17 @@ static void take_in(peer *to, const uint8_t *bytes, size_t n_bytes) {
     if (to->frame_bytes == 0) {
       const uint8_t *head = to->n_head > 0 ? to->head : bytes;
       size_t n_head = to->n_head > 0 ? to->n_head : n_bytes, length = 0;
-      size_t header_bytes = read_header(head, n_head, &length), needed = header_bytes + LOOKED_AT;
+      size_t header_bytes = read_header(head, n_head, &length);
+      bool is_ping = head[0] == PING;
+      size_t needed = header_bytes + (n_head < header_bytes || !is_ping ? LOOKED_AT : length);
       if (n_head < needed) { /* one byte more of the head until it is whole: this is rare */
         n = to->n_head > 0 ? 1 : n_bytes;
         memcpy(to->head + to->n_head, bytes, n);
         to->n_head += n;
+      } else if (is_ping) {
+        n = to->n_head > 0 ? 0 : needed;
+        send_frame(to, PONG, head + header_bytes, length);
+        to->n_head = 0;
       } else {
         n = to->n_head > 0 ? 0 : needed;
         if (length < TT_PRELUDE_FIXED_BYTES) fail("a frame without a prelude");
@@ -231,16 +251,12 @@ static void take_in(peer *to, const uint8_t *bytes, size_t n_bytes) {
 }
 
 static void greet(peer *to) {
-  uint8_t bytes[TT_MAX_PRELUDE_BYTES + 16];
   tt_buffer hello;
   tt_buffer_init(&hello);
   tt_prelude_write(&hello, &(tt_prelude){.type = TT_FRAME_HELLO, .stream = 1, .source = tt_name_of(to->id)}, 0);
   if (hello.failed) fail("no memory");
-  size_t header_bytes = write_header(bytes, hello.n_bytes);
-  for (size_t i = 0; i < hello.n_bytes; i++) bytes[header_bytes + i] = hello.bytes[i] ^ MASK[i & 3];
-  ssize_t n_bytes = (ssize_t)(header_bytes + hello.n_bytes);
+  send_frame(to, BINARY, hello.bytes, hello.n_bytes);
   tt_buffer_release(&hello);
-  if (send(to->socket, bytes, (size_t)n_bytes, MSG_NOSIGNAL) != n_bytes) fail_system("cannot send HELLO");
   to->phase = REGISTERING;
 }
 
@@ -323,7 +339,7 @@ static void open_all(void) {
     pass(1000);
   }
   uint8_t header[16];
-  wire_bytes = write_header(header, options.frame_bytes) + options.frame_bytes;
+  wire_bytes = write_header(header, BINARY, options.frame_bytes) + options.frame_bytes;
   n_places = options.in_flight * wire_bytes <= RING_BYTES ? options.in_flight : 1;
   for (size_t i = 0; i < options.n_pairs; i++) {
     pairs[i].from = &peers[2 * i];
