@@ -49,9 +49,17 @@ static bool keep(char kept[TT_MAX_UPGRADE_VALUE_BYTES], slice value) {
   return true;
 }
 
+static bool is_visible(slice text) {
+  for (size_t i = 0; i < text.n_bytes; i++) {
+    unsigned char byte = (unsigned char)text.bytes[i];
+    if (byte <= ' ' || byte == 0x7f) return false;
+  }
+  return true;
+}
+
 static bool read_request_line(slice line, tt_upgrade *upgrade) {
   slice method = take_until(&line, " ", 1), target = take_until(&line, " ", 1);
-  if (!is_word(method, "GET") || !is_word(line, "HTTP/1.1")) return false;
+  if (!is_word(method, "GET") || !is_word(line, "HTTP/1.1") || !is_visible(target)) return false;
   slice path = take_until(&target, "?", 1);
   /* What has to be decoded or resolved first the library does. */
   if (memchr(path.bytes, '%', path.n_bytes) != NULL || memmem(path.bytes, path.n_bytes, "/.", 2) != NULL ||
@@ -68,12 +76,12 @@ typedef struct counts {
 
 static bool read_header(slice line, tt_upgrade *upgrade, counts *seen) {
   slice value = line, name = take_until(&value, ":", 1);
-  if (name.n_bytes == line.n_bytes || name.n_bytes == 0) return false;
-  for (size_t i = 0; i < line.n_bytes; i++) {
-    unsigned char byte = (unsigned char)line.bytes[i];
-    if ((byte < 0x20 && byte != '\t') || byte == 0x7f || (i < name.n_bytes && byte <= ' ')) return false;
-  }
+  if (name.n_bytes == line.n_bytes || name.n_bytes == 0 || !is_visible(name)) return false;
   value = trim(value);
+  for (size_t i = 0; i < value.n_bytes; i++) {
+    unsigned char byte = (unsigned char)value.bytes[i];
+    if ((byte < ' ' && byte != '\t') || byte == 0x7f) return false;
+  }
   if (is_word(name, "upgrade")) return ++seen->upgrade == 1 && is_word(value, "websocket");
   if (is_word(name, "connection")) return ++seen->connection == 1 && lists(value, "upgrade");
   if (is_word(name, "sec-websocket-version")) return ++seen->version == 1 && is_word(value, "13");

@@ -206,7 +206,8 @@ static void end_arriving(peer *to) {
 /* Answers how many bytes a frame's header has, as far as these tell, and in *length what it announces. */
 static size_t read_header(const uint8_t *at, size_t n_bytes, size_t *length) {
   if (n_bytes < 2) return 2;
-  if ((at[0] != BINARY && at[0] != PING) || (at[1] & 0x80) != 0) fail("a frame that is neither binary nor a ping, or in fragments");
+  if ((at[0] != BINARY && at[0] != PING) || (at[1] & 0x80) != 0)
+    fail("a frame that is neither binary nor a ping, or in fragments");
   size_t n = at[1] < 126 ? 2 : at[1] == 126 ? 4 : 10;
   if (n_bytes < n) return n;
   *length = at[1];

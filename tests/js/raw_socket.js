@@ -63,12 +63,22 @@ export const upgradeRequest = (port, { path = '/', headers = {} } = {}) => {
   return `GET ${path} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`;
 };
 
-/** Opens a WebSocket by hand. */
-export const openRaw = async (port, options) => {
+/** Opens a WebSocket by hand; `after`: on a connection that has asked for a page before; `inBits`: the request does not come at once; `with`: what comes with it. */
+export const openRaw = async (port, { after = false, inBits = false, with: behind = Buffer.alloc(0), ...options } = {}) => {
   const socket = net.connect(port, '127.0.0.1');
   socket.on('error', () => {}); // a reset is an end like any other
+  if (after) {
+    socket.write(`GET /no-such-page HTTP/1.1\r\nHost: localhost:${port}\r\n\r\n`);
+    for (let page = Buffer.alloc(0); parseAnswer(page)?.complete !== true; ) page = Buffer.concat([page, (await once(socket, 'data'))[0]]);
+  }
   const request = upgradeRequest(port, options);
-  socket.write(request);
+  if (inBits) {
+    socket.write(request.slice(0, 50));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    socket.write(request.slice(50));
+  } else {
+    socket.write(Buffer.concat([Buffer.from(request), behind]));
+  }
   let bytes = Buffer.alloc(0);
   const frames = [];
   const waiting = [];

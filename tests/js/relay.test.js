@@ -275,6 +275,104 @@ for (const binary of nativeBinaries()) {
       assert.deepEqual(await bob.presence(), ['LEFT', 'raw', 0]);
     });
 
+    test('takes an upgrade however its request comes', async (t) => {
+      const { port } = await start(t);
+      const hello = wsFrame(OPCODES.binary, Buffer.from(encodeFrame({ type: 'HELLO', source: 'raw', stream: 1 })));
+      for (const options of [{}, { after: true }, { inBits: true }, { with: hello }]) {
+        const raw = await openRaw(port, options);
+        if (options.with === undefined) raw.send(hello);
+        assert.equal(decodeFrame(new Uint8Array((await raw.next()).payload)).prelude.type, 'WELCOME', JSON.stringify(options));
+        raw.send(wsFrame(OPCODES.close, closePayload(1000)));
+        assert.equal((await raw.next()).code, 1000);
+        await raw.ended;
+      }
+    });
+
+    test('reads the same wherever what arrives is cut', async (t) => {
+      const { port } = await start(t);
+      const bob = await Peer.join(port, 'bob');
+      const raw = await openRaw(port);
+      raw.send(wsFrame(OPCODES.binary, Buffer.from(encodeFrame({ type: 'HELLO', source: 'raw', stream: 1 }))));
+      await bob.presence();
+      const sizes = [70_000, 3, 20_000, MAX_FRAME_BYTES - 48];
+      let sequence = 0;
+      for (let cut = -20; cut < 20; cut++) { // around the end of each large frame
+        const frames = sizes.map((n) => Buffer.from(encodeFrame({ source: 'raw', ...run(++sequence, 'bob') }, new Uint8Array(n).map((_, i) => (i * 7 + cut) & 255))));
+        const bytes = frames.map((frame) => wsFrame(OPCODES.binary, frame));
+        const [first, second, ...rest] = bytes;
+        const all = Buffer.concat([first, second]);
+        raw.send(all.subarray(0, first.length + cut));
+        await new Promise(setImmediate);
+        raw.send(all.subarray(first.length + cut), ...rest);
+        for (const frame of frames) assert.ok(frame.equals((await bob.next()).bytes));
+      }
+      raw.destroy();
+    });
+
+    test('forwards nothing of a frame whose sender vanishes in its middle', async (t) => {
+      const { port } = await start(t);
+      const bob = await Peer.join(port, 'bob');
+      const steady = await Peer.join(port, 'steady');
+      await bob.presence();
+      for (let round = 1; round <= 5; round++) {
+        const raw = await openRaw(port);
+        raw.send(wsFrame(OPCODES.binary, Buffer.from(encodeFrame({ type: 'HELLO', source: 'raw', stream: 1 }))));
+        assert.deepEqual(await bob.presence(), ['JOINED', 'raw', 0]);
+        const frame = Buffer.from(encodeFrame({ source: 'raw', ...run(1, 'bob') }, new Uint8Array(200_000).fill(round)));
+        raw.send(wsFrame(OPCODES.binary, frame), wsFrame(OPCODES.binary, frame).subarray(0, 40_000 * round));
+        assert.ok(frame.equals((await bob.next()).bytes));
+        steady.send(run(round, 'bob'), new Uint8Array(100_000).fill(round));
+        assert.equal((await bob.next()).prelude.sequence, BigInt(round)); // half a frame of another does not stop it
+        raw.destroy();
+        assert.deepEqual(await bob.presence(), ['LEFT', 'raw', 0]);
+      }
+    });
+
+    test('goes on when a reader vanishes in the middle of what it is sent', async (t) => {
+      const { port } = await start(t);
+      const alice = await Peer.join(port, 'alice');
+      for (let round = 1; round <= 5; round++) {
+        const raw = await openRaw(port);
+        raw.send(wsFrame(OPCODES.binary, Buffer.from(encodeFrame({ type: 'HELLO', source: 'raw', stream: 1 }))));
+        assert.deepEqual(await alice.presence(), ['JOINED', 'raw', 0]);
+        raw.socket.pause();
+        const frame = encodeFrame({ source: 'alice', ...run(round, 'raw') }, new Uint8Array(200_000));
+        for (let i = 0; i < 60; i++) alice.socket.send(frame); // more than its sockets and its queue hold
+        alice.send({ type: 'CREDIT', destination: 'alice', stream: 9 }); // behind them
+        setTimeout(() => raw.destroy(), 20);
+        const seen = [];
+        while (!seen.includes('CREDIT') || !seen.includes('LEFT')) seen.push((await alice.next()).prelude.type);
+        assert.deepEqual([...new Set(seen)].toSorted(), seen.includes('REFUSED') ? ['CREDIT', 'LEFT', 'REFUSED'] : ['CREDIT', 'LEFT']);
+      }
+    });
+
+    test('keeps the order of each of many senders to one slow reader', async (t) => {
+      const { port } = await start(t, '--max-queued', '256k');
+      const reader = await Peer.join(port, 'reader');
+      const senders = await Promise.all(Array.from({ length: 12 }, (_, i) => Peer.join(port, `s${i}`)));
+      const nFrames = 120;
+      reader.socket.pause();
+      for (const [i, sender] of senders.entries()) {
+        for (let n = 1; n <= nFrames; n++) sender.send(run(n, 'reader'), new Uint8Array((n * n * 37 + i * 1009) % 30_000).fill(n));
+      }
+      const counts = new Map(senders.map(({ id }) => [id, 0]));
+      for (let nLeft = senders.length * nFrames; nLeft > 0; ) {
+        if (nLeft % 100 === 0) { // in fits and starts
+          reader.socket.pause();
+          await new Promise((resolve) => setTimeout(resolve, 5));
+        }
+        reader.socket.resume();
+        const { prelude, payload } = await reader.next();
+        if (prelude.type !== 'RUN') continue;
+        const n = counts.get(prelude.source) + 1;
+        assert.equal(prelude.sequence, BigInt(n));
+        assert.equal(payload.length, (n * n * 37 + Number(prelude.source.slice(1)) * 1009) % 30_000);
+        assert.ok(payload.every((byte) => byte === (n & 255)));
+        counts.set(prelude.source, n);
+        nLeft--;
+      }
+    });
+
     test('drops who answers no ping, and tells the others', async (t) => {
       const relay = await start(t, '--ping', '1');
       const alice = await Peer.join(relay.port, 'alice');
@@ -553,11 +651,11 @@ for (const binary of nativeBinaries()) {
       assert.equal((await once(echo, 'close'))[0], 4321);
     });
 
-    test('keeps to RFC 6455', async (t) => {
+    for (const after of [false, true]) test(`keeps to RFC 6455${after ? ' on a connection that has served a page' : ''}`, async (t) => {
       const { port } = await start(t, '--echo');
       const { text, binary: binaryCode, continuation, ping, pong, close } = OPCODES;
       const exchange = async (...frames) => {
-        const raw = await openRaw(port, { path: '/echo' });
+        const raw = await openRaw(port, { path: '/echo', after });
         raw.send(...frames);
         const answers = [];
         for (let frame = await raw.next(); frame !== undefined; frame = await raw.next()) {
@@ -576,7 +674,7 @@ for (const binary of nativeBinaries()) {
         ['an unasked pong', [wsFrame(pong, Buffer.from('x')), wsFrame(binaryCode, Buffer.from('y'))], [[binaryCode, 'y']]],
       ];
       for (const [name, frames, expected] of cases) {
-        const raw = await openRaw(port, { path: '/echo' });
+        const raw = await openRaw(port, { path: '/echo', after });
         raw.send(...frames);
         const answers = [];
         for (let i = 0; i < expected.length; i++) {
@@ -602,9 +700,16 @@ for (const binary of nativeBinaries()) {
         'a close code of nobody': [[wsFrame(close, closePayload(2999))], 1002],
       };
       for (const [name, [frames, code]] of Object.entries(wrong)) assert.deepEqual(await exchange(...frames), [['close', code]], name);
+      if (!after) { // the library is lenient here
+        assert.deepEqual(await exchange(wsFrame(binaryCode, Buffer.from('x'), { masked: false })), [['close', 1002]]);
+        const raw = await openRaw(port, { path: '/echo' });
+        raw.send(...['a', 'b', 'c'].map((payload) => wsFrame(ping, Buffer.from(payload))));
+        for (const payload of ['a', 'b', 'c']) assert.deepEqual([payload, pong], await raw.next().then((frame) => [frame.payload.toString(), frame.opcode]));
+        raw.destroy();
+      }
       for (const code of [1000, 1001, 1011, 3000, 4999]) assert.deepEqual(await exchange(wsFrame(close, closePayload(code, 'why'))), [['close', code]]);
       assert.deepEqual(await exchange(wsFrame(close)), [['close', undefined]]);
-      const large = await openRaw(port, { path: '/echo' });
+      const large = await openRaw(port, { path: '/echo', after });
       large.send(wsFrame(binaryCode, Buffer.alloc(8), { length: 16 * MB + 1 }));
       assert.equal((await large.next()).code, 1009);
       large.destroy();
