@@ -1,8 +1,12 @@
 #include "base/alloc.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 enum { ALIGNMENT_BYTES = 64 };
 
@@ -38,7 +42,23 @@ void *tt_alloc(size_t n_items, size_t item_bytes) {
   return calloc(n_items, item_bytes);
 }
 
+/*
+ * glibc gives back to the system what is freed at the end of its heap, and the next step of a training takes it again, zeroed page by page. So much of
+ * it stays instead; larger blocks come and go alone as they did.
+ */
+static void keep_freed_memory(void) {
+#if defined(__GLIBC__)
+  enum { MOST_KEPT_BYTES = 64 << 20, LARGEST_KEPT_BYTES = 32 << 20 };
+  static bool is_told;
+  if (is_told) return;
+  is_told = true;
+  mallopt(M_TRIM_THRESHOLD, MOST_KEPT_BYTES);
+  mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT_BYTES);
+#endif
+}
+
 void *tt_alloc_aligned(size_t n_bytes) {
+  keep_freed_memory();
   if (must_fail() || is_refused(n_bytes) || n_bytes > SIZE_MAX - 2 * (size_t)ALIGNMENT_BYTES) return NULL;
   size_t rounded = (n_bytes + ALIGNMENT_BYTES - 1) & ~(size_t)(ALIGNMENT_BYTES - 1);
   return aligned_alloc(ALIGNMENT_BYTES, rounded == 0 ? ALIGNMENT_BYTES : rounded);

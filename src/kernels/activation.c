@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#include "base/short.h"
+#include "base/loop.h"
 #include "kernels/math_f32.h"
 
 #define ROOT_HALF 0.70710678118654752440

@@ -1,13 +1,13 @@
 /*
  * The loops of elementwise.h: an expression per op and group of dtypes, and macros that make a function of it for each dtype.
  *
- * EXPRESSION(S, a, b) is written over elements a and b of the dtype with symbol S. IN_STEP tells the compiler that iterations
+ * EXPRESSION(S, a, b) is written over elements a and b of the dtype with symbol S. TT_IN_STEP tells the compiler that iterations
  * do not depend on each other: an input is either the row that is written, index by index, or somewhere else.
  */
 #include <math.h>
 #include <string.h>
 
-#include "base/short.h"
+#include "base/loop.h"
 #include "kernels/elementwise.h"
 #include "kernels/math_f32.h"
 
@@ -32,14 +32,9 @@
 #if defined(__clang__)
 /* A loop around a call stays as it is, which is no reason to warn. */
 #pragma clang diagnostic ignored "-Wpass-failed"
-#define IN_STEP _Pragma("clang loop vectorize(assume_safety)")
-#elif defined(__GNUC__)
-#define IN_STEP _Pragma("GCC ivdep")
-#else
-#define IN_STEP
 #endif
 
-/* Whether a dtype has a vectorised loop for each way the inputs may lie, and how its functions are compiled (base/short.h). */
+/* Whether a dtype has a vectorised loop for each way the inputs may lie, and how its functions are compiled (base/loop.h). */
 enum { IS_FAST_F32 = 1, IS_FAST_F64 = !TT_IS_SHORT, IS_FAST_BOOL = !TT_IS_SHORT };
 enum { IS_FAST_U8 = !TT_IS_SHORT, IS_FAST_I32 = !TT_IS_SHORT, IS_FAST_I64 = !TT_IS_SHORT };
 #define SPEED_BOOL TT_SHORT
@@ -53,17 +48,17 @@ enum { IS_FAST_U8 = !TT_IS_SHORT, IS_FAST_I32 = !TT_IS_SHORT, IS_FAST_I64 = !TT_
 #define LOOP_OF(name, symbol) \
   name##_##symbol(void *out, const void *const *in, const bool *is_one, int64_t n, const void *constants)
 
-#define UNARY(name, symbol, out_type, expression)                                        \
-  static void LOOP(name, symbol) {                                                       \
-    (void)is_one;                                                                        \
-    (void)constants;                                                                     \
-    out_type *y = out;                                                                   \
-    const TYPE_##symbol *a = in[0];                                                      \
-    if (IS_FAST_##symbol) {                                                              \
-      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, a[i]); \
-    } else {                                                                             \
-      for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, a[i]);         \
-    }                                                                                    \
+#define UNARY(name, symbol, out_type, expression)                                           \
+  static void LOOP(name, symbol) {                                                          \
+    (void)is_one;                                                                           \
+    (void)constants;                                                                        \
+    out_type *y = out;                                                                      \
+    const TYPE_##symbol *a = in[0];                                                         \
+    if (IS_FAST_##symbol) {                                                                 \
+      TT_IN_STEP for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, a[i]); \
+    } else {                                                                                \
+      for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, a[i]);            \
+    }                                                                                       \
   }
 
 #define BINARY_LOOPS(symbol, out_type, expression)                                                     \
@@ -74,12 +69,12 @@ enum { IS_FAST_U8 = !TT_IS_SHORT, IS_FAST_I32 = !TT_IS_SHORT, IS_FAST_I64 = !TT_
     for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, a[i * step_a], b[i * step_b]); \
   } else if (is_one[1]) {                                                                              \
     const TYPE_##symbol one = *b;                                                                      \
-    IN_STEP for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, a[i], one);            \
+    TT_IN_STEP for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, a[i], one);         \
   } else if (is_one[0]) {                                                                              \
     const TYPE_##symbol one = *a;                                                                      \
-    IN_STEP for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, one, b[i]);            \
+    TT_IN_STEP for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, one, b[i]);         \
   } else {                                                                                             \
-    IN_STEP for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, a[i], b[i]);           \
+    TT_IN_STEP for (int64_t i = 0; i < n; i++) y[i] = (out_type)expression(symbol, a[i], b[i]);        \
   }
 
 #define BINARY(name, symbol, out_type, expression) \
@@ -450,16 +445,16 @@ FLOAT_FUNCTION(erf, ERF)
  * changes nothing.
  */
 
-#define CLAMP_TO(name, symbol, out_type, expression)                           \
-  static void LOOP(name, symbol) {                                             \
-    (void)is_one;                                                              \
-    out_type *y = out;                                                         \
-    const TYPE_##symbol *a = in[0], *bounds = constants;                       \
-    if (IS_FAST_##symbol) {                                                    \
-      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = expression(a[i], bounds); \
-    } else {                                                                   \
-      for (int64_t i = 0; i < n; i++) y[i] = expression(a[i], bounds);         \
-    }                                                                          \
+#define CLAMP_TO(name, symbol, out_type, expression)                              \
+  static void LOOP(name, symbol) {                                                \
+    (void)is_one;                                                                 \
+    out_type *y = out;                                                            \
+    const TYPE_##symbol *a = in[0], *bounds = constants;                          \
+    if (IS_FAST_##symbol) {                                                       \
+      TT_IN_STEP for (int64_t i = 0; i < n; i++) y[i] = expression(a[i], bounds); \
+    } else {                                                                      \
+      for (int64_t i = 0; i < n; i++) y[i] = expression(a[i], bounds);            \
+    }                                                                             \
   }
 #define RAISE(a, low) ((a) < (low) ? (low) : (a))
 #define LOWER(a, high) ((high) < (a) ? (high) : (a))
@@ -515,15 +510,15 @@ typedef uint64_t ANY_ELEMENT bits_64;
       for (int64_t i = 0; i < n; i++) y[i] = condition[i * step] ? a[i * step_a] : b[i * step_b]; \
     } else if (is_one[1] && is_one[2]) {                                                          \
       const bits one = *a, other = *b;                                                            \
-      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = CHOICE(bits, condition[i], one, other);      \
+      TT_IN_STEP for (int64_t i = 0; i < n; i++) y[i] = CHOICE(bits, condition[i], one, other);   \
     } else if (is_one[1]) {                                                                       \
       const bits one = *a;                                                                        \
-      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = CHOICE(bits, condition[i], one, b[i]);       \
+      TT_IN_STEP for (int64_t i = 0; i < n; i++) y[i] = CHOICE(bits, condition[i], one, b[i]);    \
     } else if (is_one[2]) {                                                                       \
       const bits other = *b;                                                                      \
-      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = CHOICE(bits, condition[i], a[i], other);     \
+      TT_IN_STEP for (int64_t i = 0; i < n; i++) y[i] = CHOICE(bits, condition[i], a[i], other);  \
     } else {                                                                                      \
-      IN_STEP for (int64_t i = 0; i < n; i++) y[i] = CHOICE(bits, condition[i], a[i], b[i]);      \
+      TT_IN_STEP for (int64_t i = 0; i < n; i++) y[i] = CHOICE(bits, condition[i], a[i], b[i]);   \
     }                                                                                             \
   }
 CHOOSE(bits_8, U8)

@@ -25,7 +25,14 @@ typedef struct tt_numbers_f32 {
     float per_ln_2;
     float shift; /* 1.5 * 2^23: added, it rounds to a whole number, which then stands in the low bits */
     float p[6];
+    float least_normal;   /* the largest whose result is not normal any more */
+    float shift_and_bias; /* shift, with what a float's exponent is stored with */
+    float quick[5];
   } exp;
+  struct {
+    float most, per_ln_2;
+    float p[5];
+  } exp_minus;
   struct {
     float least_normal, to_normal, whole_of_to_normal;
     float of_zero, of_less, infinity;
@@ -72,6 +79,34 @@ static inline float tt_exp_f32(float x) {
   return p * tt_float_of_bits(half + one) * tt_float_of_bits(exponent - half + one);
 }
 
+/*
+ * The same for where only normal results matter: what would be smaller is 0, what comes within a part in three of the largest float may be infinite.
+ * That needs one factor and a shorter polynomial (least squares with weights that even out the error).
+ */
+static inline float tt_exp_normal_f32(float x) {
+  const float *c = tt_numbers.exp.quick;
+  float y = x < tt_numbers.exp.least_normal ? tt_numbers.exp.least_normal : x;
+  y = tt_numbers.exp.most < y ? tt_numbers.exp.most : y;
+  float shifted = y * tt_numbers.exp.per_ln_2 + tt_numbers.exp.shift_and_bias;
+  float whole = shifted - tt_numbers.exp.shift_and_bias;
+  float r = y - whole * tt_numbers.ln_2_high - whole * tt_numbers.ln_2_low;
+  float p = (((c[0] * r + c[1]) * r + c[2]) * r + c[3]) * r + c[4];
+  return (p * r + tt_numbers.one) * tt_float_of_bits(tt_bits_of_float(shifted) << 23);
+}
+
+/*
+ * e^-x of x from 0 on, for terms beside e^0: the error is at most a unit in the last place of 1, as that of x is which came out of a subtraction.
+ * So 2^(-x / ln 2) needs no reduction in two parts. What would be below the normal floats is 0.
+ */
+static inline float tt_exp_minus_f32(float x) {
+  const float *c = tt_numbers.exp_minus.p;
+  float y = (tt_numbers.exp_minus.most < x ? tt_numbers.exp_minus.most : x) * tt_numbers.exp_minus.per_ln_2;
+  float shifted = y + tt_numbers.exp.shift_and_bias;
+  float r = y - (shifted - tt_numbers.exp.shift_and_bias);
+  float p = (((c[0] * r + c[1]) * r + c[2]) * r + c[3]) * r + c[4];
+  return (p * r + tt_numbers.one) * tt_float_of_bits(tt_bits_of_float(shifted) << 23);
+}
+
 static inline float tt_log_f32(float x) {
   const float *c = tt_numbers.log.p;
   /* Subnormals are brought into range first. */
@@ -100,6 +135,6 @@ static inline float tt_tanh_f32(float x) {
   return magnitude > tt_numbers.tanh.near_zero ? far : near_zero; /* NaN is neither, and near_zero keeps it */
 }
 
-static inline float tt_sigmoid_f32(float x) { return tt_numbers.one / (tt_numbers.one + tt_exp_f32(-x)); }
+static inline float tt_sigmoid_f32(float x) { return tt_numbers.one / (tt_numbers.one + tt_exp_normal_f32(-x)); }
 
 #endif

@@ -2,32 +2,47 @@
 
 #include <math.h>
 
-enum { LANES = 8 }; /* independent sums, so that the additions do not wait for each other */
+#include "base/loop.h"
+#include "kernels/row_f32.h"
+
+/* float32: in its own type, where vectors are. What the mean lacks as a float is taken off apart, so that a mean far from 0 costs nothing. */
+static double sum_f32(const float *x, int64_t n) { return n > 0 ? tt_row_sum_f32(x, n) : 0; }
+
+static double squares_f32(const float *x, int64_t n, double mean) { return n > 0 ? tt_row_squares_f32(x, n, mean) : 0; }
+
+static void scale_f32(const float *x, float *y, int64_t n, double mean, double factor, double term) {
+  const float middle = (float)mean, lacking = (float)(mean - (double)middle), by = (float)factor, plus = (float)term;
+  TT_IN_STEP for (int64_t i = 0; i < n; i++) y[i] = (x[i] - middle - lacking) * by + plus;
+}
+
+static void scale_each_f32(const float *x, float *y, int64_t n, double mean, double factor, const float *weight,
+                           const float *bias) {
+  const float middle = (float)mean, lacking = (float)(mean - (double)middle), by = (float)factor;
+  TT_IN_STEP for (int64_t i = 0; i < n; i++) y[i] = (x[i] - middle - lacking) * by * weight[i] + bias[i];
+}
+
+static TT_SHORT double sum_f64(const double *x, int64_t n) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; i++) sum += x[i];
+  return sum;
+}
+
+static TT_SHORT double squares_f64(const double *x, int64_t n, double mean) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; i++) sum += (x[i] - mean) * (x[i] - mean);
+  return sum;
+}
+
+static TT_SHORT void scale_f64(const double *x, double *y, int64_t n, double mean, double factor, double term) {
+  for (int64_t i = 0; i < n; i++) y[i] = (x[i] - mean) * factor + term;
+}
+
+static TT_SHORT void scale_each_f64(const double *x, double *y, int64_t n, double mean, double factor, const double *weight,
+                                    const double *bias) {
+  for (int64_t i = 0; i < n; i++) y[i] = (x[i] - mean) * factor * weight[i] + bias[i];
+}
 
 #define DEFINE_NORMALIZATION(suffix, type)                                                                                  \
-  static double sum_##suffix(const type *x, int64_t n) {                                                                    \
-    double lanes[LANES] = {0};                                                                                              \
-    int64_t i = 0;                                                                                                          \
-    for (; i + LANES <= n; i += LANES) {                                                                                    \
-      for (int l = 0; l < LANES; l++) lanes[l] += (double)x[i + l];                                                         \
-    }                                                                                                                       \
-    for (; i < n; i++) lanes[0] += (double)x[i];                                                                            \
-    for (int l = 1; l < LANES; l++) lanes[0] += lanes[l];                                                                   \
-    return lanes[0];                                                                                                        \
-  }                                                                                                                         \
-  static double squares_##suffix(const type *x, int64_t n, double mean) {                                                   \
-    double lanes[LANES] = {0};                                                                                              \
-    int64_t i = 0;                                                                                                          \
-    for (; i + LANES <= n; i += LANES) {                                                                                    \
-      for (int l = 0; l < LANES; l++) lanes[l] += ((double)x[i + l] - mean) * ((double)x[i + l] - mean);                    \
-    }                                                                                                                       \
-    for (; i < n; i++) lanes[0] += ((double)x[i] - mean) * ((double)x[i] - mean);                                           \
-    for (int l = 1; l < LANES; l++) lanes[0] += lanes[l];                                                                   \
-    return lanes[0];                                                                                                        \
-  }                                                                                                                         \
-  static void scale_##suffix(const type *x, type *y, int64_t n, double mean, double factor, double term) {                  \
-    for (int64_t i = 0; i < n; i++) y[i] = (type)(((double)x[i] - mean) * factor + term);                                   \
-  }                                                                                                                         \
   static double at_##suffix(const void *values, int64_t i, double otherwise) {                                              \
     return values ? (double)((const type *)values)[i] : otherwise;                                                          \
   }                                                                                                                         \
@@ -41,9 +56,7 @@ enum { LANES = 8 }; /* independent sums, so that the additions do not wait for e
       int64_t first = r % n_cycle * n_weights;                                                                              \
       if (n_alike == 1 && w->weight && w->bias) {                                                                           \
         const type *weight = (const type *)w->weight + first, *bias = (const type *)w->bias + first;                        \
-        for (int64_t i = 0; i < n; i++) {                                                                                   \
-          y[i] = (type)(((double)x[i] - mean) * rate * (double)weight[i] + (double)bias[i]);                                \
-        }                                                                                                                   \
+        scale_each_##suffix(x, y, n, mean, rate, weight, bias);                                                             \
         continue;                                                                                                           \
       }                                                                                                                     \
       for (int64_t k = 0; k < n_weights; k++) {                                                                             \

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "base/short.h"
+#include "base/loop.h"
 
 #define SPEED_f32
 #define SPEED_f64 TT_SHORT

@@ -3,12 +3,12 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/short.h"
+#include "base/loop.h"
+#include "kernels/row_f32.h"
 
 enum {
   TILE = 128,       /* outputs whose states are kept on the stack at once */
   ROWS = 32,        /* rows of a tile that stay in the first cache */
-  BLOCK = 256,      /* elements summed in their own type before they are added to a double */
   LANES = 16,       /* independent sums, so that the loop is vectors and not one chain of additions */
   STATE_BYTES = 16, /* of the largest state */
 };
@@ -193,44 +193,40 @@ static TT_SHORT void start_zeros(void *states, int64_t n) { memset(states, 0, (s
 
 /* Sums. */
 
-#define DEFINE_FLOATING_SUM(suffix, type)                                                                                      \
-  static SPEED_##suffix double sum_block_##suffix(const type *x, int64_t n) {                                                  \
-    type lanes[LANES] = {0};                                                                                                   \
-    int64_t i = 0;                                                                                                             \
-    for (; i + LANES <= n; i += LANES) {                                                                                       \
-      for (int l = 0; l < LANES; l++) lanes[l] += x[i + l];                                                                    \
-    }                                                                                                                          \
-    double sum = 0;                                                                                                            \
-    for (; i < n; i++) sum += (double)x[i];                                                                                    \
-    for (int l = 0; l < LANES; l++) sum += (double)lanes[l];                                                                   \
-    return sum;                                                                                                                \
-  }                                                                                                                            \
-  static SPEED_##suffix void sum_along_##suffix(const void *data, int64_t n, int64_t stride, int64_t first_index, void *state, \
-                                                double parameter) {                                                            \
-    (void)first_index, (void)parameter;                                                                                        \
-    const type *x = data;                                                                                                      \
-    double sum = *(double *)state;                                                                                             \
-    if (stride == 1) {                                                                                                         \
-      while (n > 0) {                                                                                                          \
-        int64_t n_block = n < BLOCK ? n : BLOCK;                                                                               \
-        sum += sum_block_##suffix(x, n_block);                                                                                 \
-        x += n_block;                                                                                                          \
-        n -= n_block;                                                                                                          \
-      }                                                                                                                        \
-    } else {                                                                                                                   \
-      for (int64_t i = 0; i < n; i++) sum += (double)x[i * stride];                                                            \
-    }                                                                                                                          \
-    *(double *)state = sum;                                                                                                    \
-  }                                                                                                                            \
-  static SPEED_##suffix void sum_across_##suffix(const void *data, int64_t n_rows, int64_t row_stride, int64_t n_columns,      \
-                                                 void *states) {                                                               \
-    const type *x = data;                                                                                                      \
-    double *sums = states;                                                                                                     \
-    type block[TILE] = {0};                                                                                                    \
-    for (int64_t r = 0; r < n_rows; r++, x += row_stride) {                                                                    \
-      for (int64_t c = 0; c < n_columns; c++) block[c] += x[c];                                                                \
-    }                                                                                                                          \
-    for (int64_t c = 0; c < n_columns; c++) sums[c] += (double)block[c];                                                       \
+static inline double row_sum_f32(const float *x, int64_t n) { return tt_row_sum_f32(x, n); }
+
+static TT_SHORT double row_sum_f64(const double *x, int64_t n) {
+  double lanes[4] = {0};
+  int64_t i = 0;
+  for (; i + 4 <= n; i += 4) {
+    for (int l = 0; l < 4; l++) lanes[l] += x[i + l];
+  }
+  for (; i < n; i++) lanes[0] += x[i];
+  return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
+}
+
+#define DEFINE_FLOATING_SUM(suffix, type)                                                                                 \
+  static TT_SHORT void sum_along_##suffix(const void *data, int64_t n, int64_t stride, int64_t first_index, void *state,  \
+                                          double parameter) {                                                             \
+    (void)first_index, (void)parameter;                                                                                   \
+    const type *x = data;                                                                                                 \
+    double sum = 0;                                                                                                       \
+    if (stride == 1) {                                                                                                    \
+      sum = row_sum_##suffix(x, n);                                                                                       \
+    } else {                                                                                                              \
+      for (int64_t i = 0; i < n; i++) sum += (double)x[i * stride];                                                       \
+    }                                                                                                                     \
+    *(double *)state += sum;                                                                                              \
+  }                                                                                                                       \
+  static SPEED_##suffix void sum_across_##suffix(const void *data, int64_t n_rows, int64_t row_stride, int64_t n_columns, \
+                                                 void *states) {                                                          \
+    const type *x = data;                                                                                                 \
+    double *sums = states;                                                                                                \
+    type block[TILE] = {0};                                                                                               \
+    for (int64_t r = 0; r < n_rows; r++, x += row_stride) {                                                               \
+      for (int64_t c = 0; c < n_columns; c++) block[c] += x[c];                                                           \
+    }                                                                                                                     \
+    for (int64_t c = 0; c < n_columns; c++) sums[c] += (double)block[c];                                                  \
   }
 DEFINE_FLOATING_SUM(f32, float)
 DEFINE_FLOATING_SUM(f64, double)

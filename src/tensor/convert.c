@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "base/short.h"
+#include "base/loop.h"
 
 /* What the list's symbols stand for here; bool has a type of its own so that each pair of dtypes names one function. */
 #define TYPE_BOOL uint8_t

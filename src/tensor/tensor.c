@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "tensor/convert.h"
 #include "tensor/strided.h"
+#include "tensor/transpose.h"
 
 tt_storage *tt_storage_new(size_t n_bytes, tt_error *error) {
   tt_storage *storage = tt_alloc(1, sizeof *storage);
@@ -158,6 +159,16 @@ void tt_tensor_unref(tt_tensor *tensor) {
   tt_free(tensor);
 }
 
+/* The dimension along which the source lies dense where the target does so along the inner one; -1: there is none. */
+static int find_crossing(tt_strided *walk, int64_t item_bytes) {
+  enum { LEAST = 4 }; /* elements across, from which on tiles pay */
+  if (walk->step_bytes[0] != item_bytes || walk->step_bytes[1] == item_bytes || walk->n_inner < LEAST) return -1;
+  for (int d = 0; d < walk->n_dims; d++) {
+    if (walk->strides_bytes[1][d] == item_bytes && walk->dims[d] >= LEAST) return d;
+  }
+  return -1;
+}
+
 /* Target and source do not overlap, and source's shape broadcasts to target's. */
 static void copy_elements(tt_tensor *target, const tt_tensor *source) {
   tt_convert_fn *convert = tt_convert(tt_tensor_dtype(target), tt_tensor_dtype(source));
@@ -165,9 +176,19 @@ static void copy_elements(tt_tensor *target, const tt_tensor *source) {
   tt_strided_begin(&walk, tt_tensor_shape(target));
   tt_strided_add(&walk, target);
   tt_strided_add(&walk, source);
-  for (bool more = tt_strided_start(&walk); more; more = tt_strided_next(&walk)) {
-    convert(walk.at[0], walk.step_bytes[0], walk.at[1], walk.step_bytes[1], walk.n_inner);
+  bool more = tt_strided_start(&walk);
+  size_t item_bytes = tt_dtype_bytes(tt_tensor_dtype(target));
+  int crossing = more && tt_tensor_dtype(target) == tt_tensor_dtype(source) ? find_crossing(&walk, (int64_t)item_bytes) : -1;
+  if (crossing >= 0) {
+    int64_t n_rows = walk.dims[crossing], to_step = walk.strides_bytes[0][crossing];
+    walk.dims[crossing] = 1;
+    for (; more; more = tt_strided_next(&walk)) {
+      tt_transpose(item_bytes, walk.at[0], to_step, walk.at[1], walk.step_bytes[1], n_rows, walk.n_inner);
+    }
+    return;
   }
+  for (; more; more = tt_strided_next(&walk))
+    convert(walk.at[0], walk.step_bytes[0], walk.at[1], walk.step_bytes[1], walk.n_inner);
 }
 
 tt_tensor *tt_tensor_cast(const tt_tensor *tensor, tt_dtype dtype, tt_error *error) {
