@@ -85,9 +85,10 @@ static int64_t sweep_bytes(const sweep *s) {
   return image_bytes(s) + aligned(s->n_block * s->n_taps * (int64_t)sizeof(int32_t));
 }
 
-/* Takes sweep_bytes() of memory and answers what lies behind them. */
+/* Takes sweep_bytes() of memory and answers what lies behind them. Zeros beside the planes' lines are written here once and for all. */
 static uint8_t *place_sweep(sweep *s, uint8_t *memory) {
   s->image = memory;
+  memset(s->image, 0, (size_t)image_bytes(s));
   s->at = (int32_t *)(memory + image_bytes(s));
   const axis *down = &s->down, *across = &s->across;
   int32_t *at = s->at;
@@ -103,20 +104,18 @@ static uint8_t *place_sweep(sweep *s, uint8_t *memory) {
   return memory + sweep_bytes(s);
 }
 
-/* n places of a source line from `first` on, with zeros for those outside. */
+/* n places of a source line from `first` on, but for those outside. */
 static void fill_line(const sweep *s, uint8_t *to, const uint8_t *line, int64_t first, int64_t stride, int64_t n) {
   int64_t width = s->across.n_in, begin = first >= 0 ? 0 : (-first + stride - 1) / stride;
   int64_t end = first >= width ? 0 : (width - first + stride - 1) / stride;
   begin = smaller(begin, n);
   end = larger(begin, smaller(end, n));
-  memset(to, 0, (size_t)(begin * s->bytes));
   const uint8_t *from = line + (first + begin * stride) * s->bytes;
   if (stride == 1) {
     memcpy(to + begin * s->bytes, from, (size_t)((end - begin) * s->bytes));
   } else {
     tt_convert(s->dtype, s->dtype)(to + begin * s->bytes, s->bytes, from, stride * s->bytes, end - begin);
   }
-  memset(to + end * s->bytes, 0, (size_t)((n - end) * s->bytes));
 }
 
 /* Fills the image with n_channels planes for the band of output rows that begins at y. */
@@ -154,27 +153,31 @@ static void run_sweep(const sweep *s, const uint8_t *planes, const uint8_t *weig
                       target to) {
   const axis *down = &s->down, *across = &s->across;
   int64_t lanes = s->tiles->n_lanes, height = s->tiles->n_rows, window = s->n_channels * s->n_taps;
-  int64_t per_row = round_up(across->n_out, lanes) / lanes;
+  int64_t step = s->line_step * s->pitch;
   for (int64_t y = 0; y < down->n_out; y += s->n_band) {
-    int64_t n_vectors = smaller(s->n_band, down->n_out - y) * per_row, channel = 0;
+    int64_t n_lines = smaller(s->n_band, down->n_out - y), channel = 0;
     do {
       int64_t n_channels = smaller(s->n_block, s->n_channels - channel);
       fill_image(s, planes + channel * down->n_in * across->n_in * s->bytes, n_channels, y);
       const uint8_t *block = weights + channel * s->n_taps * s->bytes;
       tt_tile tile = {.k = n_channels * s->n_taps, .n_runs = 1, .b_at = s->at, .c_row = to.row, .is_sum = channel > 0};
-      for (int64_t v = 0; v < n_vectors; v += 2) {
-        uint8_t *c[2];
-        for (int h = 0; h < 2; h++) {
-          int64_t vector = smaller(v + h, n_vectors - 1), line = vector / per_row, x = vector % per_row * lanes;
-          tile.b[h] = s->image + (line * s->line_step * s->pitch + x) * s->bytes;
-          tile.n_columns[h] = v + h < n_vectors ? smaller(lanes, across->n_out - x) : 0;
-          c[h] = to.data + ((y + line) * to.line + x) * s->bytes;
-        }
-        for (int64_t r = 0; r < m; r += height) {
-          tile.n_rows = smaller(height, m - r);
-          for (int64_t q = 0; q < height; q++) tile.a[q] = block + smaller(r + q, m - 1) * window * s->bytes;
-          for (int h = 0; h < 2; h++) tile.c[h] = c[h] + r * to.row * s->bytes;
-          tile.start = start != NULL && channel == 0 ? start + r * s->bytes : NULL;
+      for (int64_t r = 0; r < m; r += height) {
+        tile.n_rows = smaller(height, m - r);
+        for (int64_t q = 0; q < height; q++) tile.a[q] = block + smaller(r + q, m - 1) * window * s->bytes;
+        tile.start = start != NULL && channel == 0 ? start + r * s->bytes : NULL;
+        uint8_t *rows = to.data + (r * to.row + y * to.line) * s->bytes;
+        for (int64_t line = 0, x = 0; line < n_lines;) {
+          for (int h = 0; h < 2; h++) {
+            if (line == n_lines) {
+              tile.b[h] = tile.b[0], tile.c[h] = tile.c[0], tile.n_columns[h] = 0;
+              break;
+            }
+            tile.b[h] = s->image + (line * step + x) * s->bytes;
+            tile.c[h] = rows + (line * to.line + x) * s->bytes;
+            tile.n_columns[h] = smaller(lanes, across->n_out - x);
+            x += lanes;
+            if (x >= across->n_out) x = 0, line++;
+          }
           s->tiles->indirect(&tile);
         }
       }
