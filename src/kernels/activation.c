@@ -106,3 +106,23 @@ TABLE(gelu_tanh)
 TABLE(hardshrink)
 TABLE(softshrink)
 TABLE(tanhshrink)
+
+/* The gradient where x is above the threshold; it is read in any case, so that nothing hangs on a branch. */
+#define THRESHOLD_BACKWARD(suffix, type)                                                                   \
+  static void threshold_backward_##suffix(void *out, const void *const *in, const bool *is_one, int64_t n, \
+                                          const void *constants) {                                         \
+    const type *g = in[0], *x = in[1], threshold = (type) * (const double *)constants;                     \
+    type *y = out;                                                                                         \
+    if (!is_one[0] && !is_one[1]) {                                                                        \
+      for (int64_t i = 0; i < n; i++) {                                                                    \
+        const type passed = g[i];                                                                          \
+        y[i] = x[i] <= threshold ? 0 : passed;                                                             \
+      }                                                                                                    \
+      return;                                                                                              \
+    }                                                                                                      \
+    for (int64_t i = 0; i < n; i++) y[i] = x[is_one[1] ? 0 : i] <= threshold ? 0 : g[is_one[0] ? 0 : i];   \
+  }
+THRESHOLD_BACKWARD(f32, float)
+THRESHOLD_BACKWARD(f64, double)
+const tt_loops tt_loops_threshold_backward = {
+    {[TT_DTYPE_F32] = threshold_backward_f32, [TT_DTYPE_F64] = threshold_backward_f64}};

@@ -1,7 +1,7 @@
 /*
  * activation: the loops of networks' activation functions, float32 and float64, for the engine of kernels/elementwise.h.
  *
- * One input each; `constants` points to doubles, named beside each loop, whatever the compute dtype.
+ * One input each where nothing else is said; `constants` points to doubles, named beside each loop, whatever the compute dtype.
  */
 #ifndef TT_KERNELS_ACTIVATION_H
 #define TT_KERNELS_ACTIVATION_H
@@ -26,5 +26,6 @@ extern const tt_loops tt_loops_gelu_tanh;
 extern const tt_loops tt_loops_hardshrink; /* lambd */
 extern const tt_loops tt_loops_softshrink; /* lambd */
 extern const tt_loops tt_loops_tanhshrink;
+extern const tt_loops tt_loops_threshold_backward; /* (gradient, x); threshold */
 
 #endif

@@ -283,5 +283,6 @@ GRAD_UNARY(sinh, mul(rule, g, UNARY(cosh, x)))
 GRAD_UNARY(cosh, mul(rule, g, UNARY(sinh, x)))
 GRAD_UNARY(tanh, mul(rule, g, one_minus(rule, square(rule, y))))
 GRAD_UNARY(sigmoid, mul(rule, g, mul(rule, y, one_minus(rule, y))))
-GRAD_UNARY(relu, drop(rule, tt_rule_scalar(rule, TT_OP_le, y, 0.0), g))
+GRAD_UNARY(relu,
+           tt_rule_call(rule, TT_OP_threshold_backward, (tt_value[]){tt_operand_value(g), tt_operand_value(y), tt_float(0)}, 3))
 GRAD_UNARY(erf, mul(rule, g, scale(rule, UNARY(exp, neg(rule, square(rule, x))), TWO_OVER_ROOT_PI)))

@@ -14,8 +14,9 @@ tt_operand *tt_grad_sum_to(tt_rule *rule, const tt_op *op, tt_operand *x, const 
       if (d < lead || to->dims[d - lead] != from->dims[d]) dims[n++] = d;
     }
     /* An empty list would sum everything. */
-    if (n > 0) x = TT_RULE(rule, sum, tt_operand_value(x), tt_ints(dims, n), tt_bool(true));
-    if (lead > 0) x = TT_RULE(rule, reshape, tt_operand_value(x), tt_ints(to->dims, (uint32_t)to->n_dims));
+    bool is_lead_only = n == (uint32_t)lead;
+    if (n > 0) x = TT_RULE(rule, sum, tt_operand_value(x), tt_ints(dims, n), tt_bool(!is_lead_only));
+    if (lead > 0 && !is_lead_only) x = TT_RULE(rule, reshape, tt_operand_value(x), tt_ints(to->dims, (uint32_t)to->n_dims));
   }
   return tt_rule_cast(rule, x, like->meta.dtype);
 }

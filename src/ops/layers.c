@@ -1,5 +1,6 @@
 /*
- * layers: rows of what a network's layers do beside convolving, pooling and normalising: linear maps, embeddings, dropout.
+ * layers: rows of what a network's layers do beside convolving, pooling and normalising: bilinear maps, embeddings, dropout (linear is a product
+ * like others: matrix.c).
  */
 #include <inttypes.h>
 #include <math.h>
@@ -13,30 +14,7 @@
 #include "ops/terms.h"
 #include "tensor/convert.h"
 
-/* ---- linear ---- */
-
-TT_BODY(linear) {
-  tt_operand *x = args[0].as.operand, *weight = args[1].as.operand, *bias = tt_arg_operand(&args[2]);
-  if (!tt_rule_need_shape(rule, op, weight)) return NULL;
-  const tt_shape *shape = &weight->meta.shape;
-  bool takes_bias = bias == NULL;
-  if (!takes_bias) {
-    if (!tt_rule_need_shape(rule, op, bias)) return NULL;
-    int64_t n = bias->meta.shape.n_dims == 1 ? bias->meta.shape.dims[0] : -1;
-    takes_bias = shape->n_dims == 2 ? n == shape->dims[0] : bias->meta.shape.n_dims == 0;
-  }
-  if ((shape->n_dims != 1 && shape->n_dims != 2) || !takes_bias) {
-    char text[TT_SHAPE_TEXT_BYTES], bias_text[TT_SHAPE_TEXT_BYTES];
-    tt_rule_fail(rule, TT_ERR_SHAPE, "%s takes a weight of shape (out, in) and a bias of shape (out), not %s and %s", op->name,
-                 tt_shape_text(shape, text), bias ? tt_shape_text(&bias->meta.shape, bias_text) : "none");
-  }
-  if (bias != NULL) tt_rule_need_same_floats(rule, op, x, bias);
-  if (rule->status != TT_OK) return NULL;
-  tt_operand *across = shape->n_dims == 2 ? tt_rule_unary(rule, TT_OP_t, weight) : weight;
-  tt_operand *product = tt_rule_binary(rule, TT_OP_matmul, x, across);
-  return bias != NULL ? tt_term_add(rule, product, bias) : product;
-}
-TT_COMPOSE(linear)
+/* ---- bilinear ---- */
 
 /* y[n, o] = sum of a[n, i] W[o, i, j] b[n, j]: (N,I)x(O,I,J) -> (O,N,J), then times b and summed over J. */
 TT_BODY(bilinear) {

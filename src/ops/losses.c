@@ -1,12 +1,17 @@
 /*
- * losses: rows of torch.nn.functional's losses, composed of other ops (ops/compose.h), and how they are reduced.
+ * losses: rows of torch.nn.functional's losses, composed of other ops (ops/compose.h), and how they are reduced. Of classes, which are what is
+ * trained with most, the loss has a kernel, and the usual form of cross_entropy a gradient rule of its own.
  */
+#include <inttypes.h>
 #include <math.h>
 
+#include "kernels/nll.h"
 #include "ops/compose.h"
+#include "ops/define.h"
 #include "ops/grad_common.h"
 #include "ops/rows.h"
 #include "ops/terms.h"
+#include "tensor/convert.h"
 
 #define UNARY(name, a) tt_rule_unary(rule, TT_OP_##name, a)
 #define IS(comparison, a, number) tt_rule_scalar(rule, TT_OP_##comparison, a, number)
@@ -275,15 +280,22 @@ typedef struct class_terms {
   tt_operand *weights; /* of each target; NULL when every class counts alike */
 } class_terms;
 
-static class_terms class_terms_of(tt_rule *rule, const tt_op *op, tt_operand *x, tt_operand *target, tt_operand *weight,
-                                  int64_t ignore_index) {
-  class_terms terms = {.x = x, .dim = class_dim(rule, op, x, target)};
-  need_class_weights(rule, op, x, terms.dim, weight);
+/* The dimension of the classes of what the loss of classes takes; -1 and a failed rule otherwise. */
+static int64_t check_classes(tt_rule *rule, const tt_op *op, const tt_operand *x, const tt_operand *target,
+                             const tt_operand *weight) {
+  int64_t dim = class_dim(rule, op, x, target);
+  need_class_weights(rule, op, x, dim, weight);
   if (rule->status == TT_OK) tt_rule_need_same_floats(rule, op, x, NULL);
   if (rule->status == TT_OK && target->meta.dtype != TT_DTYPE_I64 && target->meta.dtype != TT_DTYPE_U8) {
     tt_rule_fail(rule, TT_ERR_DTYPE, "%s takes classes of dtype int64 or uint8, not %s", op->name,
                  tt_dtype_name(target->meta.dtype));
   }
+  return rule->status == TT_OK ? dim : -1;
+}
+
+static class_terms class_terms_of(tt_rule *rule, const tt_op *op, tt_operand *x, tt_operand *target, tt_operand *weight,
+                                  int64_t ignore_index) {
+  class_terms terms = {.x = x, .dim = check_classes(rule, op, x, target, weight)};
   if (rule->status != TT_OK) return terms;
   target = tt_rule_cast(rule, target, TT_DTYPE_I64);
   terms.is_counted = TT_RULE(rule, ne, tt_operand_value(target), tt_int(ignore_index));
@@ -321,9 +333,77 @@ TT_BODY(nll_loss) {
       class_terms_of(rule, op, args[0].as.operand, args[1].as.operand, tt_arg_operand(&args[2]), args[3].as.integer);
   return reduce_classes(rule, &terms, nll_terms(rule, &terms), how);
 }
-TT_COMPOSE(nll_loss)
+TT_COMPOSE_GRAD(nll_loss)
 
+/* Of both losses of classes; cross_entropy has one more. */
 enum { CE_WEIGHT = 2, CE_IGNORE_INDEX, CE_REDUCTION, CE_LABEL_SMOOTHING };
+
+/* What both answer. */
+static tt_status infer_classes(tt_rule *rule, const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results) {
+  const tt_operand *x = args[0].as.operand, *target = args[1].as.operand;
+  reduction how = reduction_of(rule, op, &args[CE_REDUCTION], false);
+  check_classes(rule, op, x, target, tt_arg_operand(&args[CE_WEIGHT]));
+  if (rule->status != TT_OK) return rule->status;
+  tt_meta meta = {.dtype = x->meta.dtype};
+  if (how == REDUCE_NONE) meta.shape = target->meta.shape;
+  return tt_infer_one(meta, results, n_results);
+}
+
+INFER(nll_loss) {
+  tt_rule rule = tt_rule_begin(NULL, error); /* which calls nothing */
+  return infer_classes(&rule, op, args, results, n_results);
+}
+
+/* The losses of log-probabilities, reduced as metas[0] and the row's argument say. */
+static tt_status run_nll(const tt_op *op, const tt_value *args, const tt_tensor *logs, const tt_meta *metas,
+                         tt_tensor **results, size_t *n_results, tt_error *error) {
+  const tt_tensor *given[] = {logs, tt_arg_tensor(&args[1]),
+                              tt_arg_is_none(&args[CE_WEIGHT]) ? NULL : tt_arg_tensor(&args[CE_WEIGHT])};
+  const tt_dtype dtypes[] = {metas[0].dtype, TT_DTYPE_I64, metas[0].dtype};
+  tt_tensor *dense[3] = {NULL}, *out = tt_tensor_new(metas[0].dtype, &metas[0].shape, error);
+  tt_status status = out == NULL ? TT_ERR_MEMORY : TT_OK;
+  for (int i = 0; i < 3 && status == TT_OK; i++) {
+    if (given[i] == NULL) continue;
+    bool fits = tt_tensor_dtype(given[i]) == dtypes[i] && tt_tensor_is_contiguous(given[i]);
+    dense[i] = fits ? tt_tensor_ref((tt_tensor *)(uintptr_t)given[i]) : tt_tensor_cast(given[i], dtypes[i], error);
+    if (dense[i] == NULL) status = TT_ERR_MEMORY;
+  }
+  if (status == TT_OK) {
+    const tt_shape *shape = tt_tensor_shape(logs);
+    int dim = shape->n_dims > 1 ? 1 : 0;
+    tt_nll what = {.dtype = metas[0].dtype,
+                   .n_outer = dim == 1 ? shape->dims[0] : 1,
+                   .n_classes = shape->dims[dim],
+                   .n_inner = 1,
+                   .logs = tt_tensor_data(dense[0]),
+                   .target = tt_tensor_data(dense[1]),
+                   .weight = dense[2] == NULL ? NULL : tt_tensor_data(dense[2]),
+                   .ignore_index = args[CE_IGNORE_INDEX].as.integer};
+    for (int d = dim + 1; d < shape->n_dims; d++) what.n_inner *= shape->dims[d];
+    bool is_mean = tt_arg_is_word(&args[CE_REDUCTION], "mean"), is_none = tt_arg_is_word(&args[CE_REDUCTION], "none");
+    if (is_none) what.losses = tt_tensor_data(out);
+    tt_nll_sums sums;
+    if (!tt_nll_run(&what, &sums)) {
+      status = tt_fail(error, TT_ERR_INDEX, "%s: target %" PRId64 " is out of bounds for %" PRId64 " classes", op->name,
+                       sums.wrong, what.n_classes);
+    } else if (!is_none) {
+      tt_convert_f64(tt_tensor_data(out), what.dtype, is_mean ? sums.losses / sums.weights : sums.losses);
+    }
+  }
+  for (int i = 0; i < 3; i++) tt_tensor_unref(dense[i]);
+  if (status != TT_OK) {
+    tt_tensor_unref(out);
+    return status;
+  }
+  results[0] = out;
+  *n_results = 1;
+  return TT_OK;
+}
+
+KERNEL(nll_loss) {
+  (void)context;
+  return run_nll(op, args, tt_arg_tensor(&args[0]), metas, results, n_results, error);
+}
 
 /* Weights of shape (C) beside (N, C, ...). */
 static tt_operand *weights_beside(tt_rule *rule, const tt_operand *x, int64_t dim, tt_operand *weight) {
@@ -381,7 +461,52 @@ TT_BODY(cross_entropy) {
   double share = smoothing / (double)x->meta.shape.dims[dim];
   return ADD(SCALE(of_target, 1 - smoothing), SCALE(of_all, share));
 }
-TT_COMPOSE(cross_entropy)
+
+/* Whether it is what is used most: floats, targets that are classes, and all of the loss at them. */
+static bool is_plain_cross_entropy(const tt_value *args) {
+  const tt_meta *x = tt_arg_meta(&args[0]), *target = tt_arg_meta(&args[1]);
+  return tt_dtype_is_floating(x->dtype) && tt_shape_is_known(&x->shape) && tt_shape_is_known(&target->shape) &&
+         !tt_shape_equal(&x->shape, &target->shape) && args[CE_LABEL_SMOOTHING].as.real == 0;
+}
+
+INFER(cross_entropy) {
+  if (!is_plain_cross_entropy(args)) return tt_compose_infer(body_cross_entropy, op, args, results, n_results, error);
+  tt_rule rule = tt_rule_begin(NULL, error); /* which calls nothing */
+  return infer_classes(&rule, op, args, results, n_results);
+}
+
+static tt_value class_dim_of(const tt_value *args) { return tt_int(tt_arg_meta(&args[0])->shape.n_dims > 1 ? 1 : 0); }
+
+KERNEL(cross_entropy) {
+  if (!is_plain_cross_entropy(args)) return tt_compose_kernel(body_cross_entropy, op, context, args, results, n_results, error);
+  tt_tensor *logs[TT_MAX_RESULTS];
+  size_t n_logs = 0;
+  TT_TRY(tt_op_eval(TT_OP_log_softmax, context->generator, (tt_value[]){args[0], class_dim_of(args)}, 2, logs, &n_logs, error));
+  tt_status status = run_nll(op, args, logs[0], metas, results, n_results, error);
+  tt_tensor_unref(logs[0]);
+  return status;
+}
+
+/* The probabilities, less 1 at the target; as much of that as the target weighs. */
+GRAD(cross_entropy) {
+  if (!is_plain_cross_entropy(call->args) || tt_grad_is_needed(call, CE_WEIGHT))
+    return tt_compose_grad(body_cross_entropy, context, call, operand_grads, error);
+  if (!call->is_needed[0]) return TT_OK;
+  tt_rule made = tt_rule_begin(context, error), *rule = &made;
+  tt_operand *x = call->args[0].as.operand, *share = call->grads[0];
+  class_terms terms = class_terms_of(rule, call->op, x, call->args[1].as.operand, tt_arg_operand(&call->args[CE_WEIGHT]),
+                                     call->args[CE_IGNORE_INDEX].as.integer);
+  tt_operand *weights = terms.weights != NULL ? terms.weights : terms.is_counted;
+  if (tt_arg_is_word(&call->args[CE_REDUCTION], "mean")) share = tt_term_div(rule, share, UNARY(sum, weights));
+  share = tt_term_unsqueeze(rule, MUL(share, weights), terms.dim);
+  tt_operand *index = tt_term_unsqueeze(rule, terms.target, terms.dim);
+  tt_operand *probabilities = TT_RULE(rule, softmax, tt_operand_value(x), class_dim_of(call->args));
+  tt_operand *at_target = TT_RULE(rule, full_like, tt_operand_value(share), tt_float(-1));
+  tt_operand *slope = TT_RULE(rule, scatter_add, tt_operand_value(probabilities), tt_int(terms.dim), tt_operand_value(index),
+                              tt_operand_value(at_target));
+  operand_grads[0] = MUL(slope, share);
+  return rule->status;
+}
 
 /* ---- distances ---- */
 

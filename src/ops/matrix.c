@@ -1,7 +1,9 @@
-/* Rows of the matrix section: matmul and its strict forms, transposes, outer, addmm. */
+/* Rows of the matrix section: matmul and its strict forms, outer, addmm; and linear, which is a product and a sum like addmm. */
 #include <inttypes.h>
 
+#include "kernels/elementwise.h"
 #include "kernels/matmul.h"
+#include "ops/define.h"
 #include "ops/grad_common.h"
 #include "ops/infer_common.h"
 #include "ops/promote.h"
@@ -357,5 +359,98 @@ tt_status tt_grad_addmm(tt_call_context *context, const tt_grad_call *call, tt_o
     tt_operand *of_self = TT_RULE(&rule, mul, tt_operand_value(grad), call->args[ADDMM_BETA]);
     operand_grads[0] = tt_grad_sum_to(&rule, call->op, of_self, self);
   }
+  return rule.status;
+}
+
+/* ---- linear: self @ weight.T + bias ---- */
+
+enum { LINEAR_WEIGHT = 1, LINEAR_BIAS };
+
+static void turn_last(tt_shape *shape) {
+  int last = shape->n_dims - 1;
+  if (last < 1) return;
+  int64_t n = shape->dims[last];
+  shape->dims[last] = shape->dims[last - 1];
+  shape->dims[last - 1] = n;
+}
+
+/* A weight of shape (out, in) and a bias of shape (out), or (in) and a number. */
+static tt_status check_linear(const tt_op *op, const tt_meta *weight, const tt_meta *bias, tt_error *error) {
+  TT_TRY(tt_infer_need_shape(op, "an operand", weight, error));
+  const tt_shape *shape = &weight->shape;
+  bool takes_bias = bias == NULL;
+  if (bias != NULL) {
+    TT_TRY(tt_infer_need_shape(op, "an operand", bias, error));
+    int64_t n = bias->shape.n_dims == 1 ? bias->shape.dims[0] : -1;
+    takes_bias = shape->n_dims == 2 ? n == shape->dims[0] : bias->shape.n_dims == 0;
+  }
+  if ((shape->n_dims == 1 || shape->n_dims == 2) && takes_bias) return TT_OK;
+  char text[TT_SHAPE_TEXT_BYTES], bias_text[TT_SHAPE_TEXT_BYTES];
+  return tt_fail(error, TT_ERR_SHAPE, "%s takes a weight of shape (out, in) and a bias of shape (out), not %s and %s", op->name,
+                 tt_shape_text(shape, text), bias != NULL ? tt_shape_text(&bias->shape, bias_text) : "none");
+}
+
+INFER(linear) {
+  const tt_meta *self = tt_arg_meta(&args[0]);
+  tt_operand across = {.meta = *tt_arg_meta(&args[LINEAR_WEIGHT])};
+  const tt_meta *bias = tt_arg_is_none(&args[LINEAR_BIAS]) ? NULL : tt_arg_meta(&args[LINEAR_BIAS]);
+  TT_TRY(check_linear(op, &across.meta, bias, error));
+  if (bias != NULL) {
+    TT_TRY(tt_infer_need_floating(op, self->dtype, error));
+    TT_TRY(tt_infer_need_same_dtype(op, self->dtype, bias->dtype, error));
+  }
+  turn_last(&across.meta.shape);
+  return tt_infer_matmul(op, (tt_value[]){args[0], tt_operand_value(&across)}, results, n_results, error);
+}
+
+/* Adds the bias to each row of a product that is nobody's yet. */
+static void add_bias(tt_tensor *product, const tt_tensor *bias) {
+  tt_dtype dtype = tt_tensor_dtype(product);
+  tt_elementwise sum = {.loop = tt_loops_add.by_dtype[dtype], .out_dtype = dtype, .in_dtypes = {dtype, dtype}, .n_inputs = 2};
+  tt_elementwise_run(&sum, product, (const tt_tensor *const[]){product, bias});
+}
+
+KERNEL(linear) {
+  (void)context, (void)metas;
+  tt_tensor across = *tt_arg_tensor(&args[LINEAR_WEIGHT]); /* another look at the same memory, for as long as this call */
+  if (tt_tensor_n_dims(&across) == 2) {
+    turn_last(&across.operand.meta.shape);
+    int64_t row = across.strides[0];
+    across.strides[0] = across.strides[1];
+    across.strides[1] = row;
+  }
+  tt_tensor *out = multiply(op, tt_arg_tensor(&args[0]), &across, error);
+  if (out == NULL) return TT_ERR_MEMORY;
+  if (!tt_arg_is_none(&args[LINEAR_BIAS])) add_bias(out, tt_arg_tensor(&args[LINEAR_BIAS]));
+  results[0] = out;
+  *n_results = 1;
+  return TT_OK;
+}
+
+/* x with its leading dimensions as one. */
+static tt_operand *as_rows(tt_rule *rule, tt_operand *x) {
+  const tt_shape *shape = &x->meta.shape;
+  if (rule->status != TT_OK || shape->n_dims == 2) return x;
+  int64_t n_columns = shape->dims[shape->n_dims - 1], n_rows = 1;
+  for (int d = 0; d < shape->n_dims - 1; d++) n_rows *= shape->dims[d];
+  return TT_RULE(rule, reshape, tt_operand_value(x), tt_ints((int64_t[]){n_rows, n_columns}, 2));
+}
+
+GRAD(linear) {
+  tt_rule rule = tt_rule_begin(context, error);
+  tt_operand *self = call->args[0].as.operand, *weight = call->args[LINEAR_WEIGHT].as.operand, *grad = call->grads[0];
+  if (!tt_rule_need_shape(&rule, call->op, self) || !tt_rule_need_shape(&rule, call->op, weight)) return rule.status;
+  bool is_vector = weight->meta.shape.n_dims == 1; /* one output, without a dimension for it */
+  tt_operand *sums = is_vector ? with_dim(&rule, grad, -1) : grad;
+  if (call->is_needed[0]) {
+    operand_grads[0] = tt_rule_binary(&rule, TT_OP_matmul, sums, is_vector ? with_dim(&rule, weight, 0) : weight);
+  }
+  if (call->is_needed[1]) {
+    tt_operand *across = swap_last(&rule, as_rows(&rule, sums));
+    tt_operand *of_weight = tt_rule_binary(&rule, TT_OP_mm, across, as_rows(&rule, self));
+    operand_grads[1] = is_vector ? reshaped_like(&rule, of_weight, weight) : of_weight;
+  }
+  if (tt_grad_is_needed(call, LINEAR_BIAS))
+    operand_grads[2] = tt_grad_sum_to(&rule, call->op, grad, call->args[LINEAR_BIAS].as.operand);
   return rule.status;
 }

@@ -10,6 +10,7 @@
 #include "ops/compose.h"
 #include "ops/define.h"
 #include "ops/grad_common.h"
+#include "ops/promote.h"
 #include "ops/rows.h"
 #include "ops/terms.h"
 
@@ -26,18 +27,26 @@ tt_status tt_infer_activation(const tt_op *op, const tt_value *args, tt_meta *re
 }
 
 /* constants: TT_MAX_ACTIVATION_CONSTANTS of them, or NULL. */
-static tt_status run(const tt_loops *loops, const double *constants, tt_kernel_context *context, const tt_value *args,
-                     const tt_meta *metas, tt_tensor **results, size_t *n_results, tt_error *error) {
+static tt_status run_on(const tt_loops *loops, const double *constants, int n_inputs, tt_kernel_context *context,
+                        const tt_value *args, const tt_meta *metas, tt_tensor **results, size_t *n_results, tt_error *error) {
   tt_tensor *out = context->out ? tt_tensor_ref(context->out) : tt_tensor_new(metas[0].dtype, &metas[0].shape, error);
   if (out == NULL) return TT_ERR_MEMORY;
-  const tt_tensor *inputs[] = {tt_arg_tensor(&args[0])};
+  const tt_tensor *inputs[TT_MAX_INPUTS];
   tt_dtype dtype = metas[0].dtype;
-  tt_elementwise what = {
-      .loop = loops->by_dtype[dtype], .out_dtype = dtype, .in_dtypes = {dtype}, .n_inputs = 1, .constants = constants};
+  tt_elementwise what = {.loop = loops->by_dtype[dtype], .out_dtype = dtype, .n_inputs = n_inputs, .constants = constants};
+  for (int k = 0; k < n_inputs; k++) {
+    inputs[k] = tt_arg_tensor(&args[k]);
+    what.in_dtypes[k] = dtype;
+  }
   tt_elementwise_run(&what, out, inputs);
   results[0] = out;
   *n_results = 1;
   return TT_OK;
+}
+
+static tt_status run(const tt_loops *loops, const double *constants, tt_kernel_context *context, const tt_value *args,
+                     const tt_meta *metas, tt_tensor **results, size_t *n_results, tt_error *error) {
+  return run_on(loops, constants, 1, context, args, metas, results, n_results, error);
 }
 
 #define KERNEL_WITH(name, loops, ...)                                                          \
@@ -69,6 +78,29 @@ KERNEL_WITH(threshold, threshold, args[1].as.real, args[2].as.real)
 KERNEL_WITH(hardshrink, hardshrink, args[1].as.real)
 KERNEL_WITH(softshrink, softshrink, args[1].as.real)
 KERNEL_PLAIN(tanhshrink)
+
+/* Of a relu, and of whatever else is flat up to a threshold: the gradient where self is above it. */
+INFER(threshold_backward) {
+  tt_meta meta = {.dtype = tt_arg_meta(&args[1])->dtype};
+  TT_TRY(tt_infer_need_floating(op, meta.dtype, error));
+  TT_TRY(tt_infer_need_same_dtype(op, tt_arg_meta(&args[0])->dtype, meta.dtype, error));
+  TT_TRY(tt_broadcast_args(op, args, 2, &meta.shape, error));
+  return tt_infer_one(meta, results, n_results);
+}
+
+KERNEL(threshold_backward) {
+  (void)op;
+  const double threshold[TT_MAX_ACTIVATION_CONSTANTS] = {args[2].as.real};
+  return run_on(&tt_loops_threshold_backward, threshold, 2, context, args, metas, results, n_results, error);
+}
+
+GRAD(threshold_backward) {
+  tt_rule rule = tt_rule_begin(context, error);
+  if (!call->is_needed[0]) return TT_OK;
+  tt_operand *passed = TT_RULE(&rule, threshold_backward, tt_operand_value(call->grads[0]), call->args[1], call->args[2]);
+  tt_grad_give(&rule, call, 0, passed, operand_grads);
+  return rule.status;
+}
 
 tt_status tt_infer_celu(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error) {
   if (args[1].as.real == 0) return tt_fail(error, TT_ERR_NUMERIC, "%s: alpha must not be 0, which it divides by", op->name);

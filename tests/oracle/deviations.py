@@ -213,7 +213,7 @@ DEVIATIONS = [
 
 
 NETWORK_DEVIATIONS = [
-    Deviation("relu6|hardtanh_?|softsign|tanhshrink|threshold_?",
+    Deviation("relu6|hardtanh_?|softsign|tanhshrink|threshold(_|_backward)?",
               "activations take float32 and float64; PyTorch lets integers through some of them",
               lambda case, ours, theirs: ours.get("error") == "dtype"),
     Deviation("dropout",
