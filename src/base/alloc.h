@@ -11,6 +11,13 @@
 /* Zeroed memory of n_items * item_bytes; NULL when there is none or the product overflows. Owner: the caller, tt_free. */
 void *tt_alloc(size_t n_items, size_t item_bytes);
 
+/*
+ * Zeroed memory for an object of that size, and its end, which is told the same size: a few of each size are kept for the next, because every op
+ * makes and frees some. NULL when there is no memory; tt_free_object takes it.
+ */
+void *tt_alloc_object(size_t n_bytes);
+void tt_free_object(void *object, size_t n_bytes);
+
 /* Uninitialised memory aligned to 64 bytes, for tensor data; NULL when there is none. Owner: the caller, tt_free_aligned. */
 void *tt_alloc_aligned(size_t n_bytes);
 

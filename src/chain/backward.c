@@ -113,12 +113,21 @@ static tt_status open_operand(void *where, const tt_op *op, tt_node **slot, tt_e
   return TT_OK;
 }
 
+static tt_status begin_call(tt_call *call, tt_op_number number, const tt_value *args, size_t n_args,
+                            int64_t scratch[TT_MAX_PARAMS], tt_error *error) {
+  call->op = tt_op_get(number);
+  call->result_ids = NULL;
+  call->n_result_ids = 0;
+  call->n_results = 0;
+  return tt_op_bind(call->op, args, n_args, call->args, scratch, error);
+}
+
 static tt_status call_from_rule(tt_call_context *base, tt_op_number number, const tt_value *args, size_t n_args,
                                 tt_operand **results, size_t *n_results, tt_error *error) {
   tt_rule_context *context = (tt_rule_context *)(void *)base;
-  tt_call call = {.op = tt_op_get(number)};
+  tt_call call;
   int64_t scratch[TT_MAX_PARAMS];
-  TT_TRY(tt_op_bind(call.op, args, n_args, call.args, scratch, error));
+  TT_TRY(begin_call(&call, number, args, n_args, scratch, error));
   context->shape_only = NULL;
   for (size_t i = 0; (call.op->flags & TT_OP_LIKE) && i < call.op->n_params; i++) {
     if (call.args[i].type == TT_VALUE_OPERAND) context->shape_only = (const tt_node *)(const void *)call.args[i].as.operand;
@@ -150,10 +159,10 @@ typedef struct tt_run_back {
 } tt_run_back;
 
 static tt_status add(tt_run_back *run, tt_node *a, tt_node *b, tt_node **sum, tt_error *error) {
-  tt_call call = {.op = tt_op_get(TT_OP_add)};
+  tt_call call;
   const tt_value args[] = {tt_operand_value(&a->operand), tt_operand_value(&b->operand)};
   int64_t scratch[TT_MAX_PARAMS];
-  TT_TRY(tt_op_bind(call.op, args, 2, call.args, scratch, error));
+  TT_TRY(begin_call(&call, TT_OP_add, args, 2, scratch, error));
   TT_TRY(tt_hook_pass_down(run->hook, &call, error));
   *sum = call.results[0];
   return TT_OK;

@@ -54,7 +54,7 @@ static void free_hooks(tt_grad_hook *list) {
 /* ---- autograd ---- */
 
 tt_autograd *tt_autograd_new(tt_error *error) {
-  tt_autograd *autograd = tt_alloc(1, sizeof *autograd);
+  tt_autograd *autograd = tt_alloc_object(sizeof *autograd);
   if (autograd == NULL) {
     tt_fail(error, TT_ERR_MEMORY, "no memory for one more variable");
     return NULL;
@@ -98,7 +98,7 @@ void tt_autograd_unref(tt_autograd *autograd) {
   tt_autograd_set_grad(autograd, NULL, NULL);
   tt_node_unref(autograd->pending);
   free_hooks(autograd->hooks);
-  tt_free(autograd);
+  tt_free_object(autograd, sizeof *autograd);
 }
 
 void tt_autograd_set_step(tt_autograd *autograd, tt_step *step, uint32_t output) {
@@ -132,7 +132,8 @@ static tt_status refuse_call(tt_hook *hook, const tt_kind *kind, tt_call *call, 
   return tt_fail(error, TT_ERR_STATE, "%s: a %s is no operand", call->op->name, kind->name);
 }
 
-static const tt_kind kind_saved = {.name = "_SavedTensor", .rank = -1, .handle_call = refuse_call, .release = let_go};
+static const tt_kind kind_saved = {
+    .name = "_SavedTensor", .rank = -1, .n_bytes = sizeof(tt_saved), .handle_call = refuse_call, .release = let_go};
 
 bool tt_node_is_saved(const tt_node *node) { return node->kind == &kind_saved; }
 
@@ -140,8 +141,7 @@ bool tt_node_is_saved(const tt_node *node) { return node->kind == &kind_saved; }
 static tt_node *save(tt_ledger *ledger, const tt_node *local, tt_error *error) {
   tt_tensor *tensor = tt_local_tensor(local);
   tt_node *alias = tt_local_new(tt_tensor_ref(tensor), error);
-  tt_saved *saved =
-      alias == NULL ? NULL : (tt_saved *)tt_node_new(&kind_saved, sizeof(tt_saved), tt_node_meta(local), NULL, error);
+  tt_saved *saved = alias == NULL ? NULL : (tt_saved *)tt_node_new(&kind_saved, tt_node_meta(local), NULL, error);
   if (saved == NULL) {
     tt_node_unref(alias);
     return NULL;
@@ -182,22 +182,23 @@ tt_status tt_saved_open(const tt_step *step, const tt_node *node, tt_node **loca
 
 /* ---- steps ---- */
 
+/* One block: what is known of each operand stands behind the step. */
+static size_t step_bytes(size_t n_operands) { return sizeof(tt_step) + n_operands * (sizeof(tt_edge) + sizeof(bool)); }
+
 static tt_step *new_step(tt_step_form form, const tt_op *op, size_t n_operands, tt_error *error) {
-  tt_step *step = tt_alloc(1, sizeof *step);
-  if (step != NULL) {
-    step->refs = 1;
-    step->form = form;
-    step->op = op;
-    step->sequence = ++n_steps;
-    step->edges = tt_alloc(n_operands == 0 ? 1 : n_operands, sizeof *step->edges);
-    step->is_needed = tt_alloc(n_operands == 0 ? 1 : n_operands, sizeof *step->is_needed);
-    step->n_operands = n_operands;
-    if (step->edges != NULL && step->is_needed != NULL) return step;
-    step->n_operands = 0;
-    tt_step_unref(step);
+  tt_step *step = tt_alloc_object(step_bytes(n_operands));
+  if (step == NULL) {
+    tt_fail(error, TT_ERR_MEMORY, "no memory to record %s for its gradient", op == NULL ? "a view" : op->name);
+    return NULL;
   }
-  tt_fail(error, TT_ERR_MEMORY, "no memory to record %s for its gradient", op == NULL ? "a view" : op->name);
-  return NULL;
+  step->refs = 1;
+  step->form = form;
+  step->op = op;
+  step->sequence = ++n_steps;
+  step->edges = (tt_edge *)(step + 1);
+  step->is_needed = (bool *)(step->edges + n_operands);
+  step->n_operands = n_operands;
+  return step;
 }
 
 static void set_edge(tt_step *step, size_t i, tt_autograd *autograd) {
@@ -283,12 +284,14 @@ tt_step *tt_step_new_view(const tt_region *region, tt_autograd *root, tt_error *
   return step;
 }
 
+static size_t results_bytes(size_t n_results) { return n_results * (2 * sizeof(tt_node *) + sizeof(tt_autograd *)); }
+
 tt_status tt_step_set_results(tt_step *step, tt_node *const *results, size_t n_results, tt_error *error) {
-  step->results = tt_alloc(n_results, sizeof *step->results);
-  step->gradients = tt_alloc(n_results, sizeof *step->gradients);
-  step->retainers = tt_alloc(n_results, sizeof *step->retainers);
-  if (step->results == NULL || step->gradients == NULL || step->retainers == NULL)
-    return tt_fail(error, TT_ERR_MEMORY, "no memory to record results for their gradient");
+  step->results = tt_alloc_object(results_bytes(n_results));
+  if (step->results == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory to record results for their gradient");
+  step->n_room = n_results;
+  step->gradients = step->results + n_results;
+  step->retainers = (tt_autograd **)(step->gradients + n_results);
   for (size_t i = 0; i < n_results; i++) {
     step->results[i] = save(step->ledger, results[i], error);
     if (step->results[i] == NULL) return TT_ERR_MEMORY;
@@ -318,14 +321,10 @@ static void free_step(tt_step *step, tt_step **dead) {
     tt_node_unref(step->gradients[i]);
   }
   free_hooks(step->hooks);
-  tt_free(step->edges);
-  tt_free(step->is_needed);
-  tt_free(step->results);
-  tt_free(step->gradients);
-  tt_free(step->retainers);
+  tt_free_object(step->results, results_bytes(step->n_room));
   if (step->ledger != NULL) step->ledger->n_steps--;
   tt_ledger_unref(step->ledger);
-  tt_free(step);
+  tt_free_object(step, step_bytes(step->n_operands));
 }
 
 void tt_step_unref(tt_step *step) {

@@ -80,10 +80,10 @@ struct tt_step {
   tt_ledger *ledger;            /* one reference, or NULL */
   tt_value args[TT_MAX_PARAMS]; /* operands are saved nodes; lists and texts are copies */
   size_t n_operands;
-  tt_edge *edges;  /* per operand, lists flattened */
+  tt_edge *edges;  /* per operand, lists flattened; in the step's own block */
   bool *is_needed; /* the same */
-  size_t n_results;
-  tt_node **results;       /* saved nodes */
+  size_t n_results, n_room;
+  tt_node **results;       /* saved nodes; the block of these three, which has room for n_room of each */
   tt_node **gradients;     /* of the results, while a backward runs */
   tt_autograd **retainers; /* per result: who keeps its gradient; not references */
   tt_grad_hook *hooks;

@@ -8,7 +8,7 @@ typedef struct tt_head {
 
 tt_node *tt_head_new(tt_node *take_child, tt_error *error) {
   tt_meta meta = *tt_node_meta(take_child);
-  return tt_node_new(&tt_kind_head, sizeof(tt_head), &meta, take_child, error);
+  return tt_node_new(&tt_kind_head, &meta, take_child, error);
 }
 
 void tt_head_set_child(tt_node *head, tt_node *take_child) {
@@ -31,16 +31,16 @@ static tt_status take_child_part(void *context, const tt_op *op, tt_node **slot,
   return TT_OK;
 }
 
+/* Nobody reads the operands after the call: it goes down as it is, and what comes back is wrapped where it stands. */
 static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, tt_error *error) {
   (void)kind;
-  tt_call inner = *call;
-  inner.n_results = 0;
   tt_call_lists lists;
   /* A kind below may run code of others, who may let go of what is changed here. */
   tt_node *changed = NULL;
   if (call->op->flags & TT_OP_INPLACE) changed = tt_node_ref((tt_node *)(void *)call->args[0].as.operand);
-  tt_status status = tt_call_exchange(&inner, &lists, take_child_part, NULL, error);
-  if (status == TT_OK) status = tt_hook_pass_down(hook, &inner, error);
+  call->n_results = 0;
+  tt_status status = tt_call_exchange(call, &lists, take_child_part, NULL, error);
+  if (status == TT_OK) status = tt_hook_pass_down(hook, call, error);
   tt_call_release_lists(&lists);
   if (status != TT_OK) {
     tt_node_unref(changed);
@@ -48,20 +48,22 @@ static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, 
   }
 
   if (changed != NULL) {
-    tt_head_set_child(changed, inner.results[0]);
+    tt_head_set_child(changed, call->results[0]);
     call->results[0] = changed;
-    call->n_results = 1;
     return TT_OK;
   }
-  for (size_t i = 0; i < inner.n_results; i++) {
-    call->results[i] = tt_head_new(inner.results[i], error);
-    if (call->results[i] != NULL) continue;
-    for (size_t made = 0; made < i; made++) tt_node_unref(call->results[made]);
-    for (size_t left = i + 1; left < inner.n_results; left++) tt_node_unref(inner.results[left]);
+  for (size_t i = 0; i < call->n_results; i++) {
+    tt_node *head = tt_head_new(call->results[i], error);
+    if (head != NULL) {
+      call->results[i] = head;
+      continue;
+    }
+    for (size_t k = 0; k < call->n_results; k++) {
+      if (k != i) tt_node_unref(call->results[k]);
+    }
     return TT_ERR_MEMORY;
   }
-  call->n_results = inner.n_results;
   return TT_OK;
 }
 
-const tt_kind tt_kind_head = {.name = "Tensor", .rank = TT_RANK_HEAD, .handle_call = handle_call};
+const tt_kind tt_kind_head = {.name = "Tensor", .rank = TT_RANK_HEAD, .n_bytes = sizeof(tt_head), .handle_call = handle_call};

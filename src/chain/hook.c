@@ -22,8 +22,8 @@ tt_status tt_hook_init(tt_hook *hook, const char *here, tt_error *error) {
 void tt_hook_seed(tt_hook *hook, uint64_t seed) { tt_generator_init(&hook->generator, seed); }
 
 tt_status tt_call_visit(const tt_call *call, tt_visit_fn *visit, void *context, tt_error *error) {
-  for (size_t i = 0; i < call->op->n_params; i++) {
-    const tt_value *arg = &call->args[i];
+  for (size_t i = 0; i < call->op->n_operand_params; i++) {
+    const tt_value *arg = &call->args[call->op->operand_params[i]];
     uint32_t n = arg->type == TT_VALUE_OPERAND ? 1 : arg->type == TT_VALUE_OPERANDS ? arg->n : 0;
     tt_operand *const *operands = arg->type == TT_VALUE_OPERAND ? &arg->as.operand : arg->as.operands;
     for (uint32_t item = 0; item < n; item++) TT_TRY(visit(context, (tt_node *)(void *)operands[item], error));
@@ -32,9 +32,9 @@ tt_status tt_call_visit(const tt_call *call, tt_visit_fn *visit, void *context, 
 }
 
 tt_status tt_call_exchange(tt_call *call, tt_call_lists *lists, tt_exchange_fn *exchange, void *context, tt_error *error) {
-  memset(lists, 0, sizeof *lists);
-  for (size_t i = 0; i < call->op->n_params; i++) {
-    tt_value *arg = &call->args[i];
+  lists->n = 0;
+  for (size_t i = 0; i < call->op->n_operand_params; i++) {
+    tt_value *arg = &call->args[call->op->operand_params[i]];
     if (arg->type == TT_VALUE_OPERAND) {
       tt_node *node = (tt_node *)(void *)arg->as.operand;
       TT_TRY(exchange(context, call->op, &node, error));
@@ -42,7 +42,7 @@ tt_status tt_call_exchange(tt_call *call, tt_call_lists *lists, tt_exchange_fn *
     } else if (arg->type == TT_VALUE_OPERANDS && arg->n > 0) {
       tt_operand **items = tt_alloc(arg->n, sizeof *items);
       if (items == NULL) return tt_fail(error, TT_ERR_MEMORY, "%s: no memory for a list of %u tensors", call->op->name, arg->n);
-      lists->lists[i] = items;
+      lists->lists[lists->n++] = items;
       for (uint32_t item = 0; item < arg->n; item++) {
         tt_node *node = (tt_node *)(void *)arg->as.operands[item];
         TT_TRY(exchange(context, call->op, &node, error));
@@ -55,7 +55,7 @@ tt_status tt_call_exchange(tt_call *call, tt_call_lists *lists, tt_exchange_fn *
 }
 
 void tt_call_release_lists(tt_call_lists *lists) {
-  for (size_t i = 0; i < TT_MAX_PARAMS; i++) tt_free(lists->lists[i]);
+  for (size_t i = 0; i < lists->n; i++) tt_free(lists->lists[i]);
 }
 
 static tt_status find_highest(void *context, tt_node *node, tt_error *error) {

@@ -44,6 +44,15 @@ tt_status tt_hook_call(tt_hook *hook, tt_op_number op, const tt_value *args, siz
  */
 tt_status tt_hook_pass_down(tt_hook *hook, tt_call *call, tt_error *error);
 
+/* For kinds: a call of its own with the same op and arguments, and no results yet. */
+static inline void tt_call_begin(tt_call *inner, const tt_call *call) {
+  inner->op = call->op;
+  for (size_t i = 0; i < call->op->n_params; i++) inner->args[i] = call->args[i];
+  inner->result_ids = call->result_ids;
+  inner->n_result_ids = call->n_result_ids;
+  inner->n_results = 0;
+}
+
 /* For kinds: visits every operand of a call. Stops at the first failure. */
 typedef tt_status tt_visit_fn(void *context, tt_node *node, tt_error *error);
 tt_status tt_call_visit(const tt_call *call, tt_visit_fn *visit, void *context, tt_error *error);
@@ -53,6 +62,7 @@ tt_status tt_call_visit(const tt_call *call, tt_visit_fn *visit, void *context, 
  * tt_call_release_lists; that is to be called on failure as well.
  */
 typedef struct tt_call_lists {
+  size_t n;
   tt_operand **lists[TT_MAX_PARAMS];
 } tt_call_lists;
 typedef tt_status tt_exchange_fn(void *context, const tt_op *op, tt_node **slot, tt_error *error);

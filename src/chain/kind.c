@@ -70,7 +70,7 @@ static void set_child(tt_node *node, tt_node *take_child) {
 
 tt_node *tt_kind_node_new(const tt_kind *kind, tt_node *take_child, const tt_node *like, tt_error *error) {
   tt_meta meta = *tt_node_meta(take_child);
-  tt_node *node = tt_node_new(kind, kind->n_bytes > 0 ? kind->n_bytes : sizeof *node, &meta, take_child, error);
+  tt_node *node = tt_node_new(kind, &meta, take_child, error);
   if (node == NULL || kind->init == NULL || kind->init(node, like, error) == TT_OK) return node;
   tt_node_unref(node);
   return NULL;
@@ -184,8 +184,7 @@ static tt_status take_child(void *context, const tt_op *op, tt_node **slot, tt_e
 
 tt_status tt_kind_begin(const tt_kind *kind, const tt_call *call, tt_kind_call *below, tt_error *error) {
   own_nodes own = {.kind = kind};
-  below->inner = *call;
-  below->inner.n_results = 0;
+  tt_call_begin(&below->inner, call);
   below->target = NULL;
   tt_status status = tt_call_exchange(&below->inner, &below->lists, take_child, &own, error);
   below->like = own.first == NULL ? NULL : tt_node_ref(own.first);

@@ -1,6 +1,4 @@
 /* local: the tail that holds data. It runs the kernel. */
-#include <string.h>
-
 #include "base/alloc.h"
 #include "chain/graph.h"
 #include "chain/hook.h"
@@ -15,7 +13,7 @@ typedef struct tt_local {
 } tt_local;
 
 tt_node *tt_local_new(tt_tensor *take_tensor, tt_error *error) {
-  tt_node *node = tt_node_new(&tt_kind_local, sizeof(tt_local), &take_tensor->operand.meta, NULL, error);
+  tt_node *node = tt_node_new(&tt_kind_local, &take_tensor->operand.meta, NULL, error);
   if (node == NULL) {
     tt_tensor_unref(take_tensor);
     return NULL;
@@ -54,12 +52,12 @@ static void release(tt_node *node) {
   tt_node_unref(local->root);
 }
 
-/* From here down operands are tensors: the slot's node is replaced by what it holds. */
+/* From here down operands are tensors: the slot's node is replaced by what it holds. *context: whether some of it must not leave. */
 static tt_status take_tensor(void *context, const tt_op *op, tt_node **slot, tt_error *error) {
-  (void)context;
   tt_tensor *tensor = tt_local_tensor(*slot);
   if (tensor == NULL)
     return tt_fail(error, TT_ERR_STATE, "%s: an operand is a %s, which holds no data", op->name, (*slot)->kind->name);
+  *(bool *)context |= tt_local_is_withheld(*slot);
   *slot = (tt_node *)(void *)tensor;
   return TT_OK;
 }
@@ -111,20 +109,9 @@ static tt_status run_kernel(tt_hook *hook, const tt_call *call, bool is_withheld
                  call->op->name, refused_bytes, hook->here);
 }
 
-/* A row with running statistics writes them while training; otherwise it only reads them. */
-static bool is_only_read(const tt_call *call) {
-  if (call->op->flags & TT_OP_INPLACE) return false;
-  for (size_t i = 0; i < call->op->n_params; i++) {
-    const tt_param *param = &call->op->params[i];
-    if (param->type != TT_PARAM_BOOL) continue;
-    if (strcmp(param->name, "training") == 0 || strcmp(param->name, "use_input_stats") == 0) return !call->args[i].as.boolean;
-  }
-  return false;
-}
-
 /* Data that is on its way elsewhere leaves as it was when it was sent. */
 static tt_status announce_write(const tt_hook *hook, const tt_call *call, tt_error *error) {
-  if (is_only_read(call)) return TT_OK;
+  if (!tt_op_writes(call->op, call->args)) return TT_OK;
   for (size_t i = 0; i < call->op->n_params && hook->before_write != NULL; i++) {
     if (!call->op->params[i].is_written || call->args[i].type != TT_VALUE_OPERAND) continue;
     const tt_tensor *target = (const tt_tensor *)(const void *)call->args[i].as.operand;
@@ -135,17 +122,11 @@ static tt_status announce_write(const tt_hook *hook, const tt_call *call, tt_err
 
 /* What was saved for a gradient knows by this that it has changed. */
 static void count_writes(const tt_call *call) {
-  if (is_only_read(call)) return;
+  if (!tt_op_writes(call->op, call->args)) return;
   for (size_t i = 0; i < call->op->n_params; i++) {
     if (!call->op->params[i].is_written || call->args[i].type != TT_VALUE_OPERAND) continue;
     ((tt_tensor *)(void *)call->args[i].as.operand)->storage->version++;
   }
-}
-
-static tt_status look_for_withheld(void *context, tt_node *node, tt_error *error) {
-  (void)error;
-  *(bool *)context |= node->kind == &tt_kind_local && tt_local_is_withheld(node);
-  return TT_OK;
 }
 
 static bool is_withheld_operand(const tt_operand *operand) {
@@ -176,13 +157,13 @@ static void withhold_written(const tt_call *call) {
 
 static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, tt_error *error) {
   (void)kind;
-  tt_call inner = *call;
+  tt_call inner;
+  tt_call_begin(&inner, call);
   tt_call_lists lists;
   tt_tensor *tensors[TT_MAX_RESULTS];
   size_t n_tensors = 0;
-  tt_status status = tt_call_exchange(&inner, &lists, take_tensor, NULL, error);
   bool is_withheld = false;
-  if (status == TT_OK) status = tt_call_visit(call, look_for_withheld, &is_withheld, error);
+  tt_status status = tt_call_exchange(&inner, &lists, take_tensor, &is_withheld, error);
   if (status == TT_OK) status = check_room(hook, &inner, error);
   if (status == TT_OK) status = announce_write(hook, &inner, error);
   if (status == TT_OK && is_withheld) withhold_written(call);
@@ -213,4 +194,5 @@ static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, 
   return TT_OK;
 }
 
-const tt_kind tt_kind_local = {.name = "_LocalTensor", .rank = TT_RANK_LOCAL, .handle_call = handle_call, .release = release};
+const tt_kind tt_kind_local = {
+    .name = "_LocalTensor", .rank = TT_RANK_LOCAL, .n_bytes = sizeof(tt_local), .handle_call = handle_call, .release = release};

@@ -25,8 +25,7 @@ tt_node *tt_multi_pointer_new(tt_node *const *heads, size_t n_heads, tt_error *e
     tt_fail(error, TT_ERR_MEMORY, "no memory for a multi-pointer to %zu copies", n_heads);
     return NULL;
   }
-  tt_multi_pointer *multi =
-      (tt_multi_pointer *)tt_node_new(&tt_kind_multi_pointer, sizeof *multi, tt_node_meta(heads[0]), NULL, error);
+  tt_multi_pointer *multi = (tt_multi_pointer *)tt_node_new(&tt_kind_multi_pointer, tt_node_meta(heads[0]), NULL, error);
   if (multi == NULL) {
     tt_free(copies);
     return NULL;
@@ -161,6 +160,7 @@ static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, 
 }
 
 const tt_kind tt_kind_multi_pointer = {.name = "_MultiPointerTensor",
+                                       .n_bytes = sizeof(tt_multi_pointer),
                                        .rank = TT_RANK_MULTI_POINTER,
                                        .handle_call = handle_call,
                                        .release = release,

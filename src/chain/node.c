@@ -2,8 +2,10 @@
 
 #include "base/alloc.h"
 
-tt_node *tt_node_new(const tt_kind *kind, size_t n_bytes, const tt_meta *meta, tt_node *take_child, tt_error *error) {
-  tt_node *node = tt_alloc(1, n_bytes);
+static size_t bytes_of(const tt_kind *kind) { return kind->n_bytes > 0 ? kind->n_bytes : sizeof(tt_node); }
+
+tt_node *tt_node_new(const tt_kind *kind, const tt_meta *meta, tt_node *take_child, tt_error *error) {
+  tt_node *node = tt_alloc_object(bytes_of(kind));
   if (node == NULL) {
     tt_node_unref(take_child);
     tt_fail(error, TT_ERR_MEMORY, "no memory for a %s", kind->name);
@@ -25,7 +27,7 @@ void tt_node_unref(tt_node *node) {
   while (node != NULL && --node->refs == 0) {
     tt_node *child = node->child;
     if (node->kind->release != NULL) node->kind->release(node);
-    tt_free(node);
+    tt_free_object(node, bytes_of(node->kind));
     node = child;
   }
 }

@@ -40,8 +40,7 @@ struct tt_kind {
   int rank;
   /* Answers the call, which it may change: nobody reads the op and the arguments after it. */
   tt_status (*handle_call)(tt_hook *hook, const tt_kind *kind, tt_call *call, tt_error *error);
-  size_t
-      n_bytes; /* of a node of a kind that tt_kind_node_new makes (chain/kind.h), which begins with a tt_node; 0: only that */
+  size_t n_bytes; /* of a node of this kind, which begins with a tt_node; 0: only that */
   /*
    * Fills what such a node holds beside the child. `like` is the operand of the kind that a result comes from, NULL for a node that
    * is put into a chain by hand. NULL when there is nothing to fill. What has not been filled is zero, which release meets after a failure.
@@ -65,8 +64,8 @@ struct tt_node {
 
 static inline const tt_meta *tt_node_meta(const tt_node *node) { return &node->operand.meta; }
 
-/* A node made of a block of n_bytes that begins with a tt_node; takes over the reference to child. NULL: TT_ERR_MEMORY (child is released). */
-tt_node *tt_node_new(const tt_kind *kind, size_t n_bytes, const tt_meta *meta, tt_node *take_child, tt_error *error);
+/* A node of the kind's n_bytes, zero behind the tt_node; takes over the reference to child. NULL: TT_ERR_MEMORY (child is released). */
+tt_node *tt_node_new(const tt_kind *kind, const tt_meta *meta, tt_node *take_child, tt_error *error);
 tt_node *tt_node_ref(tt_node *node);
 void tt_node_unref(tt_node *node); /* NULL is allowed */
 tt_node *tt_node_tail(tt_node *node);

@@ -25,7 +25,7 @@ void tt_location_unref(tt_location *location) {
 }
 
 tt_node *tt_pointer_new(tt_location *location, uint64_t id, const tt_meta *meta, bool owns, tt_error *error) {
-  tt_pointer *pointer = (tt_pointer *)tt_node_new(&tt_kind_pointer, sizeof(tt_pointer), meta, NULL, error);
+  tt_pointer *pointer = (tt_pointer *)tt_node_new(&tt_kind_pointer, meta, NULL, error);
   if (pointer == NULL) return NULL;
   pointer->location = tt_location_ref(location);
   pointer->id = pointer->id_there = id;
@@ -207,5 +207,9 @@ static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, 
                          &call->n_results, error);
 }
 
-const tt_kind tt_kind_pointer = {
-    .name = "_PointerTensor", .rank = TT_RANK_POINTER, .handle_call = handle_call, .release = release, .describe = describe};
+const tt_kind tt_kind_pointer = {.name = "_PointerTensor",
+                                 .rank = TT_RANK_POINTER,
+                                 .n_bytes = sizeof(tt_pointer),
+                                 .handle_call = handle_call,
+                                 .release = release,
+                                 .describe = describe};

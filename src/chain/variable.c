@@ -22,7 +22,7 @@ static tt_node *local_of(tt_node *node) {
 
 tt_node *tt_variable_new(tt_node *take_local, tt_autograd *take_autograd, tt_error *error) {
   tt_meta meta = *tt_node_meta(take_local);
-  tt_variable *variable = (tt_variable *)tt_node_new(&tt_kind_variable, sizeof *variable, &meta, take_local, error);
+  tt_variable *variable = (tt_variable *)tt_node_new(&tt_kind_variable, &meta, take_local, error);
   if (variable == NULL) {
     tt_autograd_unref(take_autograd);
     return NULL;
@@ -586,8 +586,9 @@ static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, 
   bool records = status == TT_OK && hook->is_recording && graph.is_any_needed && call->op->grad != NULL;
   if (status == TT_OK) status = check_writes(hook, call, &graph, error);
   if (status == TT_OK && !records) fill_grad(call, &graph);
-  tt_call inner = *call;
-  tt_call_lists lists = {.lists = {NULL}};
+  tt_call inner;
+  tt_call_begin(&inner, call);
+  tt_call_lists lists = {.n = 0};
   if (status == TT_OK) status = tt_call_exchange(&inner, &lists, take_local, NULL, error);
   if (status == TT_OK) {
     status = !records                            ? call_plain(hook, call, &inner, error)
@@ -599,7 +600,11 @@ static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, 
   return status;
 }
 
-const tt_kind tt_kind_variable = {.name = "Variable", .rank = TT_RANK_VARIABLE, .handle_call = handle_call, .release = release};
+const tt_kind tt_kind_variable = {.name = "Variable",
+                                  .rank = TT_RANK_VARIABLE,
+                                  .n_bytes = sizeof(tt_variable),
+                                  .handle_call = handle_call,
+                                  .release = release};
 
 /* ---- from outside ---- */
 

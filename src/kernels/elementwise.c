@@ -50,7 +50,23 @@ static void run_constant_row(const tt_elementwise *what, const tt_strided *walk,
   tt_convert(dtypes[0], what->out_dtype)(walk->at[0], walk->step_bytes[0], blocks->out, 0, walk->n_inner);
 }
 
+/* Most calls are over dense tensors of one shape and the loop's own dtypes: one row, without a walk. False where it is not so. */
+static bool run_dense(const tt_elementwise *what, tt_tensor *out, const tt_tensor *const *inputs) {
+  const void *in[TT_MAX_INPUTS] = {NULL};
+  static const bool is_one[TT_MAX_INPUTS] = {false};
+  if (tt_tensor_dtype(out) != what->out_dtype || !tt_tensor_is_contiguous(out)) return false;
+  for (int k = 0; k < what->n_inputs; k++) {
+    if (tt_tensor_dtype(inputs[k]) != what->in_dtypes[k] || !tt_tensor_is_contiguous(inputs[k])) return false;
+    if (!tt_shape_equal(tt_tensor_shape(inputs[k]), tt_tensor_shape(out))) return false;
+    in[k] = tt_tensor_data(inputs[k]);
+  }
+  int64_t n = tt_tensor_n_elements(out);
+  if (n > 0) what->loop(tt_tensor_data(out), in, is_one, n, what->constants);
+  return true;
+}
+
 void tt_elementwise_run(const tt_elementwise *what, tt_tensor *out, const tt_tensor *const *inputs) {
+  if (run_dense(what, out, inputs)) return;
   tt_dtype dtypes[TT_MAX_INPUTS + 1] = {tt_tensor_dtype(out)};
   tt_strided walk;
   tt_strided_begin(&walk, tt_tensor_shape(out));

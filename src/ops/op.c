@@ -124,6 +124,7 @@ static const uint32_t takes[] = {
     [TT_PARAM_STRING] = TAKES(STRING),
 };
 
+/* An argument that is none of those. */
 static tt_status bind_one(const tt_op *op, size_t i, const tt_value *given, tt_value *bound, int64_t *scratch,
                           tt_error *error) {
   const tt_param *param = &op->params[i];
@@ -136,10 +137,6 @@ static tt_status bind_one(const tt_op *op, size_t i, const tt_value *given, tt_v
                    param->name, i, op->schema);
   }
   if (given->type == TT_VALUE_NONE) {
-    *bound = *given;
-    return TT_OK;
-  }
-  if (given->type < TT_N_VALUE_TYPES && (takes[param->type] & (1u << given->type)) != 0) {
     *bound = *given;
     return TT_OK;
   }
@@ -164,40 +161,36 @@ tt_status tt_op_bind(const tt_op *op, const tt_value *args, size_t n_args, tt_va
     return tt_fail(error, TT_ERR_ARGUMENT, "%s: %zu arguments were given but it takes at most %zu; the signature is %s",
                    op->name, n_args, op->n_params, op->schema);
   }
-  tt_value ready[TT_MAX_PARAMS];
   for (size_t i = 0; i < op->n_params; i++) {
-    TT_TRY(bind_one(op, i, i < n_args ? &args[i] : NULL, &ready[i], &scratch[i], error));
+    const tt_value *given = i < n_args ? &args[i] : NULL;
+    /* Most are what they should be. */
+    if (given != NULL && given->type < TT_N_VALUE_TYPES && (takes[op->params[i].type] & (1u << given->type)) != 0) {
+      bound[i] = *given;
+    } else {
+      TT_TRY(bind_one(op, i, given, &bound[i], &scratch[i], error));
+    }
   }
-  memcpy(bound, ready, op->n_params * sizeof ready[0]);
   return TT_OK;
 }
 
 tt_status tt_op_infer_rule(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error) {
-  tt_meta metas[TT_MAX_RESULTS];
-  size_t n = 0;
-  TT_TRY(op->infer(op, args, metas, &n, error));
+  TT_TRY(op->infer(op, args, results, n_results, error));
   /* Sizes that are within the limit may make a shape beyond it. */
-  for (size_t i = 0; i < n; i++) {
-    tt_shape *shape = &metas[i].shape;
+  for (size_t i = 0; i < *n_results; i++) {
+    const tt_shape *shape = &results[i].shape;
     if (!tt_shape_is_known(shape)) continue;
-    tt_status status = tt_shape_make(shape->dims, (size_t)shape->n_dims, shape, error);
+    tt_status status = tt_shape_check(shape->dims, (size_t)shape->n_dims, error);
     if (status != TT_OK) return tt_error_prefix(error, "%s", op->name), status;
   }
-  memcpy(results, metas, n * sizeof metas[0]);
-  *n_results = n;
   return TT_OK;
 }
 
 tt_status tt_op_infer(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error) {
-  tt_meta metas[TT_MAX_RESULTS];
-  size_t n = 0;
-  TT_TRY(tt_op_infer_rule(op, args, metas, &n, error));
+  TT_TRY(tt_op_infer_rule(op, args, results, n_results, error));
   if ((op->flags & TT_OP_INPLACE) != 0) {
-    TT_TRY(tt_inplace_check(op, &args[0].as.operand->meta, &metas[0], error));
-    metas[0] = args[0].as.operand->meta;
+    TT_TRY(tt_inplace_check(op, &args[0].as.operand->meta, &results[0], error));
+    results[0] = args[0].as.operand->meta;
   }
-  memcpy(results, metas, n * sizeof metas[0]);
-  *n_results = n;
   return TT_OK;
 }
 

@@ -160,6 +160,10 @@ struct tt_op {
   /* Parsed from the schema. */
   size_t n_params;
   tt_param params[TT_MAX_PARAMS];
+  uint8_t n_operand_params; /* those that may hold operands: what a call's way down the chain looks at */
+  uint8_t operand_params[TT_MAX_PARAMS];
+  bool writes;                               /* some parameter is written to ... */
+  int8_t writes_if_param;                    /* ... when that bool is true; -1: always */
   int64_t default_ints[TT_MAX_DEFAULT_INTS]; /* what the list defaults point to */
   tt_result_form result_form;
   size_t n_result_names; /* of a tuple */
@@ -177,6 +181,11 @@ static inline bool tt_op_combines(const tt_op *op, size_t param) {
          (param != 0 && (op->flags & TT_OP_AGGREGATE_REST) != 0);
 }
 
+/* Whether this call writes to the parameters that are marked so: a row with running statistics does while training. `bound`: tt_op_bind's. */
+static inline bool tt_op_writes(const tt_op *op, const tt_value *bound) {
+  return op->writes && (op->writes_if_param < 0 || bound[op->writes_if_param].as.boolean);
+}
+
 const tt_op *tt_op_get(unsigned number);                   /* NULL when there is none */
 const tt_op *tt_op_find(const char *name, size_t n_bytes); /* NULL when there is none */
 
@@ -184,7 +193,7 @@ const tt_op *tt_op_find(const char *name, size_t n_bytes); /* NULL when there is
 uint64_t tt_ops_digest(void);
 
 /*
- * Fills bound[0..n_params) from positional args: checks count and types, fills defaults (ints stand for floats, an int for a
+ * Fills bound[0..n_params), which are not the args, from positional args: checks count and types, fills defaults (ints stand for floats, an int for a
  * list of one). A None stands for the default where the parameter does not take None itself, so that a caller can pass over it.
  * Errors: TT_ERR_ARGUMENT that quotes the schema. Values are borrowed from args. `scratch` holds one int per parameter for the
  * int-to-list case.
@@ -195,7 +204,7 @@ tt_status tt_op_bind(const tt_op *op, const tt_value *args, size_t n_args, tt_va
 /*
  * The metas of a call's results from its bound args. Call this, not op->infer: for an in-place row it runs the shared rule,
  * checks that the result fits self (PyTorch's errors, TT_ERR_SHAPE and TT_ERR_DTYPE) and answers self's meta. `results` has
- * room for TT_MAX_RESULTS.
+ * room for TT_MAX_RESULTS; what is in it after a failure is nothing.
  */
 tt_status tt_op_infer(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error);
 

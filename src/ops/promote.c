@@ -44,7 +44,8 @@ tt_dtype tt_promote_args_to_float(const tt_value *args, size_t n) {
 }
 
 tt_status tt_broadcast_args(const tt_op *op, const tt_value *args, size_t n, tt_shape *shape, tt_error *error) {
-  tt_shape both = {.n_dims = 0};
+  tt_shape made = {.n_dims = 0};
+  const tt_shape *both = NULL;
   for (size_t i = 0; i < n; i++) {
     if (args[i].type != TT_VALUE_OPERAND) continue;
     const tt_shape *next = &tt_arg_meta(&args[i])->shape;
@@ -52,11 +53,14 @@ tt_status tt_broadcast_args(const tt_op *op, const tt_value *args, size_t n, tt_
       *shape = *next;
       return TT_OK;
     }
-    tt_shape joined;
-    TT_TRY(tt_shape_broadcast(op->name, &both, next, &joined, error));
-    both = joined;
+    if (both == NULL) {
+      both = next;
+    } else if (!tt_shape_equal(both, next)) {
+      TT_TRY(tt_shape_broadcast(op->name, both, next, &made, error));
+      both = &made;
+    }
   }
-  *shape = both;
+  *shape = both == NULL ? made : *both;
   return TT_OK;
 }
 

@@ -167,6 +167,22 @@ static tt_status parse_result(schema_reader *reader) {
   return *reader->at == 0 ? TT_OK : fail_at(reader, "the end");
 }
 
+/* What calls ask of the parameters, answered once. */
+static void sort_params(tt_op *op) {
+  op->n_operand_params = 0;
+  op->writes = false;
+  op->writes_if_param = -1;
+  for (size_t i = 0; i < op->n_params; i++) {
+    const tt_param *param = &op->params[i];
+    if (param->type == TT_PARAM_TENSOR || param->type == TT_PARAM_TENSORS || param->type == TT_PARAM_TENSOR_OR_SCALAR)
+      op->operand_params[op->n_operand_params++] = (uint8_t)i;
+    op->writes |= param->is_written;
+    /* A row with running statistics writes them while training; otherwise it only reads them. */
+    bool decides = strcmp(param->name, "training") == 0 || strcmp(param->name, "use_input_stats") == 0;
+    if (param->type == TT_PARAM_BOOL && decides && (op->flags & TT_OP_INPLACE) == 0) op->writes_if_param = (int8_t)i;
+  }
+}
+
 tt_status tt_schema_parse(tt_op *op, tt_error *error) {
   schema_reader reader = {.op = op, .at = op->schema, .error = error};
   op->n_params = 0;
@@ -182,5 +198,7 @@ tt_status tt_schema_parse(tt_op *op, tt_error *error) {
     TT_TRY(parse_param(&reader, is_keyword_only));
   }
   if (!accept(&reader, " -> ")) return fail_at(&reader, "\" -> \"");
-  return parse_result(&reader);
+  TT_TRY(parse_result(&reader));
+  sort_params(op);
+  return TT_OK;
 }

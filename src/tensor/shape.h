@@ -46,6 +46,8 @@ int64_t tt_shape_n_elements(const tt_shape *shape); /* 1 for a scalar; the shape
 bool tt_shape_equal(const tt_shape *a, const tt_shape *b);
 
 /* Checks n_dims, signs and the element count of dims that come from outside. Errors: TT_ERR_SHAPE. */
+tt_status tt_shape_check(const int64_t *dims, size_t n_dims, tt_error *error);
+/* The same, and makes a shape of them. */
 tt_status tt_shape_make(const int64_t *dims, size_t n_dims, tt_shape *shape, tt_error *error);
 
 /* NumPy's broadcasting of two known shapes. `who` names the op in the error. Errors: TT_ERR_SHAPE. */

@@ -9,7 +9,7 @@
 #include "tensor/transpose.h"
 
 tt_storage *tt_storage_new(size_t n_bytes, tt_error *error) {
-  tt_storage *storage = tt_alloc(1, sizeof *storage);
+  tt_storage *storage = tt_alloc_object(sizeof *storage);
   if (storage == NULL) goto fail;
   *storage = (tt_storage){.refs = 1, .n_bytes = n_bytes};
   if (n_bytes > 0) {
@@ -18,7 +18,7 @@ tt_storage *tt_storage_new(size_t n_bytes, tt_error *error) {
   }
   return storage;
 fail:
-  tt_free(storage);
+  tt_free_object(storage, sizeof *storage);
   tt_fail(error, TT_ERR_MEMORY, "there is no memory for a tensor of %zu bytes; free tensors or use smaller ones", n_bytes);
   return NULL;
 }
@@ -31,7 +31,7 @@ tt_storage *tt_storage_ref(tt_storage *storage) {
 void tt_storage_unref(tt_storage *storage) {
   if (storage == NULL || --storage->refs > 0) return;
   tt_free_aligned(storage->bytes);
-  tt_free(storage);
+  tt_free_object(storage, sizeof *storage);
 }
 
 tt_ledger *tt_ledger_new(void) {
@@ -89,14 +89,13 @@ static void set_contiguous_strides(tt_tensor *tensor) {
 }
 
 tt_tensor *tt_tensor_new(tt_dtype dtype, const tt_shape *shape, tt_error *error) {
-  tt_shape checked;
   if (!tt_shape_is_known(shape)) {
     tt_fail(error, TT_ERR_SHAPE, "a tensor needs a known shape, not [?]");
     return NULL;
   }
-  if (tt_shape_make(shape->dims, (size_t)shape->n_dims, &checked, error) != TT_OK) return NULL;
-  int64_t n_bytes = tt_shape_n_elements(&checked) * (int64_t)tt_dtype_bytes(dtype);
-  tt_tensor *tensor = tt_alloc(1, sizeof *tensor);
+  if (tt_shape_check(shape->dims, (size_t)shape->n_dims, error) != TT_OK) return NULL;
+  int64_t n_bytes = tt_shape_n_elements(shape) * (int64_t)tt_dtype_bytes(dtype);
+  tt_tensor *tensor = tt_alloc_object(sizeof *tensor);
   if (tensor == NULL) {
     tt_fail(error, TT_ERR_MEMORY, "there is no memory for a tensor");
     return NULL;
@@ -107,11 +106,11 @@ tt_tensor *tt_tensor_new(tt_dtype dtype, const tt_shape *shape, tt_error *error)
     tensor->storage = tt_storage_new((size_t)n_bytes, error);
   }
   if (tensor->storage == NULL) {
-    tt_free(tensor);
+    tt_free_object(tensor, sizeof *tensor);
     return NULL;
   }
   tensor->refs = 1;
-  tensor->operand.meta = (tt_meta){.dtype = dtype, .shape = checked};
+  tensor->operand.meta = (tt_meta){.dtype = dtype, .shape = *shape};
   set_contiguous_strides(tensor);
   return tensor;
 }
@@ -135,7 +134,7 @@ tt_tensor *tt_tensor_from_bytes(tt_dtype dtype, const tt_shape *shape, const voi
 
 tt_tensor *tt_tensor_view(const tt_tensor *base, const tt_shape *shape, const int64_t *strides, int64_t offset,
                           tt_error *error) {
-  tt_tensor *view = tt_alloc(1, sizeof *view);
+  tt_tensor *view = tt_alloc_object(sizeof *view);
   if (view == NULL) {
     tt_fail(error, TT_ERR_MEMORY, "there is no memory for a view");
     return NULL;
@@ -156,7 +155,7 @@ tt_tensor *tt_tensor_ref(tt_tensor *tensor) {
 void tt_tensor_unref(tt_tensor *tensor) {
   if (tensor == NULL || --tensor->refs > 0) return;
   tt_storage_unref(tensor->storage);
-  tt_free(tensor);
+  tt_free_object(tensor, sizeof *tensor);
 }
 
 /* The dimension along which the source lies dense where the target does so along the inner one; -1: there is none. */

@@ -57,6 +57,46 @@ static void short_read_stays_failed(void **state) {
   assert_null(tt_read_bytes(&empty, SIZE_MAX));
 }
 
+static void objects_begin_as_zeros_and_data_is_aligned(void **state) {
+  (void)state;
+  const size_t sizes[] = {0, 1, 31, 32, 33, 200, 1024, 1025, 5000};
+  enum { N_SIZES = sizeof sizes / sizeof sizes[0], N_ROUNDS = 3 };
+  static const uint8_t zeros[5000];
+  for (int round = 0; round < N_ROUNDS; round++) {
+    void *objects[N_SIZES];
+    for (size_t i = 0; i < N_SIZES; i++) {
+      objects[i] = tt_alloc_object(sizes[i]);
+      assert_non_null(objects[i]);
+      assert_memory_equal(objects[i], zeros, sizes[i]);
+      memset(objects[i], 0xff, sizes[i]);
+    }
+    for (size_t i = 0; i < N_SIZES; i++) tt_free_object(objects[i], sizes[i]);
+  }
+  tt_free_object(NULL, 8);
+  /* More data than is kept, of sizes on both sides of each rounding and beyond the largest that is. */
+  for (size_t n_bytes = 1; n_bytes < (size_t)10 << 20; n_bytes = n_bytes * 9 / 8 + 1) {
+    uint8_t *data[2];
+    for (int k = 0; k < 2; k++) {
+      data[k] = tt_alloc_aligned(n_bytes);
+      assert_non_null(data[k]);
+      assert_int_equal((uintptr_t)data[k] % 64, 0);
+      memset(data[k], k, n_bytes);
+    }
+    assert_int_equal(data[0][n_bytes - 1], 0);
+    for (int k = 0; k < 2; k++) tt_free_aligned(data[k]);
+  }
+  tt_free_aligned(NULL);
+  assert_null(tt_alloc_aligned(SIZE_MAX));
+  tt_alloc_fail_after(0);
+  assert_null(tt_alloc_object(200));
+  tt_alloc_fail_after(0);
+  assert_null(tt_alloc_aligned(200));
+  tt_alloc_set_limit(100);
+  assert_null(tt_alloc_object(101));
+  assert_int_equal(tt_alloc_refused(), 101);
+  tt_alloc_set_limit(0);
+}
+
 static void buffer_prints_and_survives_lost_memory(void **state) {
   (void)state;
   tt_buffer buffer;
@@ -257,6 +297,7 @@ static void status_names_go_both_ways(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(objects_begin_as_zeros_and_data_is_aligned),
       cmocka_unit_test(buffer_writes_what_reader_reads),
       cmocka_unit_test(short_read_stays_failed),
       cmocka_unit_test(buffer_prints_and_survives_lost_memory),
