@@ -25,10 +25,14 @@ tt_status tt_schedules_init(tt_error *error);
 /* A row of any of the tables as an object of JSON. */
 void tt_row_json(const tt_op *signature, tt_buffer *text);
 
+enum { TT_FROM_NOWHERE = -1, TT_FROM_TRAINING = -2 /* whether the module trains */ };
+
 struct tt_module_row {
   tt_op signature; /* parsed by tt_nn_init */
   const char *torch_name;
-  tt_op_number op;                                       /* what forward calls; TT_OP_NONE: forward is its own */
+  tt_op_number op; /* what forward calls; TT_OP_NONE: forward is its own */
+  /* Where each parameter of the op that is no tensor comes from: an argument of the constructor, by its place, or one of TT_FROM_*. */
+  int8_t source_of[TT_MAX_PARAMS];
   tt_status (*make)(tt_calls *calls, tt_module *module); /* its parameters and buffers; NULL: it has none */
   tt_status (*forward)(tt_calls *calls, tt_module *module, tt_node *const *inputs, size_t n_inputs, tt_node **outputs,
                        size_t *n_outputs); /* outputs are borrowed from calls */

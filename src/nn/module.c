@@ -329,18 +329,20 @@ TT_FORWARD(op) {
   size_t n_taken = 0, n_wanted = 0;
   for (size_t i = 0; i < op->n_params; i++) {
     const tt_param *param = &op->params[i];
-    const tt_module_slot *slot = find_slot(module, param->name);
-    const tt_value *given = find_argument(module, param->name);
+    const int source = module->row->source_of[i];
     args[i] = tt_none();
-    if (slot != NULL) {
-      args[i] = tt_of(slot->head);
-    } else if (given != NULL) {
-      args[i] = *given;
-    } else if (strcmp(param->name, "training") == 0) {
+    if (param->type == TT_PARAM_TENSOR) {
+      const tt_module_slot *slot = find_slot(module, param->name);
+      if (slot != NULL) {
+        args[i] = tt_of(slot->head);
+      } else if (!param->is_optional) {
+        n_wanted++;
+        if (n_taken < n_inputs) args[i] = tt_of(inputs[n_taken++]);
+      }
+    } else if (source >= 0) {
+      args[i] = module->args[source];
+    } else if (source == TT_FROM_TRAINING) {
       args[i] = tt_bool(module->is_training);
-    } else if (param->type == TT_PARAM_TENSOR && !param->is_optional) {
-      n_wanted++;
-      if (n_taken < n_inputs) args[i] = tt_of(inputs[n_taken++]);
     }
   }
   TT_TRY(tt_check_inputs(calls, module, n_inputs, n_wanted, n_wanted));

@@ -22,6 +22,7 @@ struct tt_optimizer_row {
   tt_op_number op;
   state_rule rules[MAX_STATES];
   /* From the op's signature. */
+  int8_t option_of[TT_MAX_PARAMS]; /* which option each keyword of the op is; -1: none */
   size_t n_states;
   struct {
     size_t param;           /* of the op */
@@ -47,6 +48,13 @@ static const state_rule *rule_of(const tt_optimizer_row *row, const char *state)
   return NULL;
 }
 
+static ptrdiff_t find_option(const tt_optimizer_row *row, const char *name) {
+  for (size_t i = 0; i < row->signature.n_params; i++) {
+    if (strcmp(row->signature.params[i].name, name) == 0) return (ptrdiff_t)i;
+  }
+  return -1;
+}
+
 tt_status tt_optimizers_init(tt_error *error) {
   for (size_t i = 0; i < N_ROWS; i++) {
     tt_optimizer_row *row = &rows[i];
@@ -55,6 +63,7 @@ tt_status tt_optimizers_init(tt_error *error) {
     TT_TRY(tt_schema_parse(&row->signature, error));
     row->n_states = 0;
     for (size_t k = 1; k < op->n_params; k++) {
+      row->option_of[k] = op->params[k].is_keyword_only ? (int8_t)find_option(row, op->params[k].name) : -1;
       if (!op->params[k].is_written) continue;
       if (row->n_states == MAX_STATES)
         return tt_fail(error, TT_ERR_STATE, "row %s: %s has more than %d states", row->signature.name, op->name,
@@ -133,13 +142,6 @@ void tt_optimizer_free(tt_optimizer *optimizer) {
 }
 
 /* ---- options ---- */
-
-static ptrdiff_t find_option(const tt_optimizer_row *row, const char *name) {
-  for (size_t i = 0; i < row->signature.n_params; i++) {
-    if (strcmp(row->signature.params[i].name, name) == 0) return (ptrdiff_t)i;
-  }
-  return -1;
-}
 
 /* Binds and checks: PyTorch takes no negative numbers but for dampening. */
 static tt_status bind_options(const tt_optimizer_row *row, const tt_value *args, size_t n_args, tt_value options[TT_MAX_PARAMS],
@@ -325,10 +327,7 @@ static tt_status step_one(tt_calls *calls, const tt_optimizer_row *row, const gr
   if (has_no_gradient(item->parameter) || ready_states(calls, row, own, item) != TT_OK) return calls->status;
   const tt_op *op = tt_op_get(row->op);
   tt_value args[TT_MAX_PARAMS] = {tt_of(item->parameter)};
-  for (size_t i = 1; i < op->n_params; i++) {
-    ptrdiff_t option = find_option(row, op->params[i].name);
-    args[i] = op->params[i].is_keyword_only && option >= 0 ? own->options[option] : tt_none();
-  }
+  for (size_t i = 1; i < op->n_params; i++) args[i] = row->option_of[i] >= 0 ? own->options[row->option_of[i]] : tt_none();
   for (size_t k = 0; k < row->n_states; k++) args[row->states[k].param] = tt_of(item->states[k]);
   tt_calls_run(calls, row->op, args, op->n_params);
   return calls->status;

@@ -18,12 +18,23 @@ enum { N_ROWS = sizeof rows / sizeof rows[0] };
 
 static bool is_parsed;
 
+static void find_sources(tt_module_row *row) {
+  const tt_op *op = tt_op_get(row->op);
+  for (size_t i = 0; op != NULL && i < op->n_params; i++) {
+    row->source_of[i] = strcmp(op->params[i].name, "training") == 0 ? TT_FROM_TRAINING : TT_FROM_NOWHERE;
+    for (size_t k = 0; k < row->signature.n_params; k++) {
+      if (strcmp(row->signature.params[k].name, op->params[i].name) == 0) row->source_of[i] = (int8_t)k;
+    }
+  }
+}
+
 tt_status tt_nn_init(tt_error *error) {
   if (is_parsed) return TT_OK;
   TT_TRY(tt_ops_init(error));
   for (size_t i = 0; i < N_ROWS; i++) {
     rows[i].signature.number = (tt_op_number)i;
     TT_TRY(tt_schema_parse(&rows[i].signature, error));
+    find_sources(&rows[i]);
   }
   TT_TRY(tt_optimizers_init(error));
   TT_TRY(tt_inits_init(error));
