@@ -11,6 +11,7 @@ import {
   checkViews,
   constants,
   core,
+  direct,
   dtypeNames,
   f64,
   i32,
@@ -25,17 +26,21 @@ import { TensorError } from './errors.js';
 import { describe, isPlain, noDtype } from './options.js';
 
 const { value: types, dtype: dtypeNumbers, limit } = constants;
+const { OPERAND } = types;
+const [ARGS, RESULTS, N_RESULTS, N_INTS, N_OPERANDS] = ['args', 'results', 'n_results', 'n_ints', 'n_operands'].map((name) => at[name] >> 2);
+
+const callCore = direct('_tt_wasm_call');
 
 core._tt_wasm_ops();
 
-/** A row of a table, as the core writes it, with what calls need beside it. `entry` is the function of the core that runs it. */
-export function prepareRow(row, entry = '_tt_wasm_call') {
+/** A row of a table, as the core writes it, with what calls need beside it. `run` is the function of the core that runs it. */
+export function prepareRow(row, run = callCore) {
   const flags = new Set(row.flags);
   const positional = row.params.filter((param) => !param.keyword_only);
   const last = positional.at(-1);
   return {
     ...row,
-    entry,
+    run,
     isInPlace: flags.has('inplace'),
     isFactory: flags.has('factory'),
     isHidden: flags.has('hidden'),
@@ -72,6 +77,17 @@ function writeBigInt(word, value) {
   const bits = BigInt.asUintN(64, value);
   u32[word] = Number(bits & 0xffffffffn);
   u32[word + 1] = Number(bits >> 32n);
+}
+
+/** An integral number is an int, unless a float is asked for. */
+function writeNumber(slot, isFloat, value) {
+  if (!isFloat && Number.isSafeInteger(value) && !Object.is(value, -0)) {
+    i32[slot] = types.INT;
+    writeInt((slot + 2) << 2, value);
+  } else {
+    i32[slot] = types.FLOAT;
+    f64[(slot + 2) >> 1] = value;
+  }
 }
 
 function writeList(op, slot, param, list) {
@@ -113,13 +129,7 @@ function writeArgument(op, i, param, value) {
       fail(op, `${param.name} is ${param.type}, but ${describe(value)} was given`);
     }
   } else if (typeof value === 'number') {
-    if (param.type !== 'float' && Number.isSafeInteger(value) && !Object.is(value, -0)) {
-      i32[slot] = types.INT;
-      writeInt((slot + 2) << 2, value);
-    } else {
-      i32[slot] = types.FLOAT;
-      f64[(slot + 2) >> 1] = value;
-    }
+    writeNumber(slot, param.type === 'float', value);
   } else if (typeof value === 'boolean') {
     i32[slot] = types.BOOL;
     i32[slot + 2] = value ? 1 : 0;
@@ -196,7 +206,7 @@ export function writeArguments(op, self, args) {
   checkViews();
   nInts = 0;
   nOperands = 0;
-  texts = [];
+  if (texts.length > 0) texts = [];
   let nArgs = 0;
   if (self !== undefined) {
     const slot = at.args >> 2;
@@ -234,6 +244,37 @@ export function writeArguments(op, self, args) {
   return nArgs;
 }
 
+/**
+ * The same for what most calls are: tensors and numbers that stand at their places. -1 for any other: nothing has been said of it
+ * then.
+ */
+function writePlainArguments(op, self, args) {
+  let i = self === undefined ? 0 : 1;
+  const nArgs = i + args.length;
+  if (nArgs > op.nPositional || op.spread >= 0) return -1;
+  checkViews();
+  let slot = ARGS;
+  if (i === 1) {
+    i32[slot] = OPERAND;
+    u32[slot + 2] = handleOf(self, op.name);
+    slot += 4;
+  }
+  for (let k = 0; i < nArgs; k++, i++, slot += 4) {
+    const value = args[k];
+    if (typeof value === 'number') {
+      writeNumber(slot, op.params[i].type === 'float', value);
+      continue;
+    }
+    const handle = handleOf(value, op.name);
+    if (handle === undefined) return -1;
+    i32[slot] = OPERAND;
+    u32[slot + 2] = handle;
+  }
+  u32[N_INTS] = 0;
+  u32[N_OPERANDS] = 0;
+  return nArgs;
+}
+
 /** Puts tensors where a function of the core takes a list of them that is no op's argument. */
 export function writeHandles(where, handles) {
   if (handles.length > limit.listItems)
@@ -247,23 +288,24 @@ export function writeHandles(where, handles) {
  * at resultAt(i). Throws a TensorError.
  */
 export function call(worker, op, self, args) {
-  const nArgs = writeArguments(op, self, args);
+  let nArgs = writePlainArguments(op, self, args);
+  if (nArgs < 0) nArgs = writeArguments(op, self, args);
   takeThrown();
-  return endCall(op, core[op.entry](worker, op.number, nArgs));
+  return endCall(op, op.run(worker, op.number, nArgs));
 }
 
 /** What the core answered to what was written for `op`: as call answers it. */
 export function endCall(op, status) {
   if (status !== 0) throwFailure(op, status);
   checkViews();
-  return u32[at.n_results >> 2];
+  return u32[N_RESULTS];
 }
 
 function throwFailure(op, status) {
   check(status, { op: op.name, cause: takeThrown() });
 }
 
-export const resultAt = (i) => u32[(at.results >> 2) + i];
+export const resultAt = (i) => u32[RESULTS + i];
 
 // ---- the other way: what the core gives a function of ours ----
 

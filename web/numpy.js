@@ -20,8 +20,10 @@ import { Tensor, invoke, isTensor, liveHandle, tensor, torch } from './tensor.js
 
 check(core._tt_wasm_numpy_table());
 
+const callNumpy = (worker, number, nArgs) => core._tt_wasm_numpy_call(worker, number, nArgs);
+
 /** NumPy's functions: one object each, as tt_numpy_json writes them. */
-export const numpyTable = JSON.parse(readText()).map((row) => ({ ...prepareRow(row, '_tt_wasm_numpy_call'), isMethod: row.flags.includes('method') }));
+export const numpyTable = JSON.parse(readText()).map((row) => ({ ...prepareRow(row, callNumpy), isMethod: row.flags.includes('method') }));
 
 const bad = (message, code = 'argument') => new TensorError(`np.${message}`, { code });
 

@@ -10,8 +10,13 @@ import { describe } from './options.js';
 
 let current = null;
 
+/** Below so many tensors that have left a scope it does not look for them. */
+const FEW = 64;
+
 export class Scope {
-  #tensors = new Set();
+  /** Those that were added; it has left who belongs to another scope or to none now. */
+  #tensors = [];
+  #nLeft = 0;
   #isOpen = true;
   #outer;
 
@@ -25,28 +30,36 @@ export class Scope {
 
   /** Adds a tensor, and so what will be made from it; answers it. */
   track(tensor) {
-    if (this.#isOpen) {
+    if (this.#isOpen && scopeOf(tensor) !== this) {
       setScopeOf(tensor, this);
-      this.#tensors.add(tensor);
+      this.#tensors.push(tensor);
     }
     return tensor;
   }
 
-  forget(tensor) {
-    this.#tensors.delete(tensor);
+  /** A tensor that has just been made in this scope, which is open. */
+  begin(tensor) {
+    this.#tensors.push(tensor);
+  }
+
+  /** A tensor belongs here no more. */
+  left() {
+    if (!this.#isOpen || ++this.#nLeft < FEW || 2 * this.#nLeft < this.#tensors.length) return;
+    this.#tensors = [...new Set(this.#tensors.filter((tensor) => scopeOf(tensor) === this))];
+    this.#nLeft = 0;
   }
 
   /** Disposes of all but what is in `result`, which goes to the scope around this one. */
   close(result) {
     this.#isOpen = false;
-    const kept = new Set();
-    collect(result, kept, new Set());
+    const kept = tensorsIn(result);
     for (const tensor of this.#tensors) {
-      if (!kept.has(tensor)) tensor.dispose();
+      if (scopeOf(tensor) !== this) continue;
+      if (kept === null || !kept.has(tensor)) tensor.dispose();
       else if (this.#outer?.isOpen) this.#outer.track(tensor);
       else setScopeOf(tensor, null);
     }
-    this.#tensors.clear();
+    this.#tensors = [];
   }
 }
 
@@ -56,15 +69,25 @@ export function scopeFor(source) {
 }
 
 let isTensor;
+let scopeOf;
 let setScopeOf;
-/** tensor.js tells what a tensor is, and how it is moved to another scope (or none). */
-export function setTensorRules({ test, moveTo }) {
+/** tensor.js tells what a tensor is, which scope it belongs to (none when it is disposed of), and how it is moved to another (or none). */
+export function setTensorRules({ test, belongsTo, moveTo }) {
   isTensor = test;
+  scopeOf = belongsTo;
   setScopeOf = moveTo;
 }
 
 /** What an object that stands for tensors (an ndarray) has them under. */
 export const HELD = Symbol('tensors held');
+
+/** The tensors in a result; null when there can be none. */
+function tensorsIn(result) {
+  if (typeof result !== 'object' || result === null) return null;
+  const found = new Set();
+  collect(result, found, new Set());
+  return found;
+}
 
 /** Tensors in arrays, maps, sets and plain objects, at any depth. */
 function collect(value, found, seen) {

@@ -11,6 +11,7 @@ import {
   checkViews,
   constants,
   core,
+  direct,
   dtypeNames,
   i32,
   idText,
@@ -42,10 +43,38 @@ const classNames = Object.fromEntries(
   Object.entries(constants.tensorClass).map(([name, number]) => [dtypeNames[number], name]),
 );
 
-// The backstop for what nobody disposed of. It runs between turns, if ever. What is held for most tensors is a number, because
-// this is in the way of every op.
-const forgotten = new FinalizationRegistry((handle) => core._tt_wasm_tensor_dispose(handle));
+const disposeHandle = direct('_tt_wasm_tensor_dispose');
+
+// The backstop for what nobody disposed of. It runs between turns, if ever.
+const forgotten = new FinalizationRegistry((held) => {
+  if (held.handle !== 0) disposeHandle(held.handle);
+});
 const forgottenElsewhere = new FinalizationRegistry((release) => release());
+
+/**
+ * Registering costs more than a small op, and most tensors are disposed of in the turn that made them: those of this turn wait here for its end
+ * (or until they are many), and only who still lives then is registered. Nothing would have freed them earlier.
+ */
+const MANY = 1024;
+let young = [];
+let isSettling = false;
+
+function beYoung(made) {
+  if (young.push(made) >= MANY) settle();
+  else if (!isSettling) {
+    isSettling = true;
+    queueMicrotask(() => {
+      isSettling = false;
+      settle();
+    });
+  }
+}
+
+function settle() {
+  const grown = young;
+  young = [];
+  for (const one of grown) registerForgotten(one);
+}
 
 /** In a page, printed text is known until some tensor is changed in place: which others are views of it is not known here. */
 let nChanges = 0;
@@ -66,7 +95,9 @@ let liveHandle;
 let homeOf;
 let idAtOwner;
 let isTensor;
+let belongsTo;
 let moveTo;
+let registerForgotten;
 let invoke;
 let takeResults;
 let forgetMeta;
@@ -111,6 +142,8 @@ export class Tensor {
   #scope;
   #meta = null;
   #extras = null;
+  /** What the backstop has: the handle, 0 once it is disposed of. */
+  #held = null;
 
   constructor(key, handle, home, scope) {
     if (key !== MADE_HERE)
@@ -120,8 +153,8 @@ export class Tensor {
     this.#handle = handle;
     this.#home = home;
     this.#scope = scope;
-    if (scope !== null) scope.track(this);
-    forgotten.register(this, handle, this);
+    if (scope !== null) scope.begin(this);
+    beYoung(this);
   }
 
   get #more() {
@@ -155,8 +188,14 @@ export class Tensor {
       return made;
     };
     isTensor = (value) => typeof value === 'object' && value !== null && #handle in value;
+    registerForgotten = (value) => {
+      if (value.#handle === 0 || value.#held !== null) return;
+      value.#held = { handle: value.#handle };
+      forgotten.register(value, value.#held);
+    };
+    belongsTo = (value) => value.#scope;
     moveTo = (value, scope) => {
-      if (value.#scope !== scope) value.#scope?.forget(value);
+      if (value.#scope !== scope) value.#scope?.left();
       value.#scope = scope;
     };
     liveHandle = (value, use) => {
@@ -714,10 +753,14 @@ export class Tensor {
   /** Lets go of it: of the memory, and of the object elsewhere when this pointer owns it. Again is harmless. */
   dispose() {
     if (this.#handle === 0) return;
-    core._tt_wasm_tensor_dispose(this.#handle);
+    disposeHandle(this.#handle);
     this.#handle = 0;
-    if (this.#scope !== null) this.#scope.forget(this);
-    forgotten.unregister(this);
+    if (this.#scope !== null) {
+      const scope = this.#scope;
+      this.#scope = null;
+      scope.left();
+    }
+    if (this.#held !== null) this.#held.handle = 0;
     const release = this.#extras?.release ?? null;
     if (release === null) return;
     forgottenElsewhere.unregister(this);
@@ -732,7 +775,7 @@ export class Tensor {
 const isWorker = (value) => typeof value === 'string' || (typeof value?.id === 'string' && !isPlain(value));
 
 setHandleOf(liveHandle);
-setTensorRules({ test: isTensor, moveTo });
+setTensorRules({ test: isTensor, belongsTo, moveTo });
 
 /** What a call has left as results, as tensors that belong where `source` does (a tensor, or undefined). */
 export { takeResults };

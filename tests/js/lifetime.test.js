@@ -55,6 +55,39 @@ test('disposing of a tensor leaves its views', async () => {
   assert.deepEqual(await row.array(), [3, 4]);
 });
 
+test('what is dropped without a word goes in the end, however many that are', async () => {
+  const x = tensor([1, 2]);
+  const before = numTensors();
+  (() => {
+    for (let i = 0; i < 3000; i++) x.add(i);
+  })();
+  assert.equal(numTensors(), before + 3000, 'nothing goes within a turn');
+  assert.equal(await collectDownTo(before), before);
+  assert.deepEqual(await x.array(), [1, 2]);
+  x.dispose();
+});
+
+test('a tidy that goes on frees what is left of it, and only that', async () => {
+  const before = numTensors();
+  const outer = tensor([1]);
+  const kept = await tidy(async (scope) => {
+    const x = scope.track(tensor([2]));
+    for (let i = 0; i < 500; i++) {
+      const sum = x.add(i);
+      if (i % 5 !== 0) sum.dispose();
+      if (i % 50 === 0) await null;
+    }
+    scope.track(outer);
+    scope.track(outer);
+    return [x.add(1), outer];
+  });
+  assert.equal(numTensors(), before + 2);
+  assert.deepEqual(await kept[0].array(), [3]);
+  assert.equal(outer.isDisposed, false);
+  kept[0].dispose();
+  outer.dispose();
+});
+
 test('tidy frees what is made and not returned', async () => {
   const before = numTensors();
   const x = tensor([1, 2, 3]);
