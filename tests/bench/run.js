@@ -43,6 +43,9 @@ if (help) {
   process.exit(0);
 }
 
+// Ends at once when it is told to, and the browser with it; a case that waits for the browser would wait for ever.
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+
 const settings = quick ? { isQuick: true, rounds: 5, sampleMs: 15 } : { isQuick: false, rounds: 15, sampleMs: 50 };
 const bench = new Bench(settings, (row) => console.log(line(row)));
 const began = new Date();
