@@ -55,6 +55,7 @@ set(core_link_options
   -s${stack_setting}=1MB
   -sFILESYSTEM=0
   -sINVOKE_RUN=0
+  -Wno-pthreads-mem-growth
   --no-entry)
 target_link_options(${core} PRIVATE ${core_link_options} -sEXPORTED_FUNCTIONS=${exported} -lwebsocket.js --profiling-funcs)
 

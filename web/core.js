@@ -6,11 +6,11 @@
  * within the core. The one exception are the functions that the core calls from within an op (callback.js): those may call
  * ops, and nothing that concerns workers.
  */
-import createCore from './core/tabtensor_core.js';
+import createSingle from './core/tabtensor_core.js';
 import { TensorError, abortError } from './errors.js';
 import { standIns } from './later.js';
-import { coreUrl, laterUrl } from './place.js';
-import { isNode } from './where.js';
+import { coreUrl, laterUrl, threadsUrl } from './place.js';
+import { isNode, nThreadsWanted } from './where.js';
 
 export { isNode, isPage } from './where.js';
 
@@ -18,22 +18,34 @@ export { isNode, isPage } from './where.js';
 
 let instance;
 let memory;
-/** Views of the core's memory. Growing it detaches them: checkViews() comes before each use. */
+/** Views of the core's memory. When it grows they are detached, or too short: checkViews() comes before each use. */
 export let u8, i32, u32, f64;
 
 export function checkViews() {
-  if (u8 !== undefined && u8.length !== 0) return;
+  if (u8 !== undefined) return;
   u8 = new Uint8Array(memory.buffer);
   i32 = new Int32Array(memory.buffer);
   u32 = new Uint32Array(memory.buffer);
   f64 = new Float64Array(memory.buffer);
 }
 
-async function instantiate(imports) {
+/** Emscripten's script has memory grow by its method, which is where that is seen: views of shared memory do not tell. */
+function watchMemory(imports) {
+  // Names may be minified; there is exactly one memory: exported, or imported where it is shared.
+  const all = [...Object.values(instance.exports), ...Object.values(imports).flatMap((module) => Object.values(module))];
+  memory = all.find((value) => value instanceof WebAssembly.Memory);
+  memory.grow = (nPages) => {
+    const before = WebAssembly.Memory.prototype.grow.call(memory, nPages);
+    u8 = undefined;
+    return before;
+  };
+}
+
+async function instantiate(url, imports) {
   imports.placeholder = standIns(laterUrl, () => instance.exports);
-  if (!isNode) return (await WebAssembly.instantiateStreaming(fetch(coreUrl), imports)).instance;
+  if (!isNode) return WebAssembly.instantiateStreaming(fetch(url), imports);
   const { readFile } = await import('node:fs/promises');
-  return (await WebAssembly.instantiate(await readFile(coreUrl), imports)).instance;
+  return WebAssembly.instantiate(await readFile(url), imports);
 }
 
 // Node has a WebSocket of its own from version 22 on; before that the package ws serves, when it is there.
@@ -44,21 +56,36 @@ if (isNode && globalThis.WebSocket === undefined) {
 
 const host = { random, wantFlush, wantFlushLater, wake: schedulePump, answer, events, portPost, portClosed, callback, callbackGone: (number) => callbackGone(number) };
 
+const load = (createCore, url) =>
+  new Promise((resolve, reject) => {
+    createCore({
+      host,
+      instantiateWasm(imports, receive) {
+        instantiate(url, imports).then((made) => {
+          instance = made.instance;
+          watchMemory(imports);
+          receive(instance, made.module);
+        }, reject);
+        return {};
+      },
+    }).then(resolve, reject);
+  });
+
+/** The core with threads is another file, for whoever wants them; a machine may have no room for its memory. */
+async function loadWanted() {
+  if (nThreadsWanted > 1) {
+    try {
+      const { default: createThreads } = await import(threadsUrl('js').href);
+      return await load(createThreads, threadsUrl('wasm'));
+    } catch (error) {
+      console.warn(`tabtensor: one thread instead of ${nThreadsWanted}: ${error.message}`);
+    }
+  }
+  return load(createSingle, coreUrl);
+}
+
 /** The exported functions, as core._tt_wasm_... */
-export const core = await new Promise((resolve, reject) => {
-  createCore({
-    host,
-    instantiateWasm(imports, receive) {
-      instantiate(imports).then((made) => {
-        instance = made;
-        // Export names may be minified; there is exactly one memory among them.
-        memory = Object.values(instance.exports).find((value) => value instanceof WebAssembly.Memory);
-        receive(instance);
-      }, reject);
-      return {};
-    },
-  }).then(resolve, reject);
-});
+export const core = await loadWanted();
 
 /**
  * A function of the core that is in the way of every op, itself: Emscripten's first forms only fetch the real ones when they are
@@ -110,7 +137,7 @@ export function refuseWithinOps(what) {
 
 // What may be called in there: ops, and what only looks.
 const ALLOWED_WITHIN_OPS =
-  /^_tt_wasm_(start|scratch|input|text|text_bytes|constants|ops|call|n_tensors|numpy_.*|tensor_.*|kind.*|callback_.*|register_hook|remove_hook|set_recording|nn_tables|init|gain|schedule_rate|clip_.*|module_.*|optimizer_(?!step).*|get_object|create_pointer|worker_(listen|seed|counters|events|whoami|search|peers))$/;
+  /^_tt_wasm_(start|scratch|input|text|text_bytes|constants|ops|call|n_tensors|numpy_.*|tensor_.*|kind.*|callback_.*|register_hook|remove_hook|set_recording|set_threads|get_threads|count_helpers|nn_tables|init|gain|schedule_rate|clip_.*|module_.*|optimizer_(?!step).*|get_object|create_pointer|worker_(listen|seed|counters|events|whoami|search|peers))$/;
 for (const [name, plain] of Object.entries(core)) {
   if (!name.startsWith('_tt_wasm_') || ALLOWED_WITHIN_OPS.test(name)) continue;
   // Emscripten's functions put the exported one in their own place when they are first called.
@@ -127,7 +154,8 @@ for (const [name, plain] of Object.entries(core)) {
 
 function random(begins, nBytes) {
   checkViews();
-  crypto.getRandomValues(u8.subarray(begins, begins + nBytes));
+  // Not into the memory itself, which may be shared.
+  u8.set(crypto.getRandomValues(new Uint8Array(nBytes)), begins);
 }
 
 // ---- text and numbers ----

@@ -291,6 +291,9 @@ export const torch: Omit<Ops, Dtype | 'randint'> & { readonly [D in Dtype]: D } 
   };
   /** Seeds what unseeded random ops of the local worker draw from. */
   manual_seed(seed: Int): void;
+  /** How many threads share the work of a large op (web/docs/threads.md): in a page, those of the workers that it makes from then on. */
+  get_num_threads(): number;
+  set_num_threads(n: number): void;
   /** A tensor with the same memory. */
   from_numpy(a: NDArray): Tensor;
 };
@@ -570,3 +573,5 @@ export function saveSafetensors(tensors: Record<string, Tensor>, options?: { met
 export const version: string;
 /** How many tensors JavaScript holds. */
 export function numTensors(): number;
+/** How many threads have come to share large ops with this one, so far. They start at the first that is large enough (torch.set_num_threads). */
+export function numThreadHelpers(): number;

@@ -28,6 +28,7 @@ import { TensorError, abortError } from './errors.js';
 import { KnownWorkers, newPointer, newWorker, readCounters } from './host.js';
 import { threadUrl } from './place.js';
 import { addHome, homeOf, idAtOwner, removeHome } from './tensor.js';
+import { followers, get_num_threads } from './threads.js';
 
 const randomName = () =>
   `page.${[...crypto.getRandomValues(new Uint8Array(6))].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;
@@ -66,7 +67,7 @@ export class PageHost {
     addHome(this);
     onEvents(this.handle, (events) => this.#hear(events));
     tick(this.handle);
-    this.#thread = new Worker(threadUrl, { type: 'module', name: `tabtensor ${id}` });
+    this.#thread = new Worker(this.#address(), { type: 'module', name: `tabtensor ${id}` });
     this.#thread.onmessage = ({ data }) => this.#take(data);
     this.#thread.onerror = (event) => {
       event.preventDefault?.();
@@ -74,9 +75,20 @@ export class PageHost {
     };
     /** Settles when the thread has started and is connected to `url`. */
     this.ready = this.#call('thread', 'start', [{ id, url, pageId: this.#pageId, limits }]).then(() => undefined);
+    followers.add(this.#setNumThreads);
     if (url !== undefined) this.#attaching(url, this.ready);
     for (const frame of this.#early.splice(0)) this.#thread.postMessage(frame, [frame]);
   }
+
+  /** Threads are another core, so whether there will be any is said before it is loaded. */
+  #address() {
+    const n = get_num_threads();
+    const address = new URL(threadUrl);
+    if (n > 1) address.searchParams.set('threads', n);
+    return address;
+  }
+
+  #setNumThreads = (n) => this.#call('thread', 'setNumThreads', [n]).catch((error) => this.report(error));
 
   // Frames from before there was a thread: the HELLO.
   #early = [];
@@ -121,6 +133,7 @@ export class PageHost {
   #lose(reason) {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    followers.delete(this.#setNumThreads);
     this.#port.lost(reason);
     const error = new TensorError(reason, { code: 'connection', worker: this.id });
     for (const { reject } of this.#calls.values()) reject(error);
@@ -234,6 +247,7 @@ export class PageHost {
     this.#isFreed = true;
     const closing = this.#isClosed ? undefined : this.#call('thread', 'close', []);
     this.#isClosed = true;
+    followers.delete(this.#setNumThreads);
     core._tt_wasm_worker_free(this.handle);
     removeHome(this);
     forgetWorker(this.handle);

@@ -3,6 +3,7 @@
  */
 import { openPort } from './core.js';
 import { TensorError } from './errors.js';
+import { set_num_threads } from './threads.js';
 import { BaseWorker, VirtualWorker, WebSocketWorker } from './workers.js';
 
 const FORWARDED = ['connected', 'disconnected', 'joined', 'left', 'failure', 'error', 'refused', 'skipped', 'warning'];
@@ -61,6 +62,9 @@ export function serve(channel) {
           expected: pageId,
         });
         await worker.ready;
+      },
+      async setNumThreads(_, n) {
+        set_num_threads(n);
       },
       async listen(_, type) {
         worker.addEventListener(type, forward);

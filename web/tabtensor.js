@@ -39,5 +39,8 @@ import { constants, core } from './core.js';
 /** "tabtensor 0.1.0" */
 export const version = constants.software;
 
+/** How many threads have come to share large ops with this one (torch.set_num_threads). */
+export const numThreadHelpers = () => core._tt_wasm_count_helpers();
+
 /** How many tensors JavaScript holds: what has not been disposed of. */
 export const numTensors = () => core._tt_wasm_n_tensors();

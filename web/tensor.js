@@ -33,6 +33,7 @@ import { arrays, bad, fill, inferDtype, survey, toNumber } from './elements.js';
 import { TensorError } from './errors.js';
 import { checkOptions, checkPolicy, checkWaiting, describe, isPlain, listOfTags, metadataOf, noDtype } from './options.js';
 import { scopeFor, setTensorRules } from './scope.js';
+import { get_num_threads, set_num_threads } from './threads.js';
 
 if (Symbol.dispose === undefined) Object.defineProperty(Symbol, 'dispose', { value: Symbol('Symbol.dispose') });
 
@@ -869,6 +870,8 @@ export const torch = {
       });
     defaultHome().seed(BigInt(seed));
   },
+  get_num_threads,
+  set_num_threads,
 };
 
 for (const dtype of Object.keys(constants.dtype)) torch[dtype] = dtype;

@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "cli/command.h"
 #include "cli/endpoint.h"
+#include "kernels/parallel.h"
 #include "net/loop.h"
 #include "worker/worker.h"
 
@@ -52,6 +53,7 @@ static const char HELP[] = "Usage: tabtensor worker [OPTIONS]\n"
                            "\n"
                            "What\n"
                            "  --max-store SIZE     what its objects may take together; k, m and g are understood [1g]\n"
+                           "  --threads N          how many threads share the work of a large op [one for each processor]\n"
                            "  --grace SECONDS      how long what others own lives on when they have gone, for them to\n"
                            "                       come back to; or `forever` [60]\n"
                            "  --max-connections N  how many may be attached at a time [1000]\n"
@@ -106,6 +108,7 @@ typedef struct worker_options {
   bool has_port, is_help;
   tt_tls_options tls;
   uint64_t max_store_bytes;
+  int n_threads; /* 0: as many as there are processors */
   int64_t grace_ms;
   size_t max_connections;
   verbosity verbosity;
@@ -367,6 +370,7 @@ static tt_status start(native_worker *native, tt_error *error) {
                                     .grace_ms = options->grace_ms,
                                     .host = native,
                                     .on_event = on_event};
+  if (options->n_threads != 0) TT_TRY(tt_parallel_set_threads(options->n_threads, error));
   native->worker = tt_worker_new(&worker, error);
   if (native->worker == NULL) return error->status;
   say(native, NORMAL, "Hooking into Tensors... Overloading complete.", "");
@@ -434,6 +438,12 @@ static int read_option(worker_options *options, int option, const char *value) {
                             value);
     }
     return 0;
+  case 't':
+    if (!tt_parse_number(value, 1, TT_MAX_THREADS, &number)) {
+      return tt_usage_error("worker", "--threads %s does not work: a number from 1 to %d does", value, TT_MAX_THREADS);
+    }
+    options->n_threads = (int)number;
+    return 0;
   case 'g':
     if (strcmp(value, "forever") != 0 && !tt_parse_number(value, 1, MOST_GRACE_S, &number)) {
       return tt_usage_error("worker", "--grace %s does not work: a number of seconds from 1 to %d does, and `forever`", value,
@@ -498,6 +508,7 @@ static int read_options(int argc, char **argv, worker_options *options) {
       TT_TLS_CONNECTING_OPTIONS,
       TT_TLS_LISTENING_OPTIONS,
       {"max-store", required_argument, NULL, 'm'},
+      {"threads", required_argument, NULL, 't'},
       {"grace", required_argument, NULL, 'g'},
       {"max-connections", required_argument, NULL, 'c'},
       {"allow-origin", required_argument, NULL, 'o'},

@@ -22,7 +22,11 @@ tt_wasm_input(uint32_t n_bytes); /* room for that many bytes, which stays until 
 const uint8_t *tt_wasm_text(void);
 uint32_t tt_wasm_text_bytes(void);
 int tt_wasm_constants(void); /* text: JSON of the offsets in the scratch and of all enums that JavaScript needs */
-int tt_wasm_ops(void);       /* text: the op table, as tt_ops_json writes it */
+/* How many threads may work on a large op (kernels/parallel.h). */
+int tt_wasm_set_threads(int n_threads);
+int tt_wasm_get_threads(void);
+int tt_wasm_count_helpers(void);
+int tt_wasm_ops(void); /* text: the op table, as tt_ops_json writes it */
 
 /* ---- tensors ---- */
 

@@ -7,6 +7,7 @@
 #include "chain/multi_pointer.h"
 #include "chain/pointer.h"
 #include "chain/variable.h"
+#include "kernels/parallel.h"
 #include "wasm/callback.h"
 #include "wasm/door.h"
 #include "wasm/exports.h"
@@ -93,6 +94,15 @@ tt_status tt_door_give_all(tt_node **take_heads, size_t n, tt_error *error) {
 }
 
 static bool is_recording = true;
+
+int tt_wasm_set_threads(int n_threads) {
+  tt_error error;
+  return tt_parallel_set_threads(n_threads, &error) == TT_OK ? 0 : tt_scratch_fail(&error);
+}
+
+int tt_wasm_get_threads(void) { return tt_parallel_get_threads(); }
+
+int tt_wasm_count_helpers(void) { return tt_parallel_count_helpers(); }
 
 void tt_wasm_set_recording(int value) { is_recording = value != 0; }
 

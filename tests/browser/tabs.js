@@ -19,6 +19,19 @@ import { chromium } from 'playwright-core';
 import { root, startNative } from '../js/native.js';
 import { EXECUTABLE, FLAGS, launchChromium } from './browser.js';
 
+/** Set to try the core with threads: so many for every page's worker. */
+const THREADS = process.env.TT_BROWSER_THREADS;
+
+function askForThreads(n) {
+  window.Worker = class extends Worker {
+    constructor(address, options) {
+      const asking = new URL(address, location.href);
+      if (!asking.searchParams.has('threads')) asking.searchParams.set('threads', n);
+      super(asking, options);
+    }
+  };
+}
+
 let shared;
 after(async () => (await shared)?.close());
 
@@ -119,6 +132,7 @@ export class Tab {
 export async function openHouse(t, { plain = false } = {}) {
   const [relay, browser] = await Promise.all([startRelay(), plain ? launchPlain() : launch()]);
   const { context } = browser;
+  if (THREADS !== undefined) await context.addInitScript(askForThreads, THREADS);
   context.setDefaultTimeout(30_000);
   const tabs = [];
   const adopt = (page) => {

@@ -562,7 +562,7 @@ for (const binary of nativeBinaries()) {
     test('--help, and options that make no sense', async () => {
       const help = await run('--help');
       assert.equal(help.code, 0);
-      for (const option of ['--id', '--port', '--host', '--relay', '--max-store', '--max-connections', '--allow-origin', '--pages', '--quiet', '--verbose']) {
+      for (const option of ['--id', '--port', '--host', '--relay', '--max-store', '--threads', '--max-connections', '--allow-origin', '--pages', '--quiet', '--verbose']) {
         assert.match(help.stdout, new RegExp(`^ +${option}\\b`, 'm'));
       }
       for (const [args, says] of [
@@ -575,6 +575,7 @@ for (const binary of nativeBinaries()) {
         [['--id', 'x'.repeat(65)], /--id/],
         [['--max-store', '10x'], /--max-store 10x/],
         [['--max-store', '0'], /--max-store 0/],
+        [['--threads', '0'], /--threads 0 does not work: a number from 1 to 64 does/],
         [['--max-connections', '0'], /--max-connections 0/],
         [['--relay', 'http://127.0.0.1:1'], /ws:/],
         [['--relay', 'ws://127.0.0.1:1', '--pages', '.'], /--pages is for a worker that listens/],

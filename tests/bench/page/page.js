@@ -4,7 +4,8 @@ let lastQuestion = 0;
 
 /** Starts a Worker; settles with what its contestant says of itself. */
 window.openContestant = (name, options) => {
-  const worker = new Worker('worker.js', { type: 'module' });
+  // tabtensor's Workers say in their address how many threads they want.
+  const worker = new Worker(`worker.js?threads=${options.options.nThreads ?? 1}`, { type: 'module' });
   workers.set(name, worker);
   return window.askContestant(name, { verb: 'open', ...options });
 };

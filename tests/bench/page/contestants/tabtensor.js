@@ -1,10 +1,8 @@
-// tabtensor, the core in this thread, and with `nThreads` beyond one in others beside it.
+// tabtensor, the core in this thread. (Threads beside it are asked for where the Worker is made.)
 import { inputsOf } from '../data.js';
 import { LEARNING_RATE, modelOf } from '../models.js';
 
-export async function open({ nThreads = 1 }) {
-  // Without shared memory the core for one thread is loaded, as on a page that is not isolated.
-  if (nThreads === 1) delete globalThis.SharedArrayBuffer;
+export async function open() {
   const { nn, optim, tensor, tidy, torch, version } = await import('/web/core/tabtensor.js');
   const made = ({ shape, values }, options) => tidy(() => tensor(values, options).reshape(shape));
 
