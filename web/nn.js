@@ -89,7 +89,18 @@ const stateOf = (module, prefix = '') => [
   ...[...parametersOf(module), ...buffersOf(module)].map(([name, tensor]) => [join(prefix, name), tensor]),
   ...module.named_children().flatMap(([name, child]) => stateOf(child, join(prefix, name))),
 ];
-const allTensors = (module) => [...new Set(stateOf(module).map(([, tensor]) => tensor))];
+/** The same tensors without their names, each once: what every move of a model looks at. */
+function allTensors(module, found = new Set()) {
+  const children = [];
+  const { buffers } = notesOf(module);
+  for (const name of Object.keys(module)) {
+    const value = module[name];
+    if (value instanceof Module) children.push(value);
+    else if (isTensor(value) && (isParameter(value) || buffers.has(name))) found.add(value);
+  }
+  for (const child of children) allTensors(child, found);
+  return found;
+}
 
 export class Module {
   get training() {
@@ -270,20 +281,25 @@ export class Module {
   /** Brings all that is elsewhere back. Answers this module. */
   async get(options) {
     const isAway = (tensor) => tensor.isPointer;
-    await Promise.all(allTensors(this).filter(isAway).map((tensor) => tensor.get(options)));
+    await Promise.all([...allTensors(this)].filter(isAway).map((tensor) => tensor.get(options)));
     return this;
   }
 
   /** Settles when all has arrived where it was sent. Answers this module. */
   async ready(options) {
-    await Promise.all(allTensors(this).map((tensor) => tensor.ready(options)));
+    await Promise.all([...allTensors(this)].map((tensor) => tensor.ready(options)));
     return this;
   }
 
   /** The worker that has it; null when it is here, undefined when it is at several places. */
   get location() {
-    const found = new Set(allTensors(this).map((tensor) => tensor.location));
-    return found.size > 1 ? undefined : ([...found][0] ?? null);
+    let found;
+    for (const tensor of allTensors(this)) {
+      const { location } = tensor;
+      if (found !== undefined && location !== found) return undefined;
+      found = location;
+    }
+    return found ?? null;
   }
 
   /** A module of the same form, with copies of all tensors where the originals are. */

@@ -335,8 +335,11 @@ export class Tensor {
 
   /** The worker that has the data; null when it is here, and of a multi-pointer. */
   get location() {
-    const meta = this.#readMeta('location');
-    return meta.isPointer && !meta.isMulti ? this.#home.workerOf(meta.location) : null;
+    check(core._tt_wasm_tensor_meta(liveHandle(this, 'location')));
+    checkViews();
+    if ((i32[at.flags >> 2] & (FLAG_POINTER | FLAG_MULTI)) !== FLAG_POINTER) return null;
+    const location = readText();
+    return this.#home.isPage && location === this.#home.id ? null : this.#home.workerOf(location);
   }
 
   /** The id that it has there, as a string of digits; null when it is here. */

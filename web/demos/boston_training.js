@@ -65,13 +65,15 @@ export function makeModel() {
 
 /**
  * Brings the model to a worker (null: here), from wherever it is. From worker to worker
- * it goes directly.
+ * it goes directly, and nobody has to wait: only on the way here there is a promise.
  */
-async function visit(model, worker) {
-  if (model.location === worker) return;
-  if (worker === null) await model.get();
-  else if (model.location === null) model.send(worker);
+function visit(model, worker) {
+  const from = model.location;
+  if (from === worker) return undefined;
+  if (worker === null) return model.get();
+  if (from === null) model.send(worker);
   else model.move(worker);
+  return undefined;
 }
 
 /**
@@ -123,7 +125,8 @@ export async function bostonTraining({ bob, alice, print, keep, table, ...settin
   for (let epoch = 1; epoch <= nEpochs; epoch++) {
     const pending = [];
     for (const batch of batches) {
-      await visit(model, batch.worker);
+      const coming = visit(model, batch.worker);
+      if (coming !== undefined) await coming;
       pending.push(train(model, optimizer, batch));
       if (comesBack) await visit(model, null);
     }
