@@ -14,7 +14,8 @@ endif()
 # and what every op goes through is compiled for speed too.
 set(hot base/alloc base/buffer base/map tensor/shape tensor/strided tensor/tensor
   ops/elementwise ops/infer_common ops/inplace ops/op ops/optimizer ops/promote
-  chain/backward chain/graph chain/head chain/hook chain/local chain/node chain/variable wasm/handles wasm/tensors wire/command_run)
+  chain/backward chain/graph chain/head chain/hook chain/local chain/node chain/pointer chain/variable wasm/handles wasm/tensors
+  wire/command_run worker/call worker/execute worker/object_store worker/stream worker/worker)
 list(TRANSFORM hot REPLACE "(.+)" "${CMAKE_SOURCE_DIR}/src/\\1.c")
 set_source_files_properties(${hot} PROPERTIES COMPILE_OPTIONS -O2)
 

@@ -104,7 +104,7 @@ int64_t tt_generator_below(tt_generator *generator, uint64_t n) {
 }
 
 /* Random bytes are drawn for many ids at once: a call of the system costs more than all else that an id is made for. */
-enum { N_POOLED = 32 }; /* 256 bytes: what getentropy gives at most */
+enum { N_POOLED = 256, MOST_BYTES = 256 /* that the system gives at once, whole or not at all */ };
 static struct {
   uint64_t ids[N_POOLED];
   size_t n_left;
@@ -116,19 +116,21 @@ void tt_random_set_source(void (*fill)(void *bytes, size_t n_bytes)) {
   pool.n_left = 0;
 }
 
+static void fill_from_system(uint8_t *bytes, size_t n_bytes) {
+#ifdef __EMSCRIPTEN__
+  if (getentropy(bytes, n_bytes) != 0) abort();
+#else
+  while (getrandom(bytes, n_bytes, 0) != (ssize_t)n_bytes) {
+    if (errno != EINTR) abort();
+  }
+#endif
+}
+
 static void fill_pool(void) {
   if (pool.fill != NULL) {
     pool.fill(pool.ids, sizeof pool.ids);
-#ifdef __EMSCRIPTEN__
-  } else if (getentropy(pool.ids, sizeof pool.ids) != 0) {
-    abort();
-#else
   } else {
-    /* Up to 256 bytes come whole or not at all. */
-    while (getrandom(pool.ids, sizeof pool.ids, 0) != (ssize_t)sizeof pool.ids) {
-      if (errno != EINTR) abort();
-    }
-#endif
+    for (size_t at = 0; at < sizeof pool.ids; at += MOST_BYTES) fill_from_system((uint8_t *)pool.ids + at, MOST_BYTES);
   }
   pool.n_left = N_POOLED;
 }

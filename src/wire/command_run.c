@@ -109,6 +109,16 @@ void tt_run_write_free(tt_buffer *run, const uint64_t *ids, size_t n_ids) {
   }
 }
 
+bool tt_run_add_free(tt_buffer *run, size_t at, uint64_t id) {
+  const uint16_t n = tt_load_u16(run->bytes + at + 2);
+  if (at + 4 + 8 * (size_t)n != run->n_bytes || n >= MAX_FREED) return false;
+  uint8_t *more = tt_buffer_extend(run, sizeof id);
+  if (more == NULL) return true; /* the run is `failed`, as after any append */
+  tt_store_u64(more, id);
+  tt_store_u16(run->bytes + at + 2, n + 1);
+  return true;
+}
+
 /* The records that are a kind, flags and 64-bit numbers. */
 static uint8_t *write_numbers(tt_buffer *run, tt_record_kind kind, uint8_t flags, const uint64_t *numbers, size_t n_numbers,
                               size_t n_more_bytes) {

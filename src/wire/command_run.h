@@ -66,6 +66,8 @@ typedef uint64_t tt_operand_id_fn(const tt_operand *operand);
 void tt_run_write_call(tt_buffer *run, uint8_t flags, uint16_t op, const tt_value *args, size_t n_args, tt_operand_id_fn *id_of,
                        const uint64_t *results, size_t n_results);
 void tt_run_write_free(tt_buffer *run, const uint64_t *ids, size_t n_ids); /* a record for every 4,096 */
+/* Adds an id to the FREE that begins at `at`; false when something stands behind it, or it is full. */
+bool tt_run_add_free(tt_buffer *run, size_t at, uint64_t id);
 void tt_run_write_fetch(tt_buffer *run, uint8_t flags, uint64_t request, uint64_t object);
 void tt_run_write_send(tt_buffer *run, uint8_t flags, uint64_t request, uint64_t object, uint64_t object_there, tt_name worker);
 void tt_run_write_pull(tt_buffer *run, uint64_t request, uint64_t object);

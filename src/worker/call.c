@@ -217,7 +217,7 @@ static tt_status look_up_args(tt_run *run, const tt_record *record, const tt_op 
  */
 static tt_status separate(tt_run *run, const tt_record *record, tt_node *result, tt_error *error) {
   tt_tensor *made = tt_local_tensor(tt_node_tail(result));
-  if (made == NULL) return TT_OK;
+  if (made == NULL || (made->refs == 1 && made->storage->refs == 1)) return TT_OK; /* nobody else has it */
   for (size_t i = 0; i < record->n_args; i++) {
     size_t n = record->args[i].value.type == TT_VALUE_OPERAND    ? 1
                : record->args[i].value.type == TT_VALUE_OPERANDS ? record->args[i].value.n

@@ -65,7 +65,8 @@ static void execute_free(tt_run *run, const tt_record *record) {
     /* Who made it frees it; to free what is not there is no fault (it may have been taken, or its command failed). */
     object = tt_store_find(&run->worker->store, record->ids[i]);
     if (object == NULL || object->is_hidden) continue;
-    if (tt_store_read(&run->worker->store, record->ids[i], run->peer, TT_ACCESS_OWN, &object, &error) != TT_OK)
+    if (object->owner != run->peer &&
+        tt_store_read(&run->worker->store, record->ids[i], run->peer, TT_ACCESS_OWN, &object, &error) != TT_OK)
       tt_tell_refused(run->peer, &error);
     else if (object->promise != NULL)
       object->is_hidden = true; /* it goes when it comes */

@@ -140,9 +140,10 @@ struct tt_peer {
   /* The stream to it. */
   uint32_t out_stream; /* 0: no HELLO said since the last reset */
   uint64_t out_sequence, out_bytes, out_limit;
-  bool is_greeted; /* its HELLO has come: there is credit */
-  bool owes_hello; /* the answer to its HELLO waits until the connection has room */
-  tt_buffer run;   /* the RUN frame that is being filled; begins with room for the prelude */
+  bool is_greeted;  /* its HELLO has come: there is credit */
+  bool owes_hello;  /* the answer to its HELLO waits until the connection has room */
+  tt_buffer run;    /* the RUN frame that is being filled; begins with room for the prelude */
+  size_t last_free; /* where in it the last FREE begins; 0: nowhere */
   tt_outgoing *first, *last;
   size_t n_queued_bytes, n_queued;
   bool is_dirty; /* in the worker's list of streams to flush */

@@ -110,6 +110,7 @@ static void drop_first(tt_peer *peer) {
 void tt_stream_clear(tt_peer *peer) {
   while (peer->first != NULL) drop_first(peer);
   tt_buffer_release(&peer->run);
+  peer->last_free = 0;
 }
 
 static void append(tt_peer *peer, tt_outgoing *outgoing) {
@@ -130,6 +131,7 @@ static tt_status close_run(tt_peer *peer, tt_error *error) {
   outgoing->frame = peer->run;
   tt_buffer_init(&outgoing->metadata);
   tt_buffer_init(&peer->run);
+  peer->last_free = 0;
   append(peer, outgoing);
   return TT_OK;
 }

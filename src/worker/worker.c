@@ -204,8 +204,13 @@ static void free_there(tt_location *location, uint64_t id) {
   size_t start;
   /* When this cannot be queued the peer is gone, and its grace frees what we owned there. */
   if (tt_stream_begin_record(through, &run, &start, NULL) != TT_OK) return;
-  tt_run_write_free(run, &id, 1);
-  (void)tt_stream_end_record(through, start, NULL);
+  /* Many are let go of one after the other: they share a record. */
+  if (through->last_free == 0 || !tt_run_add_free(run, through->last_free, id)) {
+    tt_run_write_free(run, &id, 1);
+    through->last_free = start;
+  }
+  size_t ends = run->n_bytes;
+  if (tt_stream_end_record(through, start, NULL) != TT_OK || through->run.n_bytes != ends) through->last_free = 0;
 }
 
 static const tt_location_ops peer_location_ops = {.call = call_there, .free_object = free_there, .destroy = destroy_peer};
@@ -305,6 +310,7 @@ void tt_worker_forget_object(tt_worker *worker, tt_object *object, const char *w
   tt_promise_end(worker, object);
   tt_store_remove(&worker->store, object);
   if (owner != NULL) owner->n_objects--;
+  if (!tt_worker_hears(worker, TT_EVENT_OBJECT_REMOVED)) return;
   tt_worker_tell(
       worker, &(tt_event){.type = TT_EVENT_OBJECT_REMOVED, .peer = owner == NULL ? "" : owner->id, .object = id, .text = why});
 }

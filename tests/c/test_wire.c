@@ -902,6 +902,25 @@ static void many_are_freed_in_several_records(void **state) {
   free(ids);
 }
 
+static void frees_one_after_the_other_share_a_record(void **state) {
+  (void)state;
+  tt_buffer run;
+  tt_buffer_init(&run);
+  tt_buffer_u8(&run, 0); /* what stands before it is not its own */
+  tt_run_write_free(&run, (const uint64_t[]){7}, 1);
+  assert_true(tt_run_add_free(&run, 1, 8));
+  size_t n_bytes = run.n_bytes;
+  assert_int_equal(n_bytes, 1 + 4 + 2 * 8);
+  assert_int_equal(tt_load_u16(run.bytes + 1 + 2), 2);
+  assert_int_equal(tt_load_u64(run.bytes + 1 + 4 + 8), 8);
+  tt_run_write_sync(&run, 1);
+  assert_false(tt_run_add_free(&run, 1, 9)); /* something stands behind it */
+  run.n_bytes = n_bytes;
+  for (uint64_t n = 2; n < 4096; n++) assert_true(tt_run_add_free(&run, 1, n));
+  assert_false(tt_run_add_free(&run, 1, 9)); /* full */
+  tt_buffer_release(&run);
+}
+
 static void errors_of_a_run_say_where(void **state) {
   (void)state;
   tt_buffer run;
@@ -1483,6 +1502,7 @@ int main(void) {
       cmocka_unit_test(lists_end_at_the_limit),
       cmocka_unit_test(lists_of_one_record_do_not_move_each_other),
       cmocka_unit_test(many_are_freed_in_several_records),
+      cmocka_unit_test(frees_one_after_the_other_share_a_record),
       cmocka_unit_test(errors_of_a_run_say_where),
       cmocka_unit_test(transfers_do_not_interleave),
       cmocka_unit_test(skipped_transfers_take_no_memory),

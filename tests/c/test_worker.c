@@ -539,6 +539,46 @@ static void a_tensor_larger_than_all_credit_goes_and_comes_back(void **state) {
   tt_virtual_poll();
 }
 
+static size_t n_later;
+static void count_later(void *host, tt_worker *worker) {
+  (void)host, (void)worker;
+  n_later++;
+}
+
+static void small_tensors_share_frames_and_a_last_done_waits(void **state) {
+  (void)state;
+  tt_worker *me = new_worker_with((tt_worker_options){.id = "me", .want_flush_later = count_later}, NULL);
+  tt_worker *bob = new_worker("bob", NULL);
+  connect_workers(me, bob);
+  enum { N = 5 };
+  tt_node *nodes[N];
+  tt_counters before = tt_worker_counters(me), bobs = tt_worker_counters(bob);
+  for (size_t i = 0; i < N; i++) {
+    nodes[i] = floats(X, 5);
+    assert_int_equal(tt_worker_send(me, nodes[i], known(me, "bob"), 0, NULL, NULL, NULL, NULL, NULL), TT_OK);
+  }
+  tt_virtual_poll();
+  assert_int_equal(tt_worker_n_objects(bob), N);
+  assert_int_equal(tt_worker_counters(me).frames_out - before.frames_out, 1);
+  assert_int_equal(tt_worker_counters(bob).frames_out - bobs.frames_out, 1);
+
+  before = tt_worker_counters(me), bobs = tt_worker_counters(bob);
+  n_later = 0;
+  for (size_t i = 0; i < N; i++) assert_int_equal(tt_worker_get(me, nodes[i], NULL, NULL, NULL, NULL), TT_OK);
+  tt_virtual_poll();
+  assert_int_equal(n_later, 1);                  /* nobody waits for what lets bob go of them */
+  assert_int_equal(tt_worker_n_objects(bob), 0); /* it leaves with the next flush all the same */
+  assert_int_equal(tt_worker_counters(me).frames_out - before.frames_out, 2);
+  assert_int_equal(tt_worker_counters(bob).frames_out - bobs.frames_out, 1);
+  for (size_t i = 0; i < N; i++) {
+    assert_printed(nodes[i], "tensor([1., 2., 3., 4., 5.])");
+    tt_node_unref(nodes[i]);
+  }
+  tt_worker_free(me);
+  tt_worker_free(bob);
+  tt_virtual_poll();
+}
+
 static void a_long_chain_leaves_in_few_frames(void **state) {
   (void)state;
   tt_worker *me = new_worker("me", NULL), *bob = new_worker("bob", NULL);
@@ -762,6 +802,7 @@ int main(void) {
       cmocka_unit_test(what_others_may_do_is_what_the_owner_allows),
       cmocka_unit_test(a_full_store_refuses_and_goes_on),
       cmocka_unit_test(a_tensor_larger_than_all_credit_goes_and_comes_back),
+      cmocka_unit_test(small_tensors_share_frames_and_a_last_done_waits),
       cmocka_unit_test(a_long_chain_leaves_in_few_frames),
       cmocka_unit_test(a_page_commands_through_its_own_worker),
       cmocka_unit_test(only_its_own_page_may_have_a_worker_send),
