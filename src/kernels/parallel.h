@@ -3,7 +3,8 @@
  *
  * Which thread does which items of a call, and in how large runs, is left open. So results are the same for any number of threads when each item
  * has outputs of its own, and partial sums are kept by item and added up behind the call. The caller works along, allocates nothing, and returns when all
- * items are done. Calls from within a call, and from a second thread at the same time, run on the calling thread alone.
+ * items are done. What is called may not allocate: base/alloc.h serves one thread. Calls from within a call, and from a second thread at the same time,
+ * run on the calling thread alone.
  *
  * The threads start when there is work for them for the first time. One that the system refuses, or that is not there yet (in a browser they come
  * at a turn of the event loop), is not waited for: those that are there do the work. Idle ones look for work for some microseconds, then sleep.
