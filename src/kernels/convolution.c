@@ -4,12 +4,15 @@
 
 #include "base/alloc.h"
 #include "kernels/depthwise.h"
+#include "kernels/parallel.h"
 #include "kernels/tile.h"
 #include "tensor/convert.h"
 
 enum {
   IMAGE_BYTES = 256 * 1024, /* of the planes kept at once: half of a small second cache */
   DEPTH = 256,              /* products summed in registers, about: then the sum goes to where the others are */
+  SHARED_WORK = 1 << 22,    /* multiplications that are worth more than one thread */
+  PARTS = 2,                /* of the samples, for each thread: each part sets an image up */
 };
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -230,25 +233,43 @@ static sweep forward_sweep(const tt_convolution *c) {
   return sweep_of(c->dtype, down, across, c->in_channels / c->groups);
 }
 
+typedef struct forward {
+  const tt_convolution *c;
+  group g;
+  const sweep *s;
+  const uint8_t *input, *weight, *bias;
+  uint8_t *output, *memory; /* sweep_bytes for each slot */
+} forward;
+
+/* Items are the groups of all samples. */
+static void run_forward(void *context, int64_t begin, int64_t end, int slot) {
+  const forward *all = context;
+  const group *g = &all->g;
+  sweep s = *all->s;
+  place_sweep(&s, all->memory + slot * sweep_bytes(&s));
+  for (int64_t i = begin; i < end; i++) {
+    int64_t at = i % all->c->groups * g->out_channels;
+    const uint8_t *start = all->bias != NULL ? all->bias + at * g->bytes : NULL;
+    target to = {all->output + i * g->out_channels * g->n_out * g->bytes, g->n_out, s.across.n_out};
+    run_sweep(&s, all->input + i * g->in_channels * g->n_in * g->bytes, all->weight + at * g->window * g->bytes,
+              g->out_channels, start, to);
+  }
+}
+
 tt_status tt_convolution_run(const tt_convolution *c, const void *input, const void *weight, const void *bias, void *output,
                              tt_error *error) {
   if (tt_is_depthwise(c)) {
     tt_depthwise_run(c, input, weight, bias, output);
     return TT_OK;
   }
-  group g = group_of(c);
   sweep s = forward_sweep(c);
-  uint8_t *memory;
-  TT_TRY(take_memory(&s, sweep_bytes(&s), &memory, error));
-  place_sweep(&s, memory);
-  for (int64_t i = 0; i < c->n * c->groups; i++) {
-    int64_t at = i % c->groups * g.out_channels;
-    const uint8_t *start = bias != NULL ? (const uint8_t *)bias + at * g.bytes : NULL;
-    target to = {(uint8_t *)output + i * g.out_channels * g.n_out * g.bytes, g.n_out, s.across.n_out};
-    run_sweep(&s, (const uint8_t *)input + i * g.in_channels * g.n_in * g.bytes,
-              (const uint8_t *)weight + at * g.window * g.bytes, g.out_channels, start, to);
-  }
-  tt_free_aligned(memory);
+  forward all = {.c = c, .g = group_of(c), .s = &s, .input = input, .weight = weight, .bias = bias, .output = output};
+  int64_t n = c->n * c->groups;
+  double work = (double)n * (double)all.g.out_channels * (double)all.g.window * (double)all.g.n_out;
+  int64_t workers = work < SHARED_WORK ? 1 : tt_parallel_get_threads();
+  TT_TRY(take_memory(&s, sweep_bytes(&s) * workers, &all.memory, error));
+  tt_parallel_for(n, larger(1, workers == 1 ? n : n / (PARTS * workers)), run_forward, &all);
+  tt_free_aligned(all.memory);
   return TT_OK;
 }
 

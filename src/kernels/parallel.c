@@ -20,7 +20,8 @@ tt_status tt_parallel_set_threads(int n_threads, tt_error *error) {
   if (n_threads == 1) return TT_OK;
   return tt_fail(
       error, TT_ERR_STATE,
-      "%d threads: there is one here. A page has more when it is served with the headers Cross-Origin-Opener-Policy: same-origin and "
+      "%d threads: there is one here. A page has more when it is served with the headers Cross-Origin-Opener-Policy: "
+      "same-origin and "
       "Cross-Origin-Embedder-Policy: require-corp and says how many before it makes its worker; a native worker always has",
       n_threads);
 }

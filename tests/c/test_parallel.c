@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "kernels/convolution.h"
 #include "kernels/parallel.h"
 
 enum { N_ITEMS = 10007 };
@@ -193,6 +194,31 @@ static void callers_do_not_disturb_each_other(void **state) {
   pthread_join(other, NULL);
 }
 
+static void convolutions_have_the_same_bits(void **state) {
+  (void)state;
+  const tt_convolution c = {.dtype = TT_DTYPE_F32,
+                            .n = 9,
+                            .groups = 2,
+                            .in_channels = 8,
+                            .out_channels = 16,
+                            .in = {31, 33},
+                            .out = {31, 33},
+                            .kernel = {3, 3},
+                            .stride = {1, 1},
+                            .padding = {1, 1},
+                            .dilation = {1, 1}};
+  enum { N_IN = 9 * 8 * 31 * 33, N_OUT = 9 * 16 * 31 * 33, N_WEIGHTS = 16 * 4 * 9 };
+  static float input[N_IN], weight[N_WEIGHTS], one[N_OUT], more[N_OUT];
+  for (unsigned i = 0; i < N_IN; i++) input[i] = (float)(i * 7919 % 1013) / 331 - 1.5F;
+  for (unsigned i = 0; i < N_WEIGHTS; i++) weight[i] = (float)(i * 104729 % 1009) / 307 - 1.5F;
+  for (int n_threads = 1; n_threads <= 5; n_threads++) {
+    set_threads(n_threads);
+    memset(more, 0, sizeof more);
+    assert_int_equal(tt_convolution_run(&c, input, weight, weight, n_threads == 1 ? one : more, NULL), TT_OK);
+    if (n_threads > 1) assert_memory_equal(one, more, sizeof one);
+  }
+}
+
 int main(void) {
   /* In this order: how many threads there are only grows. */
   const struct CMUnitTest tests[] = {
@@ -205,6 +231,7 @@ int main(void) {
       cmocka_unit_test(many_small_jobs),
       cmocka_unit_test(calls_within_a_call_run_on_its_thread),
       cmocka_unit_test(callers_do_not_disturb_each_other),
+      cmocka_unit_test(convolutions_have_the_same_bits),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
