@@ -1,7 +1,5 @@
 #include "kernels/row_f32.h"
 
-#include <stddef.h>
-
 #include "base/loop.h"
 #include "kernels/math_f32.h"
 
@@ -12,10 +10,11 @@ enum {
 
 static inline int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static double sum_of_lanes(const float *lanes) {
-  double sum = 0;
-  for (int l = 0; l < LANES; l++) sum += (double)lanes[l];
-  return sum;
+static double sum_of_lanes(float *lanes) {
+  for (int width = LANES / 2; width >= 4; width /= 2) {
+    for (int l = 0; l < width; l++) lanes[l] += lanes[l + width];
+  }
+  return ((double)lanes[0] + (double)lanes[1]) + ((double)lanes[2] + (double)lanes[3]);
 }
 
 static double sum_block(const float *x, int64_t n) {
@@ -78,15 +77,23 @@ float tt_row_largest_f32(const float *x, int64_t n) {
   return largest;
 }
 
-double tt_row_exp_f32(const float *x, float *y, int64_t n, float largest) {
-  float room[BLOCK];
-  double sum = 0;
-  for (int64_t start = 0; start < n; start += BLOCK) {
-    int64_t n_block = min_of(n - start, BLOCK);
-    const float *block = x + start;
-    float *to = y != NULL ? y + start : room;
-    TT_IN_STEP for (int64_t i = 0; i < n_block; i++) to[i] = tt_exp_minus_f32(largest - block[i]);
-    sum += sum_block(to, n_block);
+static double exp_block(const float *x, float *y, int64_t n, float largest) {
+  float lanes[LANES] = {0};
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    TT_IN_STEP for (int l = 0; l < LANES; l++) {
+      float e = tt_exp_minus_f32(largest - x[i + l]);
+      y[i + l] = e;
+      lanes[l] += e;
+    }
   }
+  double rest = 0;
+  for (; i < n; i++) rest += (double)(y[i] = tt_exp_minus_f32(largest - x[i]));
+  return rest + sum_of_lanes(lanes);
+}
+
+double tt_row_exp_f32(const float *x, float *y, int64_t n, float largest) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; i += BLOCK) sum += exp_block(x + i, y + i, min_of(n - i, BLOCK), largest);
   return sum;
 }

@@ -120,7 +120,7 @@ static void softmax_row(const float *x, float *y, int64_t n) {
 }
 
 static void log_softmax_row(const float *x, float *y, int64_t n) {
-  const float largest = tt_row_largest_f32(x, n), log_sum = (float)log(tt_row_exp_f32(x, NULL, n, largest));
+  const float largest = tt_row_largest_f32(x, n), log_sum = (float)log(tt_row_exp_f32(x, y, n, largest));
   TT_IN_STEP for (int64_t i = 0; i < n; i++) y[i] = x[i] - largest - log_sum;
 }
 
