@@ -2,7 +2,7 @@
  * math_f32: exp, log and tanh of float32 without branches or calls, so that loops over them are vectorised, and without
  * anything that one build rounds differently from another.
  *
- * Within 2 units in the last place of the true value; NaN, infinities, subnormal arguments and results are right. Method and
+ * Within 2 units in the last place of the true value unless a function says otherwise; NaN, infinities, subnormal arguments and results are right. Method and
  * coefficients are Cephes' (S. Moshier, Methods and Programs for Mathematical Functions, 1989).
  *
  * The numbers are read from memory and not written as literals: a WebAssembly engine makes a vector literal anew wherever it
@@ -25,12 +25,10 @@ typedef struct tt_numbers_f32 {
     float per_ln_2;
     float shift; /* 1.5 * 2^23: added, it rounds to a whole number, which then stands in the low bits */
     float p[6];
-    float least_normal;   /* the largest whose result is not normal any more */
-    float shift_and_bias; /* shift, with what a float's exponent is stored with */
-    float quick[5];
   } exp;
   struct {
-    float most, per_ln_2;
+    float least, most, per_ln_2;
+    float shift_and_bias; /* shift, with what a float's exponent is stored with */
     float p[5];
   } exp_minus;
   struct {
@@ -80,31 +78,23 @@ static inline float tt_exp_f32(float x) {
 }
 
 /*
- * The same for where only normal results matter: what would be smaller is 0, what comes within a part in three of the largest float may be infinite.
- * That needs one factor and a shorter polynomial (least squares with weights that even out the error).
- */
-static inline float tt_exp_normal_f32(float x) {
-  const float *c = tt_numbers.exp.quick;
-  float y = x < tt_numbers.exp.least_normal ? tt_numbers.exp.least_normal : x;
-  y = tt_numbers.exp.most < y ? tt_numbers.exp.most : y;
-  float shifted = y * tt_numbers.exp.per_ln_2 + tt_numbers.exp.shift_and_bias;
-  float whole = shifted - tt_numbers.exp.shift_and_bias;
-  float r = y - whole * tt_numbers.ln_2_high - whole * tt_numbers.ln_2_low;
-  float p = (((c[0] * r + c[1]) * r + c[2]) * r + c[3]) * r + c[4];
-  return (p * r + tt_numbers.one) * tt_float_of_bits(tt_bits_of_float(shifted) << 23);
-}
-
-/*
- * e^-x of x from 0 on, for terms beside e^0: the error is at most a unit in the last place of 1, as that of x is which came out of a subtraction.
- * So 2^(-x / ln 2) needs no reduction in two parts. What would be below the normal floats is 0.
+ * e^-x for terms beside 1, from 2^(-x / ln 2) without a reduction in two parts: as exact as if x had been rounded once more, which is what x is that
+ * came out of a subtraction. What would be below the normal floats is 0; x is not below -89, where the result is infinite.
  */
 static inline float tt_exp_minus_f32(float x) {
   const float *c = tt_numbers.exp_minus.p;
   float y = (tt_numbers.exp_minus.most < x ? tt_numbers.exp_minus.most : x) * tt_numbers.exp_minus.per_ln_2;
-  float shifted = y + tt_numbers.exp.shift_and_bias;
-  float r = y - (shifted - tt_numbers.exp.shift_and_bias);
+  float shifted = y + tt_numbers.exp_minus.shift_and_bias;
+  float r = y - (shifted - tt_numbers.exp_minus.shift_and_bias);
+  /* Least squares with weights that even out the error. */
   float p = (((c[0] * r + c[1]) * r + c[2]) * r + c[3]) * r + c[4];
   return (p * r + tt_numbers.one) * tt_float_of_bits(tt_bits_of_float(shifted) << 23);
+}
+
+/* 1 / (1 + e^-x), as exact as tt_exp_minus_f32. */
+static inline float tt_sigmoid_f32(float x) {
+  float y = x < tt_numbers.exp_minus.least ? tt_numbers.exp_minus.least : x;
+  return tt_numbers.one / (tt_numbers.one + tt_exp_minus_f32(y));
 }
 
 static inline float tt_log_f32(float x) {
@@ -134,7 +124,5 @@ static inline float tt_tanh_f32(float x) {
   far = tt_float_of_bits(tt_bits_of_float(far) | (tt_bits_of_float(x) & tt_numbers.tanh.sign));
   return magnitude > tt_numbers.tanh.near_zero ? far : near_zero; /* NaN is neither, and near_zero keeps it */
 }
-
-static inline float tt_sigmoid_f32(float x) { return tt_numbers.one / (tt_numbers.one + tt_exp_normal_f32(-x)); }
 
 #endif

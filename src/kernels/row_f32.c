@@ -4,7 +4,7 @@
 #include "kernels/math_f32.h"
 
 enum {
-  BLOCK = 256, /* elements summed in float before they are added to a double */
+  BLOCK = 512, /* elements summed in float before they are added to a double */
   LANES = 16,  /* independent sums, so that the loop is vectors and not one chain of additions */
 };
 
@@ -87,8 +87,9 @@ static double exp_block(const float *x, float *y, int64_t n, float largest) {
       lanes[l] += e;
     }
   }
+  TT_IN_STEP for (int64_t k = i; k < n; k++) y[k] = tt_exp_minus_f32(largest - x[k]);
   double rest = 0;
-  for (; i < n; i++) rest += (double)(y[i] = tt_exp_minus_f32(largest - x[i]));
+  for (; i < n; i++) rest += (double)y[i];
   return rest + sum_of_lanes(lanes);
 }
 

@@ -14,7 +14,7 @@ test('functions of one element', async () => {
     await tidy(async () => {
       const x = numbers(n), a = tensor(x);
       for (const [name, right] of Object.entries({ exp: Math.exp, tanh: Math.tanh, sigmoid, log: Math.log, sqrt: Math.sqrt })) {
-        (await a[name]().array()).forEach((y, i) => isNear(y, right(x[i])));
+        (await a[name]().array()).forEach((y, i) => isNear(y, right(x[i]), name === 'sigmoid' ? 1e-6 : 3e-7));
       }
       (await a.gt(0.5).array()).forEach((y, i) => assert.equal(y, x[i] > 0.5));
     });
