@@ -12,5 +12,5 @@ endif()
 configure_file(${cjson_source_dir}/cJSON.h ${CMAKE_BINARY_DIR}/include/cjson/cJSON.h COPYONLY)
 add_library(tt_cjson STATIC ${cjson_source_dir}/cJSON.c)
 target_include_directories(tt_cjson SYSTEM PUBLIC ${CMAKE_BINARY_DIR}/include)
-# It recurses once a level, and a tab's stack is small. Nothing of ours nests deeper (PROTOCOL.md).
-target_compile_definitions(tt_cjson PRIVATE CJSON_NESTING_LIMIT=32)
+# How src/base/number.h reads numbers is as good, and less to load. It recurses once a level, and a tab's stack is small. Nothing of ours nests deeper (PROTOCOL.md).
+target_compile_definitions(tt_cjson PRIVATE CJSON_NESTING_LIMIT=32 strtod=tt_number_read)

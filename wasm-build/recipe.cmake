@@ -47,7 +47,7 @@ else()
 endif()
 
 set(core_link_options
-  -O3
+  -Oz
   -sMODULARIZE
   -sEXPORT_ES6
   -sENVIRONMENT=web,worker

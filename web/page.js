@@ -26,8 +26,8 @@ import {
 } from './core.js';
 import { TensorError, abortError } from './errors.js';
 import { KnownWorkers, newPointer, newWorker, readCounters } from './host.js';
-import { threadUrl } from './place.js';
 import { addHome, homeOf, idAtOwner, removeHome } from './tensor.js';
+import { takeThread } from './thread.js';
 import { followers, get_num_threads } from './threads.js';
 
 const randomName = () =>
@@ -67,7 +67,7 @@ export class PageHost {
     addHome(this);
     onEvents(this.handle, (events) => this.#hear(events));
     tick(this.handle);
-    this.#thread = new Worker(this.#address(), { type: 'module', name: `tabtensor ${id}` });
+    this.#thread = takeThread(get_num_threads());
     this.#thread.onmessage = ({ data }) => this.#take(data);
     this.#thread.onerror = (event) => {
       event.preventDefault?.();
@@ -78,14 +78,6 @@ export class PageHost {
     followers.add(this.#setNumThreads);
     if (url !== undefined) this.#attaching(url, this.ready);
     for (const frame of this.#early.splice(0)) this.#thread.postMessage(frame, [frame]);
-  }
-
-  /** Threads are another core, so whether there will be any is said before it is loaded. */
-  #address() {
-    const n = get_num_threads();
-    const address = new URL(threadUrl);
-    if (n > 1) address.searchParams.set('threads', n);
-    return address;
   }
 
   #setNumThreads = (n) => this.#call('thread', 'setNumThreads', [n]).catch((error) => this.report(error));

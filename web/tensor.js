@@ -928,13 +928,12 @@ torch.randint = (...args) => (Array.isArray(args[1]) ? randint(0, ...args) : ran
 
 /** PyTorch's torch.linalg: those ops, and those that have another name here. */
 torch.linalg = { inv: torch.inverse, det: torch.det, cholesky: torch.cholesky };
-for (const { name, torch_name } of table)
-  if (torch_name.startsWith('torch.linalg.')) torch.linalg[torch_name.slice('torch.linalg.'.length)] = torch[name];
+for (const { name } of table) if (name.startsWith('linalg_')) torch.linalg[name.slice('linalg_'.length)] = torch[name];
 
 /** PyTorch's torch.nn.functional: its ops, those that change their argument, and what it has from torch. */
 torch.nn = { functional: {} };
 const inFunctional = new Set(['relu', 'relu_', 'sigmoid', 'tanh', 'softmax', 'log_softmax']);
 for (const op of table) {
-  if (!op.torch_name.startsWith('torch.nn.functional.') && !inFunctional.has(op.name)) continue;
+  if (!op.flags.includes('functional') && !inFunctional.has(op.name)) continue;
   torch.nn.functional[op.name] = Object.defineProperty((...args) => invoke(op, undefined, args), 'name', { value: op.name });
 }

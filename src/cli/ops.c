@@ -5,7 +5,7 @@
 
 #include "base/buffer.h"
 #include "cli/command.h"
-#include "ops/op.h"
+#include "ops/oracle.h"
 
 static const char HELP[] = "Usage: tabtensor ops [--json]\n"
                            "\n"
@@ -15,7 +15,7 @@ static const char HELP[] = "Usage: tabtensor ops [--json]\n"
 static int print_json(void) {
   tt_buffer text;
   tt_buffer_init(&text);
-  tt_ops_json(&text);
+  tt_oracle_json(&text);
   bool failed = text.failed;
   if (failed) {
     fputs("tabtensor ops: no memory for the table\n", stderr);

@@ -10,6 +10,7 @@ typedef tt_status fill_fn(tt_calls *calls, tt_node *tensor, const tt_value *args
 
 struct tt_init_row {
   tt_op signature;
+  const char *torch_name;
   fill_fn *fill;
 };
 
@@ -144,7 +145,7 @@ FILL(orthogonal) {
 
 static tt_init_row rows[] = {
 #define TT_INIT(row_name, row_schema, pytorch_name, fill_fn) \
-  {.signature = {.name = #row_name, .schema = row_schema, .torch_name = pytorch_name}, .fill = fill_fn},
+  {.signature = {.name = #row_name, .schema = row_schema}, .torch_name = pytorch_name, .fill = fill_fn},
 #include "nn/init.def"
 #undef TT_INIT
 };
@@ -173,7 +174,7 @@ const tt_op *tt_init_row_signature(const tt_init_row *row) { return &row->signat
 void tt_inits_json(tt_buffer *text) {
   for (size_t i = 0; i < N_ROWS; i++) {
     tt_buffer_printf(text, i == 0 ? "[\n" : ",\n");
-    tt_row_json(&rows[i].signature, text);
+    tt_row_json(&rows[i].signature, rows[i].torch_name, text);
   }
   tt_buffer_printf(text, "\n]\n");
 }

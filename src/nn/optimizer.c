@@ -19,6 +19,7 @@ typedef struct state_rule {
 
 struct tt_optimizer_row {
   tt_op signature; /* parsed by tt_optimizers_init */
+  const char *torch_name;
   tt_op_number op;
   state_rule rules[MAX_STATES];
   /* From the op's signature. */
@@ -32,9 +33,10 @@ struct tt_optimizer_row {
 };
 
 static tt_optimizer_row rows[] = {
-#define TT_OPTIMIZER(row_name, row_schema, pytorch_name, op_name, ...)                 \
-  {.signature = {.name = #row_name, .schema = row_schema, .torch_name = pytorch_name}, \
-   .op = TT_OP_##op_name,                                                              \
+#define TT_OPTIMIZER(row_name, row_schema, pytorch_name, op_name, ...) \
+  {.signature = {.name = #row_name, .schema = row_schema},             \
+   .torch_name = pytorch_name,                                         \
+   .op = TT_OP_##op_name,                                              \
    .rules = {__VA_ARGS__}},
 #include "nn/optim.def"
 #undef TT_OPTIMIZER
@@ -91,7 +93,7 @@ const tt_op *tt_optimizer_row_signature(const tt_optimizer_row *row) { return &r
 void tt_optimizers_json(tt_buffer *text) {
   for (size_t i = 0; i < N_ROWS; i++) {
     tt_buffer_printf(text, i == 0 ? "[\n" : ",\n");
-    tt_row_json(&rows[i].signature, text);
+    tt_row_json(&rows[i].signature, rows[i].torch_name, text);
   }
   tt_buffer_printf(text, "\n]\n");
 }

@@ -8,6 +8,7 @@
 
 struct tt_schedule_row {
   tt_op signature;
+  const char *torch_name;
   double (*rate)(const tt_value *args, double base, int64_t n_steps);
 };
 
@@ -41,7 +42,7 @@ RATE(cosine) {
 
 static tt_schedule_row rows[] = {
 #define TT_SCHEDULE(row_name, row_schema, pytorch_name, rate_fn) \
-  {.signature = {.name = #row_name, .schema = row_schema, .torch_name = pytorch_name}, .rate = rate_fn},
+  {.signature = {.name = #row_name, .schema = row_schema}, .torch_name = pytorch_name, .rate = rate_fn},
 #include "nn/schedule.def"
 #undef TT_SCHEDULE
 };
@@ -70,7 +71,7 @@ const tt_op *tt_schedule_row_signature(const tt_schedule_row *row) { return &row
 void tt_schedules_json(tt_buffer *text) {
   for (size_t i = 0; i < N_ROWS; i++) {
     tt_buffer_printf(text, i == 0 ? "[\n" : ",\n");
-    tt_row_json(&rows[i].signature, text);
+    tt_row_json(&rows[i].signature, rows[i].torch_name, text);
   }
   tt_buffer_printf(text, "\n]\n");
 }

@@ -5,11 +5,11 @@
 #include "ops/schema.h"
 
 static tt_module_row rows[] = {
-#define TT_MODULE(module_name, module_schema, pytorch_name, op_number, make_fn, forward_fn)  \
-  {.signature = {.name = #module_name, .schema = module_schema, .torch_name = pytorch_name}, \
-   .torch_name = pytorch_name,                                                               \
-   .op = op_number,                                                                          \
-   .make = make_fn,                                                                          \
+#define TT_MODULE(module_name, module_schema, pytorch_name, op_number, make_fn, forward_fn) \
+  {.signature = {.name = #module_name, .schema = module_schema},                            \
+   .torch_name = pytorch_name,                                                              \
+   .op = op_number,                                                                         \
+   .make = make_fn,                                                                         \
    .forward = forward_fn},
 #include "nn/nn.def"
 #undef TT_MODULE
@@ -57,9 +57,9 @@ const tt_op *tt_module_row_signature(const tt_module_row *row) { return &row->si
 
 const char *tt_module_row_torch_name(const tt_module_row *row) { return row->torch_name; }
 
-void tt_row_json(const tt_op *signature, tt_buffer *text) {
+void tt_row_json(const tt_op *signature, const char *torch_name, tt_buffer *text) {
   tt_buffer_printf(text, "{\"number\":%d,\"name\":\"%s\",\"torch_name\":\"%s\",\"flags\":[]", (int)signature->number,
-                   signature->name, signature->torch_name);
+                   signature->name, torch_name);
   tt_signature_json(text, signature);
   tt_buffer_u8(text, '}');
 }
@@ -67,7 +67,7 @@ void tt_row_json(const tt_op *signature, tt_buffer *text) {
 void tt_modules_json(tt_buffer *text) {
   for (size_t i = 0; i < N_ROWS; i++) {
     tt_buffer_printf(text, i == 0 ? "[\n" : ",\n");
-    tt_row_json(&rows[i].signature, text);
+    tt_row_json(&rows[i].signature, rows[i].torch_name, text);
   }
   tt_buffer_printf(text, "\n]\n");
 }

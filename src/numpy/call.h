@@ -28,7 +28,8 @@ typedef struct tt_numpy_call_state tt_np;
 typedef tt_node *tt_numpy_rule(tt_np *call);
 
 struct tt_numpy_function {
-  tt_op signature; /* only name, schema, flags, domain and what is parsed from the schema */
+  tt_op signature;    /* only name, schema, flags and what is parsed from the schema */
+  const char *domain; /* how the oracle draws arguments */
   tt_numpy_rule *rule;
   tt_op_number op; /* the op that the rule is about; TT_OP_NONE: several */
 };

@@ -7,9 +7,10 @@
 #include "ops/schema.h"
 
 static tt_numpy_function table[] = {
-#define TT_NUMPY(row_name, row_signature, row_rule, row_op, row_flags, row_domain)                       \
-  {.signature = {.name = row_name, .schema = row_signature, .flags = (row_flags), .domain = row_domain}, \
-   .rule = row_rule,                                                                                     \
+#define TT_NUMPY(row_name, row_signature, row_rule, row_op, row_flags, row_domain) \
+  {.signature = {.name = row_name, .schema = row_signature, .flags = (row_flags)}, \
+   .domain = row_domain,                                                           \
+   .rule = row_rule,                                                               \
    .op = TT_OP_##row_op},
 #include "numpy/numpy.def"
 #undef TT_NUMPY
@@ -61,7 +62,7 @@ void tt_numpy_json(tt_buffer *text) {
       tt_buffer_printf(text, "%s\"%s\"", between, flags[k].name);
       between = ",";
     }
-    tt_buffer_printf(text, "],\"domain\":\"%s\"", row->signature.domain);
+    tt_buffer_printf(text, "],\"domain\":\"%s\"", row->domain);
     tt_signature_json(text, &row->signature);
     tt_buffer_u8(text, '}');
   }

@@ -9,18 +9,18 @@
 #include "ops/rows.h"
 #include "ops/schema.h"
 
+/* "torch.nn...": of torch.nn only its functional has ops. */
+#define FLAGS_OF(torch_name) (torch_name[6] == 'n' && torch_name[7] == 'n' ? TT_OP_FUNCTIONAL : 0)
+
 static tt_op table[TT_N_OPS_PLUS_ONE] = {
 #define TT_OP(row_name, row_schema, row_torch_name, row_infer, row_kernel, row_grad, row_flags, row_domain, row_tolerance) \
   [TT_OP_##row_name] = {.number = TT_OP_##row_name,                                                                        \
                         .name = #row_name,                                                                                 \
                         .schema = row_schema,                                                                              \
-                        .torch_name = row_torch_name,                                                                      \
                         .infer = row_infer,                                                                                \
                         .kernel = row_kernel,                                                                              \
                         .grad = row_grad,                                                                                  \
-                        .flags = row_flags,                                                                                \
-                        .domain = row_domain,                                                                              \
-                        .tolerance = row_tolerance},
+                        .flags = (row_flags) | FLAGS_OF(row_torch_name)},
 #include "ops/ops.def"
 #undef TT_OP
 };
@@ -246,17 +246,20 @@ static void write_json_string(tt_buffer *text, const char *string, size_t n_byte
   tt_buffer_u8(text, '"');
 }
 
+/* The tables are long and every page reads them at its start: plain text is not worth a format. */
+static void put(tt_buffer *text, const char *string) { tt_buffer_append(text, string, strlen(string)); }
+
 static void write_pair(tt_buffer *text, const char *key, const char *string) {
-  tt_buffer_printf(text, ",\"%s\":", key);
+  put(text, ",\"");
+  put(text, key);
+  put(text, "\":");
   write_json_string(text, string, strlen(string));
 }
-
-static const char *yes_or_no(bool yes) { return yes ? "true" : "false"; }
 
 /* Defaults come from our own table: no float in it is infinite or NaN. */
 static void write_default(tt_buffer *text, const tt_value *value) {
   if (value->type == TT_VALUE_BOOL) {
-    tt_buffer_printf(text, "%s", yes_or_no(value->as.boolean));
+    put(text, value->as.boolean ? "true" : "false");
   } else if (value->type == TT_VALUE_INT) {
     tt_buffer_printf(text, "%" PRId64, value->as.integer);
   } else if (value->type == TT_VALUE_FLOAT) {
@@ -270,25 +273,35 @@ static void write_default(tt_buffer *text, const tt_value *value) {
     for (uint32_t i = 0; i < value->n; i++) tt_buffer_printf(text, i == 0 ? "%" PRId64 : ",%" PRId64, value->as.ints[i]);
     tt_buffer_u8(text, ']');
   } else {
-    tt_buffer_printf(text, "null");
+    put(text, "null");
   }
 }
 
+static void write_bool(tt_buffer *text, const char *key, bool value) {
+  put(text, ",\"");
+  put(text, key);
+  put(text, value ? "\":true" : "\":false");
+}
+
 static void write_params(tt_buffer *text, const tt_op *op) {
-  tt_buffer_printf(text, ",\"params\":[");
+  put(text, ",\"params\":[");
   for (size_t i = 0; i < op->n_params; i++) {
     const tt_param *param = &op->params[i];
-    tt_buffer_printf(text, "%s{\"name\":\"%s\",\"type\":\"%s\",\"optional\":%s,\"keyword_only\":%s,\"has_default\":%s",
-                     i == 0 ? "" : ",", param->name, tt_param_type_name(param->type), yes_or_no(param->is_optional),
-                     yes_or_no(param->is_keyword_only), yes_or_no(param->has_default));
-    if (param->is_written) tt_buffer_printf(text, ",\"written\":true");
+    put(text, i == 0 ? "{\"name\":\"" : ",{\"name\":\"");
+    put(text, param->name);
+    put(text, "\"");
+    write_pair(text, "type", tt_param_type_name(param->type));
+    write_bool(text, "optional", param->is_optional);
+    write_bool(text, "keyword_only", param->is_keyword_only);
+    write_bool(text, "has_default", param->has_default);
+    if (param->is_written) write_bool(text, "written", true);
     if (param->has_default) {
-      tt_buffer_printf(text, ",\"default\":");
+      put(text, ",\"default\":");
       write_default(text, &param->default_value);
     }
-    tt_buffer_u8(text, '}');
+    put(text, "}");
   }
-  tt_buffer_u8(text, ']');
+  put(text, "]");
 }
 
 static void write_flags(tt_buffer *text, uint32_t flags) {
@@ -308,12 +321,14 @@ static void write_flags(tt_buffer *text, uint32_t flags) {
                {TT_OP_GRAPH, "graph"},
                {TT_OP_GRAD_ARG, "grad_arg"},
                {TT_OP_HIDDEN, "hidden"},
+               {TT_OP_FUNCTIONAL, "functional"},
                {TT_OP_LIKE, "like"}};
   const char *between = "";
-  tt_buffer_printf(text, ",\"flags\":[");
+  put(text, ",\"flags\":[");
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
     if ((flags & names[i].flag) == 0) continue;
-    tt_buffer_printf(text, "%s\"%s\"", between, names[i].name);
+    put(text, between);
+    write_json_string(text, names[i].name, strlen(names[i].name));
     between = ",";
   }
   tt_buffer_u8(text, ']');
@@ -330,23 +345,16 @@ void tt_signature_json(tt_buffer *text, const tt_op *op) {
   tt_buffer_u8(text, ']');
 }
 
-void tt_ops_json(tt_buffer *text) {
-  static const char *const tolerances[] = {[TT_TOL_EXACT] = "exact",
-                                           [TT_TOL_ROUNDING] = "rounding",
-                                           [TT_TOL_REDUCE] = "reduce",
-                                           [TT_TOL_SOLVE] = "solve",
-                                           [TT_TOL_STATISTIC] = "statistic"};
+void tt_ops_json(tt_buffer *text, void (*more)(tt_buffer *text, const tt_op *op)) {
   tt_buffer_u8(text, '[');
   for (int i = 1; i <= TT_N_OPS; i++) {
     const tt_op *op = &table[i];
     tt_buffer_printf(text, "%s{\"number\":%d", i == 1 ? "\n" : ",\n", i);
     write_pair(text, "name", op->name);
-    write_pair(text, "torch_name", op->torch_name);
     write_flags(text, op->flags);
-    write_pair(text, "domain", op->domain);
-    write_pair(text, "tolerance", tolerances[op->tolerance]);
-    tt_buffer_printf(text, ",\"differentiable\":%s", yes_or_no(op->grad != NULL));
+    write_bool(text, "differentiable", op->grad != NULL);
     tt_signature_json(text, op);
+    if (more != NULL) more(text, op);
     tt_buffer_u8(text, '}');
   }
   tt_buffer_printf(text, "\n]\n");

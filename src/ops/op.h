@@ -31,8 +31,8 @@
 enum {
   TT_MAX_PARAMS = 16,  /* of an op */
   TT_MAX_RESULTS = 64, /* of a call: split and chunk into more are refused */
-  TT_MAX_TUPLE = 4,    /* results of a row that answers a tuple */
   TT_MAX_DEFAULT_INTS = 8,
+  TT_MAX_TUPLE = 4, /* results of a row that answers a tuple */
 };
 
 typedef enum tt_op_number {
@@ -62,17 +62,9 @@ enum {
   TT_OP_LIKE = 1 << 11,            /* of its last operand it reads shape and dtype only */
   TT_OP_AGGREGATE_FIRST = 1 << 12, /* the same of its first operand alone: the others go where they are told */
   TT_OP_AGGREGATE_REST = 1 << 13,  /* the same of all but its first operand, which is added element by element */
+  TT_OP_FUNCTIONAL = 1 << 14,      /* one of torch.nn.functional: the row's PyTorch name says so, no row is marked */
   TT_OP_HIDDEN = 1 << 10,          /* no method of its own in JavaScript: a property or a method of another form calls it */
 };
-
-/* How closely a result must agree with PyTorch's. */
-typedef enum tt_tolerance {
-  TT_TOL_EXACT,    /* bit for bit (NaN equals NaN) */
-  TT_TOL_ROUNDING, /* a few units in the last place: correctly rounded functions, sums of products in another order */
-  TT_TOL_REDUCE,   /* grows with the number of elements summed */
-  TT_TOL_SOLVE,    /* grows with the condition of the matrix: compared by residual */
-  TT_TOL_STATISTIC /* random: shape, dtype, range and moments */
-} tt_tolerance;
 
 typedef enum tt_param_type {
   TT_PARAM_TENSOR,
@@ -96,6 +88,8 @@ typedef struct tt_param {
   bool is_written;        /* "Tensor(a!)": the call changes it; who calls must own it */
   tt_value default_value; /* list defaults point into the parsed row */
 } tt_param;
+
+typedef char tt_result_name[24];
 
 typedef enum tt_result_form { TT_RESULT_TENSOR, TT_RESULT_TUPLE, TT_RESULT_LIST } tt_result_form;
 
@@ -150,24 +144,20 @@ struct tt_op {
   tt_op_number number;
   const char *name; /* ours, PyTorch's spelling: "add", "add_" */
   const char *schema;
-  const char *torch_name; /* what the oracle calls: "torch.add", "torch.Tensor.add_" */
-  tt_infer_fn *infer;     /* the row's own; callers use tt_op_infer */
+  tt_infer_fn *infer; /* the row's own; callers use tt_op_infer */
   tt_kernel_fn *kernel;
   tt_grad_fn *grad;
   uint32_t flags;
-  const char *domain; /* how the oracle draws arguments: see the head of ops.def */
-  tt_tolerance tolerance;
-  /* Parsed from the schema. */
+  /* Parsed from the schema (ops/schema.h), and apart from the row: what is not in the table takes no room in the file. */
   size_t n_params;
-  tt_param params[TT_MAX_PARAMS];
+  tt_param *params;
   uint8_t n_operand_params; /* those that may hold operands: what a call's way down the chain looks at */
   uint8_t operand_params[TT_MAX_PARAMS];
-  bool writes;                               /* some parameter is written to ... */
-  int8_t writes_if_param;                    /* ... when that bool is true; -1: always */
-  int64_t default_ints[TT_MAX_DEFAULT_INTS]; /* what the list defaults point to */
+  bool writes;            /* some parameter is written to ... */
+  int8_t writes_if_param; /* ... when that bool is true; -1: always */
   tt_result_form result_form;
   size_t n_result_names; /* of a tuple */
-  char result_names[TT_MAX_TUPLE][24];
+  tt_result_name *result_names;
 };
 
 /*
@@ -230,8 +220,11 @@ tt_status tt_op_eval_bound(const tt_op *op, tt_generator *generator, const tt_va
  */
 tt_status tt_op_check_inplace(const tt_op *op, const tt_value *bound, const tt_meta *result, tt_error *error);
 
-/* The whole table as JSON text for the generators, the oracle and JavaScript: [{"number":1,"name":...,"schema":...},...]. */
-void tt_ops_json(tt_buffer *text);
+/*
+ * The whole table as JSON text: [{"number":1,"name":...,"schema":...},...]. `more` writes further fields of a row, each with a comma before it; NULL: none
+ * (JavaScript needs no more; for generators and the oracle ops/oracle.h has one).
+ */
+void tt_ops_json(tt_buffer *text, void (*more)(tt_buffer *text, const tt_op *op));
 
 /* The part that a signature gives, of a row of any table: ,"schema":...,"params":[...],"result":"tensor". */
 void tt_signature_json(tt_buffer *text, const tt_op *op);

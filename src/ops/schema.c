@@ -3,6 +3,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/number.h"
+
+/* What all tables of a program hold at most; they are parsed once and stay. */
+enum { MAX_PARAMS = 4096, MAX_DEFAULT_INTS = 512, MAX_RESULT_NAMES = 512 };
+
+static struct {
+  tt_param params[MAX_PARAMS];
+  int64_t default_ints[MAX_DEFAULT_INTS];
+  tt_result_name result_names[MAX_RESULT_NAMES];
+  size_t n_params, n_default_ints, n_result_names;
+} parsed;
+
 typedef struct schema_reader {
   tt_op *op;
   const char *at; /* in op->schema */
@@ -62,28 +74,33 @@ static tt_status parse_name(schema_reader *reader, char *name, size_t room) {
 }
 
 static tt_status parse_int_list(schema_reader *reader, tt_value *value) {
-  int64_t *ints = reader->op->default_ints + reader->n_default_ints;
+  int64_t *ints = parsed.default_ints + parsed.n_default_ints;
   uint32_t n = 0;
   while (!accept(reader, "]")) {
     if (n > 0 && !accept(reader, ", ") && !accept(reader, ",")) return fail_at(reader, "a comma");
-    if (reader->n_default_ints == TT_MAX_DEFAULT_INTS) return fail_at(reader, "fewer default ints");
+    if (reader->n_default_ints == TT_MAX_DEFAULT_INTS || parsed.n_default_ints == MAX_DEFAULT_INTS)
+      return fail_at(reader, "fewer default ints");
     char *end;
     ints[n++] = strtoll(reader->at, &end, 10);
     if (end == reader->at) return fail_at(reader, "an int");
     reader->at = end;
     reader->n_default_ints++;
+    parsed.n_default_ints++;
   }
   *value = tt_ints(ints, n);
   return TT_OK;
 }
 
 static tt_status parse_number(schema_reader *reader, tt_value *value) {
-  char *end_of_int, *end_of_float;
-  long long integer = strtoll(reader->at, &end_of_int, 10);
-  double real = strtod(reader->at, &end_of_float);
-  if (end_of_float == reader->at) return fail_at(reader, "a default");
-  *value = end_of_int == end_of_float ? tt_int(integer) : tt_float(real);
-  reader->at = end_of_float;
+  char *end;
+  long long integer = strtoll(reader->at, &end, 10);
+  if (end != reader->at && *end != '.' && *end != 'e') {
+    *value = tt_int(integer);
+  } else {
+    *value = tt_float(tt_number_read(reader->at, &end));
+    if (end == reader->at) return fail_at(reader, "a default");
+  }
+  reader->at = end;
   return TT_OK;
 }
 
@@ -130,8 +147,8 @@ static bool accept_alias(schema_reader *reader, bool *is_written) {
 }
 
 static tt_status parse_param(schema_reader *reader, bool is_keyword_only) {
-  if (reader->op->n_params == TT_MAX_PARAMS) return fail_at(reader, "fewer parameters");
-  tt_param *param = &reader->op->params[reader->op->n_params];
+  if (reader->op->n_params == TT_MAX_PARAMS || parsed.n_params == MAX_PARAMS) return fail_at(reader, "fewer parameters");
+  tt_param *param = &parsed.params[parsed.n_params];
   *param = (tt_param){.is_keyword_only = is_keyword_only};
   size_t i = 0;
   while (i < N_TYPE_NAMES && !accept(reader, type_names[i].name)) i++;
@@ -142,6 +159,7 @@ static tt_status parse_param(schema_reader *reader, bool is_keyword_only) {
   if (!accept(reader, " ")) return fail_at(reader, "a space");
   TT_TRY(parse_name(reader, param->name, sizeof param->name));
   if (accept(reader, "=")) TT_TRY(parse_default(reader, param));
+  parsed.n_params++;
   reader->op->n_params++;
   return TT_OK;
 }
@@ -152,9 +170,11 @@ static tt_status parse_result(schema_reader *reader) {
   if (accept(reader, "(")) {
     op->result_form = TT_RESULT_TUPLE;
     do {
-      if (op->n_result_names == TT_MAX_TUPLE) return fail_at(reader, "fewer results");
+      if (op->n_result_names == TT_MAX_TUPLE || parsed.n_result_names == MAX_RESULT_NAMES)
+        return fail_at(reader, "fewer results");
       if (!accept(reader, "Tensor ")) return fail_at(reader, "\"Tensor \"");
-      TT_TRY(parse_name(reader, op->result_names[op->n_result_names], sizeof op->result_names[0]));
+      TT_TRY(parse_name(reader, parsed.result_names[parsed.n_result_names], sizeof parsed.result_names[0]));
+      parsed.n_result_names++;
       op->n_result_names++;
     } while (accept(reader, ", "));
     if (!accept(reader, ")")) return fail_at(reader, "a closing parenthesis");
@@ -186,7 +206,9 @@ static void sort_params(tt_op *op) {
 tt_status tt_schema_parse(tt_op *op, tt_error *error) {
   schema_reader reader = {.op = op, .at = op->schema, .error = error};
   op->n_params = 0;
+  op->params = parsed.params + parsed.n_params;
   op->n_result_names = 0;
+  op->result_names = parsed.result_names + parsed.n_result_names;
   if (!accept(&reader, op->name) || !accept(&reader, "(")) return fail_at(&reader, "the row's own name and a parenthesis");
   bool is_keyword_only = false;
   for (bool is_first = true; !accept(&reader, ")"); is_first = false) {

@@ -120,7 +120,7 @@ int tt_wasm_start(void) {
 }
 
 int tt_wasm_ops(void) {
-  tt_ops_json(tt_scratch_text());
+  tt_ops_json(tt_scratch_text(), NULL);
   return (int)tt_scratch_show_text();
 }
 

@@ -14,6 +14,7 @@
 
 #include "draw_letters.h"
 #include "ops/op.h"
+#include "ops/oracle.h"
 
 enum { DRAW_MAX_OPERANDS = 16, DRAW_MAX_LIST = 4, DRAW_WORDS_BYTES = 160 };
 
@@ -400,7 +401,7 @@ static inline tt_value draw_lettered(drawn_args *drawn, const char *equation, co
 static inline tt_value draw_param(drawn_args *drawn, size_t i) {
   const tt_param *param = &drawn->op->params[i];
   char words[DRAW_WORDS_BYTES];
-  draw_find_words(drawn->op->domain, param->name, words);
+  draw_find_words(tt_oracle_row_of(drawn->op)->domain, param->name, words);
   if (words[0] == '=') return draw_literal(drawn, i, words + 1, param->type);
   if (draw_has_word(words, "none")) return param->has_default ? param->default_value : tt_none();
   bool is_left_out = param->is_optional && draw_below(drawn, 3) == 0;
@@ -455,7 +456,7 @@ static inline void draw_args(drawn_args *drawn, const tt_op *op, uint64_t seed, 
   if (first == 0) drawn->args[0] = draw_param(drawn, 0);
   if (op->n_params > 0 && op->params[0].type == TT_PARAM_TENSORS) { /* a list is drawn around the shape of its first tensor */
     char words[DRAW_WORDS_BYTES];
-    draw_find_words(op->domain, op->params[0].name, words);
+    draw_find_words(tt_oracle_row_of(op)->domain, op->params[0].name, words);
     drawn->self = draw_self_shape(drawn, words);
     drawn->has_self = true;
   }

@@ -1,9 +1,11 @@
 /* base: buffers and readers, maps against a plain array, the generator's known answers, errors. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -12,8 +14,72 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/map.h"
+#include "base/number.h"
 #include "base/random.h"
 #include "base/status.h"
+
+static void reads_as_strtod(const char *text) {
+  char *end, *expected_end;
+  double number = tt_number_read(text, &end), expected = strtod(text, &expected_end);
+  assert_ptr_equal(end, expected_end);
+  if (isnan(expected)) {
+    assert_true(isnan(number));
+  } else {
+    assert_memory_equal(&number, &expected, sizeof number);
+  }
+}
+
+static void numbers_are_read_as_strtod_reads_them(void **state) {
+  (void)state;
+  static const char *const texts[] = {"",
+                                      "-",
+                                      ".",
+                                      "e5",
+                                      "0",
+                                      "-0",
+                                      "+7",
+                                      "1.",
+                                      ".5",
+                                      "1.5.2",
+                                      "1e",
+                                      "1e+",
+                                      "1e-05",
+                                      "1E22",
+                                      "1e23",
+                                      "1e-22",
+                                      "1e-23",
+                                      "0x1p3",
+                                      "1x",
+                                      "inf",
+                                      "-nan",
+                                      " 12",
+                                      "12 ",
+                                      "1,5",
+                                      "1e99999",
+                                      "1e-99999",
+                                      "0.1e-7",
+                                      "00012.",
+                                      "1e400",
+                                      "1e0400",
+                                      "99999999",
+                                      "1.7e308",
+                                      "4.9e-324",
+                                      "123456789012345",
+                                      "1234567890123456",
+                                      "9007199254740993",
+                                      "0.30000000000000004",
+                                      "1e1000000000000000000000",
+                                      "5e-1]"};
+  for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) reads_as_strtod(texts[i]);
+  tt_generator generator;
+  tt_generator_init(&generator, 1);
+  for (int i = 0; i < 20000; i++) {
+    char text[64];
+    double number = tt_generator_normal(&generator) * pow(10, (double)(i % 60) - 30);
+    snprintf(text, sizeof text, i % 2 == 0 ? "%.*e" : "%.*g", i % 18, number);
+    reads_as_strtod(text);
+  }
+}
 
 static void buffer_writes_what_reader_reads(void **state) {
   (void)state;
@@ -299,6 +365,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(objects_begin_as_zeros_and_data_is_aligned),
       cmocka_unit_test(buffer_writes_what_reader_reads),
+      cmocka_unit_test(numbers_are_read_as_strtod_reads_them),
       cmocka_unit_test(short_read_stays_failed),
       cmocka_unit_test(buffer_prints_and_survives_lost_memory),
       cmocka_unit_test(id_map_agrees_with_array),

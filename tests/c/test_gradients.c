@@ -11,6 +11,7 @@
 
 #include "draw_args.h"
 #include "ops/op.h"
+#include "ops/oracle.h"
 #include "plain_context.h"
 
 enum { N_WANTED = 8, N_TRIES = 400 };
@@ -121,7 +122,7 @@ static bool is_symmetric_operand(const drawn_args *drawn, size_t operand) {
     if (drawn->args[i].type != TT_VALUE_OPERAND) continue;
     if (at++ != operand) continue;
     char words[DRAW_WORDS_BYTES];
-    draw_find_words(drawn->op->domain, drawn->op->params[i].name, words);
+    draw_find_words(tt_oracle_row_of(drawn->op)->domain, drawn->op->params[i].name, words);
     return draw_has_word(words, "spd");
   }
   return false;
@@ -261,7 +262,8 @@ static void check_row(const tt_op *op) {
     }
     end_trial(&trial);
   }
-  if (n_done < N_WANTED) report("%s: only %d of %d draws from \"%s\" worked", op->name, n_done, (int)N_TRIES, op->domain);
+  if (n_done < N_WANTED)
+    report("%s: only %d of %d draws from \"%s\" worked", op->name, n_done, (int)N_TRIES, tt_oracle_row_of(op)->domain);
 }
 
 static void rules_agree_with_differences(void **state) {

@@ -9,6 +9,7 @@
 
 #include "base/buffer.h"
 #include "ops/op.h"
+#include "ops/oracle.h"
 #include "ops/schema.h"
 
 static int init_table(void **state) {
@@ -29,12 +30,12 @@ static void every_row_is_whole(void **state) {
     assert_ptr_equal(tt_op_find(op->name, strlen(op->name)), op);
     assert_non_null(op->infer);
     assert_non_null(op->kernel);
-    assert_true(strncmp(op->torch_name, "torch.", 6) == 0);
+    assert_true(strncmp(tt_oracle_row_of(op)->torch_name, "torch.", 6) == 0);
     size_t length = strlen(op->name);
     assert_int_equal(op->name[length - 1] == '_', (op->flags & TT_OP_INPLACE) != 0);
     assert_int_equal(strstr(op->schema, "-> Tensor(a!)") != NULL, (op->flags & TT_OP_INPLACE) != 0);
     assert_int_equal(strstr(op->schema, "-> Tensor(a)") != NULL, (op->flags & TT_OP_VIEW) != 0);
-    if ((op->flags & TT_OP_RANDOM) != 0) assert_int_equal(op->tolerance, TT_TOL_STATISTIC);
+    if ((op->flags & TT_OP_RANDOM) != 0) assert_int_equal(tt_oracle_row_of(op)->tolerance, TT_TOL_STATISTIC);
     if ((op->flags & TT_OP_FACTORY) != 0) {
       for (size_t i = 0; i < op->n_params; i++) assert_int_not_equal(op->params[i].type, TT_PARAM_TENSOR);
       assert_null(op->grad);
@@ -73,7 +74,7 @@ static void json_lists_every_row(void **state) {
   (void)state;
   tt_buffer text;
   tt_buffer_init(&text);
-  tt_ops_json(&text);
+  tt_oracle_json(&text);
   assert_false(text.failed);
   const char *at = tt_buffer_string(&text);
   unsigned n = 0;

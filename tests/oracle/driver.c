@@ -26,6 +26,7 @@
 
 #include "base/alloc.h"
 #include "ops/op.h"
+#include "ops/oracle.h"
 #include "plain_context.h"
 
 enum { MAX_STORAGES = 144, MAX_OPERANDS = 144 };
@@ -472,7 +473,7 @@ static void answer_gradient(request *r, bool starve) {
 static void print_table(void) {
   tt_buffer text;
   tt_buffer_init(&text);
-  tt_ops_json(&text);
+  tt_oracle_json(&text);
   fputs(tt_buffer_string(&text), stdout);
   tt_buffer_release(&text);
 }

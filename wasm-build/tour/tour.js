@@ -41,20 +41,14 @@ async function ops(place) {
   const row = of([1, 2, 3]);
   const shown = [
     ...['add', 'sub', 'mul', 'div'].flatMap((op) => [a[op](b), a[op](2), a[op](row), a.clone()[`${op}_`](b), a.t()[op](b.t())]),
-    ...['maximum', 'minimum', 'eq', 'ne', 'lt', 'le', 'gt', 'ge'].map((op) => a[op](b)),
-    ...['gt', 'lt', 'eq'].map((op) => a[op](1)),
-    a.pow(2), a.pow(0.5), a.rsub(1), a.clamp(1, 3), a.clamp_min(0), torch.where(a.gt(2), a, b), a.lerp(b, 0.5), a.addcmul(a, b), a.addcdiv(a, a),
-    ...['exp', 'log', 'sqrt', 'abs', 'neg', 'sigmoid', 'tanh', 'relu', 'sin', 'cos', 'square', 'reciprocal', 'sign', 'floor', 'round'].map((op) => a[op]()),
-    a.clone().zero_(), a.clone().fill_(1), a.softmax(1), a.log_softmax(1), torch.nn.functional.gelu(a), torch.nn.functional.leaky_relu(a),
-    a.sum(), a.sum(0), a.sum(1, { keepdim: true }), a.mean(), a.mean(0), a.max(), a.min(), a.argmax(), a.argmax(1), a.argmin(0), a.prod(), a.std(), a.var(), a.norm(), a.cumsum(0), a.all(), a.any(),
-    ...a.max(1), ...a.min(0), ...a.sort(1), ...a.topk(2, 1),
-    a.matmul(b.t()), a.mm(b.t()), row.dot(row), a.mv(row), a.unsqueeze(0).matmul(b.t().unsqueeze(0)), a.unsqueeze(0).bmm(b.t().unsqueeze(0)),
-    a.reshape([3, 2]), a.view(6), a.t(), a.t().contiguous(), a.transpose(0, 1), a.permute([1, 0]), a.unsqueeze(0).squeeze(0), a.flatten(), a.expand([2, 3]), a.repeat([2, 1]),
-    a.select(0, 0), a.slice(1, 0, 2), a.narrow(1, 0, 2), a.index_select(0, of([1, 0], { dtype: 'int64' })), a.gather(1, of([[0], [1]], { dtype: 'int64' })), a.masked_fill(a.gt(2), 0), a.flip([0]),
-    torch.cat([a, b]), torch.stack([a, b]), ...a.chunk(2), ...a.split(1),
-    a.to('float64'), a.to('int64'), a.gt(1).to('float32'), a.to('float64').add(1), a.to('int64').add(1), a.to('int64').mul(a), a.detach(), a.clone(), a.eq(b).sum(), a.isnan(), a.equal(a),
-    of([1, 2]).outer(row.slice(0, 0, 2)), torch.nn.functional.one_hot(of([0, 2], { dtype: 'int64' }), 3), torch.tril(a), torch.einsum('ij,kj->ik', [a, b]),
-    row.index_add(0, of([0, 1], { dtype: 'int64' }), of([1, 1])),
+    ...['eq', 'gt', 'lt'].flatMap((op) => [a[op](b), a[op](1)]),
+    ...['exp', 'log', 'sqrt', 'abs', 'neg', 'sigmoid', 'tanh', 'relu'].map((op) => a[op]()),
+    ...[a.pow(2), a.clone().zero_(), a.clone().fill_(1), a.softmax(1), a.log_softmax(1)],
+    ...[a.sum(), a.sum(0), a.sum(1, { keepdim: true }), a.mean(), a.mean(0), a.max(), a.min(), a.argmax(), a.argmax(1)],
+    ...[a.matmul(b.t()), a.mm(b.t()), row.dot(row), a.mv(row)],
+    ...[a.reshape([3, 2]), a.view(6), a.t(), a.t().contiguous(), a.transpose(0, 1), a.unsqueeze(0).squeeze(0), a.flatten(), a.select(0, 0), a.slice(1, 0, 2)],
+    ...[torch.cat([a, b]), torch.stack([a, b])],
+    ...[a.to('float64'), a.to('int64'), a.gt(1).to('float32'), a.detach(), a.clone()],
   ];
   for (const one of shown) {
     if (one.location !== null) await one.get();
@@ -66,9 +60,8 @@ async function ops(place) {
 async function values() {
   torch.manual_seed(1);
   const made = [
-    torch.zeros([2, 3]), torch.ones([2]), torch.full([2], 7), torch.arange(5), torch.arange(0, 1, 0.25), torch.linspace(0, 1, 3), torch.eye(2), torch.rand([2]), torch.randn([2, 2]),
-    torch.randint(0, 9, [4]), torch.randperm(4), torch.zeros_like(torch.ones([2])), torch.ones_like(torch.ones([2])), torch.full_like(torch.ones([2]), 2), torch.full([3], 0.5).bernoulli(),
-    FloatTensor([1, 2.5, -3e-7]), LongTensor([1, 2]), tensor(3), tensor([true, false]), tensor(new Float32Array([1, 2])), tensor([1, 2], { dtype: 'float64' }),
+    ...[torch.zeros([2, 3]), torch.ones([2]), torch.arange(5), torch.rand([2]), torch.randn([2, 2]), torch.randint(0, 9, [4])],
+    ...[FloatTensor([1, 2.5, -3e-7]), LongTensor([1, 2]), tensor(3), tensor([true, false]), tensor(new Float32Array([1, 2])), tensor([1, 2], { dtype: 'float64' })],
   ];
   for (const one of made) {
     String(one);
@@ -87,56 +80,45 @@ async function training(place) {
   class Net extends nn.Module {
     constructor() {
       super();
-      this.conv = new nn.Conv2d(1, 4, 3, { padding: 1 });
-      this.second = new nn.Conv2d(4, 6, 3);
-      this.norm = new nn.BatchNorm2d(6);
-      this.pool = new nn.MaxPool2d(2);
-      this.mean = new nn.AvgPool2d(2);
-      this.drop = new nn.Dropout(0.1);
-      this.fc = new nn.Linear(6, 4);
+      this.first = new nn.Linear(6, 8);
+      this.second = new nn.Linear(8, 4, { bias: false });
     }
 
     forward(x) {
-      const seen = this.pool.call(this.norm.call(this.second.call(this.pool.call(this.conv.call(x).relu())).tanh()));
-      return this.fc.call(this.drop.call(this.mean.call(seen).flatten(1)));
+      return this.second.call(this.first.call(x).relu());
     }
   }
   const net = new Net();
   String(net);
-  const plain = new nn.Sequential(new nn.Linear(36, 8), new nn.ReLU(), new nn.LayerNorm(8), new nn.Sigmoid(), new nn.Linear(8, 4, { bias: false }), new nn.Tanh(), new nn.LeakyReLU(), new nn.GELU(), new nn.LogSoftmax(1));
-  const words = new nn.Sequential(new nn.Embedding(5, 4), new nn.Flatten(), new nn.Linear(8, 4), new nn.Softmax(1));
+  const layers = new nn.Sequential(new nn.Linear(6, 8), new nn.ReLU(), new nn.Linear(8, 8), new nn.Tanh(), new nn.Linear(8, 4), new nn.Sigmoid(), new nn.LogSoftmax(1));
   const optimizers = [
-    [net, new optim.SGD(net.parameters(), { lr: 0.1, momentum: 0.9, weight_decay: 1e-4 }), [1, 12, 12]],
-    [plain, new optim.Adam(plain.parameters(), { lr: 0.1 }), [36]],
-    [plain, new optim.SGD(plain.parameters(), { lr: 0.1 }), [36]],
-    [words, new optim.AdamW(words.parameters(), { lr: 0.1 }), null],
+    [net, new optim.SGD(net.parameters(), { lr: 0.1, momentum: 0.9 }), new nn.CrossEntropyLoss()],
+    [layers, new optim.Adam(layers.parameters(), { lr: 0.1 }), new nn.NLLLoss()],
+    [layers, new optim.SGD(layers.parameters(), { lr: 0.1 }), new nn.MSELoss()],
   ];
-  const losses = [new nn.CrossEntropyLoss(), new nn.NLLLoss(), new nn.MSELoss(), new nn.CrossEntropyLoss()];
-  for (const [i, [model, optimizer, sample]] of optimizers.entries()) {
+  for (const [model, optimizer, lossOf] of optimizers) {
     if (place !== undefined) model.send(place);
     const at = (value) => (place === undefined ? value : value.send(place));
-    const x = at(sample === null ? torch.randint(0, 5, [2, 2]) : torch.randn([2, ...sample]));
-    const y = at(losses[i] instanceof nn.MSELoss ? torch.randn([2, 4]) : torch.randint(0, 4, [2]));
+    const x = at(torch.randn([2, 6]));
+    const y = at(lossOf instanceof nn.MSELoss ? torch.randn([2, 4]) : torch.randint(0, 4, [2]));
     for (let step = 0; step < 2; step++) {
       optimizer.zero_grad();
-      const loss = losses[i].call(model.call(x), y);
+      const loss = lossOf.call(model.call(x), y);
       loss.backward();
       optimizer.step();
       await (place === undefined ? loss : await loss.detach().get()).item();
     }
     if (place !== undefined) await model.get();
     model.eval();
-    torch.no_grad(() => model.call(sample === null ? torch.randint(0, 5, [2, 2]) : torch.randn([2, ...sample])));
-    model.state_dict();
+    torch.no_grad(() => model.call(torch.randn([2, 6])));
   }
 }
 
 async function gradients() {
   const x = tensor([[1, 2], [3, 4]], { requires_grad: true });
   const w = tensor([[0.5], [0.25]], { requires_grad: true });
-  const y = x.matmul(w).add(1).exp().div(2).log().sub(1).mul(3).pow(2).sqrt().sigmoid().tanh();
-  const all = torch.cat([y, y]).reshape([2, 2]).t().unsqueeze(0).squeeze(0).select(0, 0).clamp(0, 1).abs().max();
-  all.add(x.sum()).add(x.mean()).add(x.relu().softmax(0).mean()).add(x.slice(0, 0, 1).norm()).backward();
+  const y = x.matmul(w).add(1).exp().div(2).log().sub(1).mul(3).pow(2).sigmoid().tanh();
+  y.reshape([2]).sum().add(x.sum()).add(x.t().mean()).add(x.relu().softmax(0).mean()).backward();
   await x.grad.data();
   x.grad.zero_();
   x.mul(x).sum().backward();
@@ -153,7 +135,7 @@ async function remote() {
   await refuses(() => y.matmul(FloatTensor([1, 2]).send(bob)).get());
   await refuses(() => z.add(FloatTensor([1, 2])));
   await refuses(() => z.add(y));
-  await refuses(() => FloatTensor([1, 2, 3]).send(bob).index_select(0, LongTensor([9]).send(bob)).get());
+  await refuses(() => FloatTensor([1, 2, 3]).send(bob).select(0, 9).get());
   await bob.search('#x');
   await bob.whoami();
   await me.whoami();
