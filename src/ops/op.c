@@ -9,8 +9,10 @@
 #include "ops/rows.h"
 #include "ops/schema.h"
 
-/* "torch.nn...": of torch.nn only its functional has ops. */
-#define FLAGS_OF(torch_name) (torch_name[6] == 'n' && torch_name[7] == 'n' ? TT_OP_FUNCTIONAL : 0)
+/* Whether PyTorch's name begins with "torch.nn.f", that is "torch.nn.functional."; the spaces are for names that are shorter. */
+#define LETTER(torch_name, i) ((torch_name "          ")[i])
+#define FLAGS_OF(torch_name) \
+  (LETTER(torch_name, 6) == 'n' && LETTER(torch_name, 7) == 'n' && LETTER(torch_name, 9) == 'f' ? TT_OP_FUNCTIONAL : 0)
 
 static tt_op table[TT_N_OPS_PLUS_ONE] = {
 #define TT_OP(row_name, row_schema, row_torch_name, row_infer, row_kernel, row_grad, row_flags, row_domain, row_tolerance) \
