@@ -19,25 +19,26 @@ set(hot base/alloc base/buffer base/map tensor/shape tensor/strided tensor/tenso
 list(TRANSFORM hot REPLACE "(.+)" "${CMAKE_SOURCE_DIR}/src/\\1.c")
 set_source_files_properties(${hot} PROPERTIES COMPILE_OPTIONS -O2)
 
-# Two cores: what a page loads when it has shared memory, and what everything else loads (web/core.js chooses).
+# With threads is a build of its own: what a page loads when it has shared memory and asks for them (web/core.js chooses).
 if(TT_THREADS)
   set(core tabtensor_threads)
 else()
   set(core tabtensor_core)
 endif()
-add_executable(${core} ${doors})
-foreach(target tt_base tt_tensor tt_ops tt_chain tt_wire tt_prelude tt_cjson tt_nn tt_numpy tt_worker tt_virtual ${core})
+add_library(tt_exports OBJECT ${doors})
+foreach(target tt_base tt_tensor tt_ops tt_chain tt_wire tt_prelude tt_cjson tt_nn tt_numpy tt_worker tt_virtual tt_exports)
   target_compile_options(${target} PRIVATE -Oz)
 endforeach()
 foreach(floor virtual worker nn numpy chain wire prelude ops kernels tensor base)
   if(TARGET tt_${floor})
-    target_link_libraries(${core} PRIVATE tt_${floor})
+    target_link_libraries(tt_exports PUBLIC tt_${floor})
   endif()
 endforeach()
-set_target_properties(${core} PROPERTIES
-  RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/linked
-  SUFFIX .js
-  LINK_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/exports;${CMAKE_CURRENT_LIST_DIR}/split.js;${CMAKE_CURRENT_LIST_DIR}/tour/tour.js")
+
+# The float32 tiles once more, with a fused multiply-add: relaxed SIMD, which not every engine has. Linked first, they stand before those of the kernels' library.
+add_library(tt_tiles_relaxed OBJECT ${CMAKE_SOURCE_DIR}/src/kernels/tile_f32.c)
+target_link_libraries(tt_tiles_relaxed PUBLIC tt_flags)
+target_compile_options(tt_tiles_relaxed PRIVATE -mrelaxed-simd -fno-slp-vectorize)
 
 # The stack's setting was renamed; older names are refused by newer versions.
 if(EMSCRIPTEN_VERSION VERSION_LESS 3.1.27)
@@ -58,19 +59,30 @@ set(core_link_options
   -sINVOKE_RUN=0
   -Wno-pthreads-mem-growth
   --no-entry)
-target_link_options(${core} PRIVATE ${core_link_options} -sEXPORTED_FUNCTIONS=${exported} -lwebsocket.js --profiling-funcs)
 
-# Few pages need more than half of it: web/core/ gets it in two parts. (The one with threads stays whole.)
-if(TT_THREADS)
-  set_target_properties(${core} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_SOURCE_DIR}/web/core)
-else()
-  ask_emscripten(BINARYEN_ROOT binaryen_root)
-  find_program(TT_WASM_SPLIT wasm-split HINTS ${binaryen_root}/bin NO_CMAKE_FIND_ROOT_PATH REQUIRED)
-  find_program(TT_NODE node NO_CMAKE_FIND_ROOT_PATH REQUIRED)
-  add_custom_command(TARGET ${core} POST_BUILD
-    COMMAND ${TT_NODE} ${CMAKE_CURRENT_LIST_DIR}/split.js ${TT_WASM_SPLIT} $<TARGET_FILE:${core}> ${CMAKE_SOURCE_DIR}/web/core
-    VERBATIM)
-endif()
+ask_emscripten(BINARYEN_ROOT binaryen_root)
+foreach(tool wasm-split wasm-dis)
+  find_program(TT_${tool} ${tool} HINTS ${binaryen_root}/bin NO_CMAKE_FIND_ROOT_PATH REQUIRED)
+endforeach()
+find_program(TT_NODE node NO_CMAKE_FIND_ROOT_PATH REQUIRED)
+set(to_web ${TT_NODE} ${CMAKE_CURRENT_LIST_DIR}/to_web.js ${TT_wasm-split} ${TT_wasm-dis} ${CMAKE_SOURCE_DIR}/web/core)
+# One that is loaded in two parts is split where the first one is, which the tour goes through.
+set(splits $<$<NOT:$<BOOL:${TT_THREADS}>>:--split>)
+
+# tt_core(name LINKED... ): a core of everything, and of objects that stand before the libraries' own.
+function(tt_core name)
+  add_executable(${name} ${ARGN})
+  target_link_libraries(${name} PRIVATE tt_exports)
+  set_target_properties(${name} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/linked
+    SUFFIX .js
+    LINK_DEPENDS "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/exports;${CMAKE_CURRENT_FUNCTION_LIST_DIR}/to_web.js;${CMAKE_CURRENT_FUNCTION_LIST_DIR}/tour/tour.js")
+  target_link_options(${name} PRIVATE ${core_link_options} -sEXPORTED_FUNCTIONS=${exported} -lwebsocket.js --profiling-funcs)
+  add_custom_command(TARGET ${name} POST_BUILD COMMAND ${to_web} ${splits} $<TARGET_FILE:${name}> VERBATIM)
+endfunction()
+tt_core(${core})
+tt_core(${core}_relaxed $<TARGET_OBJECTS:tt_tiles_relaxed>)
+add_dependencies(${core}_relaxed ${core})
 
 # The ops alone, as tests/oracle/driver.js serves them to the comparison with PyTorch.
 add_executable(oracle_driver ${CMAKE_SOURCE_DIR}/tests/oracle/driver.c)

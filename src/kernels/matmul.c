@@ -9,7 +9,7 @@
 
 enum {
   KC = 256,                 /* depth of a panel: a sliver of both panels stays in the first cache */
-  MC = 64,                  /* rows of A at once: MC x KC stays in the second cache */
+  MC = 64,                  /* at most so many rows of A at once: MC x KC stays in the second cache */
   NC = 512,                 /* columns of B packed at once */
   DIRECT_BYTES = 24 << 10,  /* of a B that is read where it lies: it stays in the first cache beside the rows of A */
   ROOM_BYTES = 16 << 10,    /* of scratch that is taken from the stack */
@@ -166,9 +166,9 @@ static void multiply_rows(void *context, int64_t begin, int64_t end, int slot) {
   uint8_t *packed_a = on->packed_a + slot * use->packed_a * bytes;
   tt_tile tile = {.k = k, .n_runs = 1, .c_row = p->c_row, .is_sum = on->is_sum};
   tt_tile_fn *run = use->packs_a ? use->tiles->packed : use->tiles->dense;
-  int64_t first = first_packed(on), last_row = smaller(end * height, p->m);
-  for (int64_t i = begin * height; i < last_row; i += MC) {
-    int64_t m = smaller(MC, last_row - i);
+  int64_t first = first_packed(on), last_row = smaller(end * height, p->m), n_together = MC / height * height;
+  for (int64_t i = begin * height; i < last_row; i += n_together) {
+    int64_t m = smaller(n_together, last_row - i);
     const uint8_t *rows_a = on->a + i * p->a_row * bytes;
     for (int64_t r = 0; use->packs_a && r < m; r += height) {
       use->tiles->pack(rows_a + r * p->a_row * bytes, p->a_column, p->a_row, k, smaller(height, m - r), height,

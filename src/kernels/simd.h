@@ -19,6 +19,13 @@
 #define TT_VECTOR_BYTES 16
 #endif
 
+/* Whether a product and a sum are one instruction. */
+#if TT_VECTOR_BYTES > 16 || defined(__wasm_relaxed_simd__)
+#define TT_FUSES_MULTIPLY_ADD 1
+#else
+#define TT_FUSES_MULTIPLY_ADD 0
+#endif
+
 enum { TT_F32_LANES = TT_VECTOR_BYTES / 4, TT_F64_LANES = TT_VECTOR_BYTES / 8 };
 
 /* They lie anywhere an element may, and alias what they are read from. */
@@ -33,7 +40,13 @@ typedef double tt_f64_vector __attribute__((vector_size(TT_VECTOR_BYTES), aligne
 #define TT_MULTIPLY_ADD_F32(sum, x, y) ((tt_f32_vector)_mm256_fmadd_ps((__m256)(x), (__m256)(y), (__m256)(sum)))
 #define TT_MULTIPLY_ADD_F64(sum, x, y) ((tt_f64_vector)_mm256_fmadd_pd((__m256d)(x), (__m256d)(y), (__m256d)(sum)))
 #else
+#if !defined(__wasm_relaxed_simd__)
 #define TT_MULTIPLY_ADD_F32(sum, x, y) ((sum) + (x) * (y))
+#elif __has_builtin(__builtin_wasm_relaxed_madd_f32x4)
+#define TT_MULTIPLY_ADD_F32(sum, x, y) ((tt_f32_vector)__builtin_wasm_relaxed_madd_f32x4(x, y, sum))
+#else /* compilers before LLVM 16; wasm-build/relaxed.js has more to say */
+#define TT_MULTIPLY_ADD_F32(sum, x, y) ((tt_f32_vector)__builtin_wasm_fma_f32x4(x, y, sum))
+#endif
 #define TT_MULTIPLY_ADD_F64(sum, x, y) ((sum) + (x) * (y))
 #endif
 
