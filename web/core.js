@@ -9,8 +9,8 @@
 import createSingle from './core/tabtensor_core.js';
 import { TensorError, abortError } from './errors.js';
 import { standIns } from './later.js';
-import { coreUrl, laterUrl, threadsUrl } from './place.js';
-import { isNode, nThreadsWanted } from './where.js';
+import { coreFile } from './place.js';
+import { hasFusedMultiplyAdd, isNode, nThreadsWanted } from './where.js';
 
 export { isNode, isPage } from './where.js';
 
@@ -41,8 +41,10 @@ function watchMemory(imports) {
   };
 }
 
-async function instantiate(url, imports) {
-  imports.placeholder = standIns(laterUrl, () => instance.exports);
+async function instantiate(name, imports) {
+  const variant = hasFusedMultiplyAdd ? `${name}_relaxed` : name;
+  const url = coreFile(`${variant}.wasm`);
+  imports.placeholder = standIns(coreFile(`${variant}_later.wasm`), () => instance.exports);
   if (!isNode) return WebAssembly.instantiateStreaming(fetch(url), imports);
   const { readFile } = await import('node:fs/promises');
   return WebAssembly.instantiate(await readFile(url), imports);
@@ -56,12 +58,12 @@ if (isNode && globalThis.WebSocket === undefined) {
 
 const host = { random, wantFlush, wantFlushLater, wake: schedulePump, answer, events, portPost, portClosed, callback, callbackGone: (number) => callbackGone(number) };
 
-const load = (createCore, url) =>
+const load = (createCore, name) =>
   new Promise((resolve, reject) => {
     createCore({
       host,
       instantiateWasm(imports, receive) {
-        instantiate(url, imports).then((made) => {
+        instantiate(name, imports).then((made) => {
           instance = made.instance;
           watchMemory(imports);
           receive(instance, made.module);
@@ -75,13 +77,13 @@ const load = (createCore, url) =>
 async function loadWanted() {
   if (nThreadsWanted > 1) {
     try {
-      const { default: createThreads } = await import(threadsUrl('js').href);
-      return await load(createThreads, threadsUrl('wasm'));
+      const { default: createThreads } = await import(coreFile('tabtensor_threads.js').href);
+      return await load(createThreads, 'tabtensor_threads');
     } catch (error) {
       console.warn(`tabtensor: one thread instead of ${nThreadsWanted}: ${error.message}`);
     }
   }
-  return load(createSingle, coreUrl);
+  return load(createSingle, 'tabtensor_core');
 }
 
 /** The exported functions, as core._tt_wasm_... */

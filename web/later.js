@@ -1,5 +1,5 @@
 /**
- * The part of the core that few pages need. wasm-build/split.js has put it into a file of its own; in its place there are imports, and the first call of
+ * The part of the core that few pages need. wasm-build/to_web.js has put it into a file of its own; in its place there are imports, and the first call of
  * one loads the file, there and then: a call into the core cannot wait for an answer. That is cheap in a Worker and in Node, where cores compute; a page
  * comes here only for what it rarely does itself.
  */

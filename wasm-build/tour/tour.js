@@ -1,6 +1,6 @@
 /**
  * What any page may do in its first minutes: what is called here is in the core that pages load, and the rest in the part that is loaded when a
- * function of it is first called (wasm-build/split.js). Both parts belong to every core: the tour decides about loading, never about what works.
+ * function of it is first called (wasm-build/to_web.js). Both parts belong to every core: the tour decides about loading, never about what works.
  *
  *     node --import ./wasm-build/tour/watch.js wasm-build/tour/tour.js [page]
  *
