@@ -24,7 +24,9 @@ enum {
    * Sums fill half of the 16 or 32 registers: fewer would wait for one another, more would be spilled by some compilers. Where WebAssembly
    * has a fused multiply-add no register goes to products, and 12 sums are 1.15 times as fast as 8.
    */
-  N_ROWS = TT_VECTOR_BYTES == 64 ? 8 : TT_VECTOR_BYTES == 16 && TT_FUSES_MULTIPLY_ADD ? 6 : 4,
+  N_ROWS = TT_VECTOR_BYTES == 64                            ? 8
+           : TT_VECTOR_BYTES == 16 && TT_FUSES_MULTIPLY_ADD ? 6
+                                                            : 4,
   N_LOW_ROWS = 4, /* of a tile at the edge, where they are enough */
 };
 
@@ -62,8 +64,7 @@ static inline void write_part(ELEMENT *to, ptrdiff_t n, VECTOR values) {
     }                                                                                  \
   } while (0)
 
-static inline __attribute__((always_inline)) void run_tile(const tt_tile *t, const tile_kind kind,
-                                                             const int height) {
+static inline __attribute__((always_inline)) void run_tile(const tt_tile *t, const tile_kind kind, const int height) {
   VECTOR sums[N_ROWS][2];
   const ELEMENT *a[N_ROWS];
   UNROLL for (int r = 0; r < height; r++) {
@@ -115,12 +116,12 @@ static inline __attribute__((always_inline)) void run_tile(const tt_tile *t, con
   }
 }
 
-#define RUN(name, kind)                              \
-  static void name(const tt_tile *t) {               \
+#define RUN(name, kind)                                 \
+  static void name(const tt_tile *t) {                  \
     if (N_ROWS > N_LOW_ROWS && t->n_rows <= N_LOW_ROWS) \
-      run_tile(t, kind, N_LOW_ROWS);                 \
-    else                                             \
-      run_tile(t, kind, N_ROWS);                     \
+      run_tile(t, kind, N_LOW_ROWS);                    \
+    else                                                \
+      run_tile(t, kind, N_ROWS);                        \
   }
 RUN(run_packed, PACKED)
 RUN(run_dense, DENSE)
