@@ -170,7 +170,7 @@ tt_status tt_module_add_slot(tt_calls *calls, tt_module *module, const char *nam
   module->slots = slots;
   tt_module_slot *slot = &slots[module->n_slots++];
   *slot = (tt_module_slot){.head = head == NULL ? NULL : tt_node_ref(head), .is_parameter = is_parameter};
-  strncpy(slot->name, name, sizeof slot->name - 1);
+  snprintf(slot->name, sizeof slot->name, "%s", name);
   return TT_OK;
 }
 
