@@ -28,9 +28,11 @@ export async function serveFolder(folder, { isIsolated = true, onRequest = () =>
   return {
     origin: `http://127.0.0.1:${server.address().port}`,
     async close() {
-      server.closeAllConnections();
+      const closed = once(server, 'close');
       server.close();
-      await once(server, 'close');
+      // After it has stopped taking new ones: a browser opens some in advance.
+      server.closeAllConnections();
+      await closed;
     },
   };
 }
