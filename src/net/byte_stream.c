@@ -407,7 +407,10 @@ static void on_other_end_finished(tt_byte_stream *stream) {
 /* Reads what is there; false: the stream is gone. */
 static bool take_in(tt_byte_stream *stream) {
   stream->read_wants_write = false;
-  if (stream->held != NULL && !stream->connection->paused) consume_held(stream);
+  if (stream->held != NULL && !stream->connection->paused) {
+    consume_held(stream);
+    if (!wind_up(stream)) return false; /* a close may have been in it */
+  }
   for (size_t n_taken = 0; n_taken < MAX_READ_A_PASS;) {
     if (stream->phase == PHASE_KILLED || stream->connection->paused) return true;
     size_t n_read = 0, n_wanted = TT_RECEIVE_BYTES;

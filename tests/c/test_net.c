@@ -1,8 +1,11 @@
 /* net: the pure parts, and a server and clients that talk within one loop. What the wire carries is in tests/js/relay.test.js. */
 #include "cmocka_all.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -332,6 +335,33 @@ static void no_message_comes_after_a_close_or_a_pause(void **state) {
   assert_string_equal(all->sides[1].reason, "enough");
 }
 
+/* The peer has said all it had to say, and waits for our close: no more of its bytes will have it looked at. */
+static void a_close_that_came_with_a_message_that_pauses_is_answered(void **state) {
+  static const char WORDS[] = "GET /talk HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                              "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+                              "\x82\x82\0\0\0\0hi"
+                              "\x88\x82\0\0\0\0\x0f\xa1"; /* 4001 */
+  world *all = *state;
+  all->sides[0].pauses_on_message = true;
+  int raw = socket(AF_INET, SOCK_STREAM, 0);
+  struct sockaddr_in to = {
+      .sin_family = AF_INET, .sin_port = htons(tt_server_port(all->server)), .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+  assert_int_equal(connect(raw, (struct sockaddr *)&to, sizeof to), 0);
+  assert_int_equal(send(raw, WORDS, sizeof WORDS - 1, 0), sizeof WORDS - 1);
+  RUN_UNTIL(all, all->sides[0].n_messages == 1);
+  int64_t from_ms = tt_clock_ms();
+  tt_connection_resume(all->sides[0].connection);
+  RUN_UNTIL(all, all->sides[0].n_closed == 1);
+  assert_true(tt_clock_ms() - from_ms < 2500); /* of the 5000 after which nobody is waited for */
+  assert_int_equal(all->sides[0].close_code, 4001);
+  char answer[512];
+  size_t n_bytes = 0;
+  for (ssize_t n; (n = recv(raw, answer + n_bytes, sizeof answer - n_bytes, 0)) > 0;) n_bytes += (size_t)n;
+  assert_true(n_bytes > 4);
+  assert_memory_equal(answer + n_bytes - 4, "\x88\x02\x0f\xa1", 4);
+  close(raw);
+}
+
 static void a_drop_is_told_to_both(void **state) {
   world *all = *state;
   connect_both(all);
@@ -491,6 +521,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(messages_go_both_ways, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_is_queued_leaves_before_the_close, set_up, tear_down),
       cmocka_unit_test_setup_teardown(no_message_comes_after_a_close_or_a_pause, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_close_that_came_with_a_message_that_pauses_is_answered, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_drop_is_told_to_both, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_message_over_the_limit_ends_the_connection, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_connection_that_fails_says_so, set_up, tear_down),
