@@ -203,6 +203,7 @@ tt_status tt_execute_data(tt_peer *peer, const tt_arrival *arrival, tt_error *er
 tt_status tt_execute_tensor(tt_peer *peer, const tt_record *record, tt_error *error) {
   bool fulfils = (record->flags & TT_TENSOR_FULFILS) != 0;
   TT_TRY(begin_incoming(peer, fulfils, &record->worker, record->data, record->n_data_bytes, error));
+  if (peer->in_stream == 0) return TT_OK; /* a refusal that could not be queued has ended the stream */
   if (!tt_data_reader_is_complete(&peer->incoming))
     return tt_fail(error, TT_ERR_PROTOCOL, "a tensor of %s is not whole in its record", peer->id);
   finish_incoming(peer);

@@ -457,6 +457,40 @@ static void answers_to_a_flood_of_greetings(void **state) {
   tt_worker_free(worker);
 }
 
+/* The answers to tensors in a run are too many for the stream, which ends: once, and what of it is still under way is dropped without a word. */
+static void tensors_whose_refusals_end_the_stream(void **state) {
+  (void)state;
+  event_log log = {0};
+  tt_worker *worker = new_worker("worker", &log);
+  wire *at = open_wire(worker, TT_LINK_INITIATES);
+  put_frame(at, (tt_prelude){.type = TT_FRAME_WELCOME}, NULL);
+  villain mallory = meet(at, "mallory");
+  at->room = 0; /* nothing leaves */
+  put_tensor(&mallory, 1, 11, 4, SOME, 4);
+  const tt_data_header header = {.transfer = 2,
+                                 .object = 11, /* taken */
+                                 .meta = {.dtype = TT_DTYPE_F32, .shape = {.n_dims = 1, .dims = {1}}},
+                                 .total_bytes = sizeof *SOME};
+  while (known(worker, "mallory")->in_stream != 0) {
+    tt_buffer run;
+    tt_buffer_init(&run);
+    for (int i = 0; i < 1000; i++) {
+      tt_run_write_tensor(&run, tt_name_of(""), tt_data_header_bytes(&header) + sizeof *SOME);
+      tt_data_header_write(&run, &header);
+      tt_buffer_append(&run, SOME, sizeof *SOME);
+    }
+    at->room = known(worker, "mallory")->n_queued + 1000 > TT_MAX_OPEN_REQUESTS ? SIZE_MAX : 0;
+    put_run(&mallory, &run);
+  }
+  forget_said(at);
+  log.n = 0;
+  put_fetch(&mallory, 0, 3, 11);
+  assert_int_equal(n_said(at, TT_FRAME_REFUSED), 0);
+  assert_int_equal(log.n, 0);
+  free_wire(at);
+  tt_worker_free(worker);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_send_that_fails_under_a_get),
@@ -479,6 +513,7 @@ int main(void) {
       cmocka_unit_test(a_client_is_no_relay),
       cmocka_unit_test(a_refusal_in_somebody_elses_name),
       cmocka_unit_test(answers_to_a_flood_of_greetings),
+      cmocka_unit_test(tensors_whose_refusals_end_the_stream),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
