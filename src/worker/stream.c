@@ -261,7 +261,11 @@ static tt_status send_record(tt_peer *peer, const tt_parcel *parcel, tt_data_hea
   tt_status status = TT_OK;
   if (parcel != NULL) status = append_elements(run, parcel->tensor, error);
   if (status == TT_OK && parcel != NULL && parcel->gradient != NULL) status = append_elements(run, parcel->gradient, error);
-  if (status == TT_OK) return tt_stream_end_record(peer, start, error);
+  if (status == TT_OK) {
+    TT_TRY(tt_stream_end_record(peer, start, error));
+    peer->worker->counters.tensor_bytes_out += header->total_bytes;
+    return TT_OK;
+  }
   run->n_bytes = start;
   return status;
 }

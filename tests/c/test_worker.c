@@ -561,6 +561,8 @@ static void small_tensors_share_frames_and_a_last_done_waits(void **state) {
   assert_int_equal(tt_worker_n_objects(bob), N);
   assert_int_equal(tt_worker_counters(me).frames_out - before.frames_out, 1);
   assert_int_equal(tt_worker_counters(bob).frames_out - bobs.frames_out, 1);
+  assert_int_equal(tt_worker_counters(me).tensor_bytes_out - before.tensor_bytes_out, N * 5 * sizeof *X);
+  assert_int_equal(tt_worker_counters(bob).tensor_bytes_in - bobs.tensor_bytes_in, N * 5 * sizeof *X);
 
   before = tt_worker_counters(me), bobs = tt_worker_counters(bob);
   n_later = 0;
