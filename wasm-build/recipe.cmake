@@ -18,6 +18,7 @@ set(hot base/alloc base/buffer base/map tensor/shape tensor/strided tensor/tenso
   wire/command_run worker/call worker/execute worker/object_store worker/stream worker/worker)
 list(TRANSFORM hot REPLACE "(.+)" "${CMAKE_SOURCE_DIR}/src/\\1.c")
 set_source_files_properties(${hot} PROPERTIES COMPILE_OPTIONS -O2)
+set_source_files_properties(${CMAKE_SOURCE_DIR}/src/wasm/memory.c PROPERTIES COMPILE_OPTIONS "-O2;-fno-builtin;-mbulk-memory")
 
 # With threads is a build of its own: what a page loads when it has shared memory and asks for them (web/core.js chooses).
 if(TT_THREADS)

@@ -318,10 +318,11 @@ static tt_status differentiate(tape *kept, tt_body body, const tt_grad_call *cal
 
 tt_status tt_compose_grad(tt_body body, tt_call_context *context, const tt_grad_call *call, tt_operand **operand_grads,
                           tt_error *error) {
-  tape *kept = tt_alloc(1, sizeof *kept);
+  tape *kept = tt_realloc(NULL, sizeof *kept); /* it is large, and entries are set as they are taken: nothing clears it */
   if (kept == NULL) return tt_fail(error, TT_ERR_MEMORY, "%s: no memory for its gradient", call->op->name);
   kept->base.call = call_and_keep;
   kept->outer = context;
+  kept->n_calls = kept->n_pairs = kept->n_listed = 0;
   tt_status status = differentiate(kept, body, call, operand_grads, error);
   tt_free(kept);
   return status;
