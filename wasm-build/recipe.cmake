@@ -36,10 +36,10 @@ foreach(floor virtual worker nn numpy chain wire prelude ops kernels tensor base
   endif()
 endforeach()
 
-# The float32 tiles once more, with a fused multiply-add: relaxed SIMD, which not every engine has. Linked first, they stand before those of the kernels' library.
-add_library(tt_tiles_relaxed OBJECT ${CMAKE_SOURCE_DIR}/src/kernels/tile_f32.c)
-target_link_libraries(tt_tiles_relaxed PUBLIC tt_flags)
-target_compile_options(tt_tiles_relaxed PRIVATE -mrelaxed-simd -fno-slp-vectorize)
+# The float32 tiles and exponentials once more, with a fused multiply-add: relaxed SIMD, which not every engine has. Linked first, they stand before those of the kernels' library.
+add_library(tt_relaxed OBJECT ${CMAKE_SOURCE_DIR}/src/kernels/exponential_f32.c ${CMAKE_SOURCE_DIR}/src/kernels/tile_f32.c)
+target_link_libraries(tt_relaxed PUBLIC tt_flags)
+target_compile_options(tt_relaxed PRIVATE -mrelaxed-simd -fno-slp-vectorize)
 
 # The stack's setting was renamed; older names are refused by newer versions.
 if(EMSCRIPTEN_VERSION VERSION_LESS 3.1.27)
@@ -82,7 +82,7 @@ function(tt_core name)
   add_custom_command(TARGET ${name} POST_BUILD COMMAND ${to_web} ${splits} $<TARGET_FILE:${name}> VERBATIM)
 endfunction()
 tt_core(${core})
-tt_core(${core}_relaxed $<TARGET_OBJECTS:tt_tiles_relaxed>)
+tt_core(${core}_relaxed $<TARGET_OBJECTS:tt_relaxed>)
 add_dependencies(${core}_relaxed ${core})
 
 # The ops alone, as tests/oracle/driver.js serves them to the comparison with PyTorch.

@@ -9,6 +9,7 @@
 
 #include "base/loop.h"
 #include "kernels/elementwise.h"
+#include "kernels/exponential.h"
 #include "kernels/math_f32.h"
 
 #define TYPE_BOOL uint8_t
@@ -414,9 +415,7 @@ KIND_OF_FLOAT(isfinite, ALWAYS, IS_FINITE)
 #define SINH(S, a) CALL_##S(sinh, a)
 #define COSH(S, a) CALL_##S(cosh, a)
 #define TANH(S, a) TANH_##S(a)
-#define SIGMOID_F32(a) tt_sigmoid_f32(a)
-#define SIGMOID_F64(a) (1 / (1 + exp(-(a))))
-#define SIGMOID(S, a) SIGMOID_##S(a)
+#define SIGMOID(S, a) (1 / (1 + exp(-(a))))
 #define ERF(S, a) CALL_##S(erf, a)
 FLOAT_FUNCTION(exp, EXP)
 FLOAT_FUNCTION(expm1, EXPM1)
@@ -437,7 +436,13 @@ FLOAT_FUNCTION(atan, ATAN)
 FLOAT_FUNCTION(sinh, SINH)
 FLOAT_FUNCTION(cosh, COSH)
 FLOAT_FUNCTION(tanh, TANH)
-FLOAT_FUNCTION(sigmoid, SIGMOID)
+static void LOOP(sigmoid, F32) {
+  (void)is_one;
+  (void)constants;
+  tt_exponentials_chosen()->sigmoid(in[0], out, n);
+}
+UNARY(sigmoid, F64, TYPE_F64, SIGMOID)
+TABLE_FLOATS(sigmoid)
 FLOAT_FUNCTION(erf, ERF)
 
 /*

@@ -77,26 +77,6 @@ static inline float tt_exp_f32(float x) {
   return p * tt_float_of_bits(half + one) * tt_float_of_bits(exponent - half + one);
 }
 
-/*
- * e^-x for terms beside 1, from 2^(-x / ln 2) without a reduction in two parts: as exact as if x had been rounded once more, which is what x is that
- * came out of a subtraction. What would be below the normal floats is 0; x is not below -89, where the result is infinite.
- */
-static inline float tt_exp_minus_f32(float x) {
-  const float *c = tt_numbers.exp_minus.p;
-  float y = (tt_numbers.exp_minus.most < x ? tt_numbers.exp_minus.most : x) * tt_numbers.exp_minus.per_ln_2;
-  float shifted = y + tt_numbers.exp_minus.shift_and_bias;
-  float r = y - (shifted - tt_numbers.exp_minus.shift_and_bias);
-  /* Least squares with weights that even out the error. */
-  float p = (((c[0] * r + c[1]) * r + c[2]) * r + c[3]) * r + c[4];
-  return (p * r + tt_numbers.one) * tt_float_of_bits(tt_bits_of_float(shifted) << 23);
-}
-
-/* 1 / (1 + e^-x), as exact as tt_exp_minus_f32. */
-static inline float tt_sigmoid_f32(float x) {
-  float y = x < tt_numbers.exp_minus.least ? tt_numbers.exp_minus.least : x;
-  return tt_numbers.one / (tt_numbers.one + tt_exp_minus_f32(y));
-}
-
 static inline float tt_log_f32(float x) {
   const float *c = tt_numbers.log.p;
   /* Subnormals are brought into range first. */

@@ -1,11 +1,11 @@
 #include "kernels/row_f32.h"
 
 #include "base/loop.h"
-#include "kernels/math_f32.h"
+#include "kernels/exponential.h"
 
 enum {
-  BLOCK = 512, /* elements summed in float before they are added to a double */
-  LANES = 16,  /* independent sums, so that the loop is vectors and not one chain of additions */
+  BLOCK = 512,                  /* elements summed in float before they are added to a double */
+  LANES = TT_EXPONENTIAL_LANES, /* independent sums, so that the loop is vectors and not one chain of additions */
 };
 
 static inline int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -77,24 +77,13 @@ float tt_row_largest_f32(const float *x, int64_t n) {
   return largest;
 }
 
-static double exp_block(const float *x, float *y, int64_t n, float largest) {
-  float lanes[LANES] = {0};
-  int64_t i = 0;
-  for (; i + LANES <= n; i += LANES) {
-    TT_IN_STEP for (int l = 0; l < LANES; l++) {
-      float e = tt_exp_minus_f32(largest - x[i + l]);
-      y[i + l] = e;
-      lanes[l] += e;
-    }
-  }
-  TT_IN_STEP for (int64_t k = i; k < n; k++) y[k] = tt_exp_minus_f32(largest - x[k]);
-  double rest = 0;
-  for (; i < n; i++) rest += (double)y[i];
-  return rest + sum_of_lanes(lanes);
-}
-
 double tt_row_exp_f32(const float *x, float *y, int64_t n, float largest) {
+  const tt_exponentials *use = tt_exponentials_chosen();
   double sum = 0;
-  for (int64_t i = 0; i < n; i += BLOCK) sum += exp_block(x + i, y + i, min_of(n - i, BLOCK), largest);
+  for (int64_t i = 0; i < n; i += BLOCK) {
+    float lanes[TT_EXPONENTIAL_LANES] = {0};
+    use->minus(x + i, y + i, min_of(n - i, BLOCK), largest, lanes);
+    sum += sum_of_lanes(lanes);
+  }
   return sum;
 }

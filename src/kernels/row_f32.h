@@ -17,7 +17,7 @@ double tt_row_squares_f32(const float *x, int64_t n, double mean);
 /* The largest; NaN is passed over unless it is the first. */
 float tt_row_largest_f32(const float *x, int64_t n);
 
-/* y = exp(x - largest), and the sum of y, where no x is above `largest` (tt_exp_minus_f32 says how exact that is). y may be x. */
+/* y = exp(x - largest), and the sum of y, where no x is above `largest` (kernels/exponential.h says how exact that is). y may be x. */
 double tt_row_exp_f32(const float *x, float *y, int64_t n, float largest);
 
 #endif

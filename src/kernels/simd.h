@@ -30,6 +30,7 @@ enum { TT_F32_LANES = TT_VECTOR_BYTES / 4, TT_F64_LANES = TT_VECTOR_BYTES / 8 };
 
 /* They lie anywhere an element may, and alias what they are read from. */
 typedef float tt_f32_vector __attribute__((vector_size(TT_VECTOR_BYTES), aligned(4), may_alias));
+typedef int32_t tt_i32_vector __attribute__((vector_size(TT_VECTOR_BYTES)));
 typedef double tt_f64_vector __attribute__((vector_size(TT_VECTOR_BYTES), aligned(8), may_alias));
 
 /* sum + x * y */
@@ -48,6 +49,29 @@ typedef double tt_f64_vector __attribute__((vector_size(TT_VECTOR_BYTES), aligne
 #define TT_MULTIPLY_ADD_F32(sum, x, y) ((tt_f32_vector)__builtin_wasm_fma_f32x4(x, y, sum))
 #endif
 #define TT_MULTIPLY_ADD_F64(sum, x, y) ((sum) + (x) * (y))
+#endif
+
+/* `limit` where x is above it, or below it, else x; NaN stays. */
+#if TT_VECTOR_BYTES == 64
+#define TT_AT_MOST_F32(limit, x) ((tt_f32_vector)_mm512_min_ps((__m512)(limit), (__m512)(x)))
+#define TT_AT_LEAST_F32(limit, x) ((tt_f32_vector)_mm512_max_ps((__m512)(limit), (__m512)(x)))
+#elif TT_VECTOR_BYTES == 32
+#define TT_AT_MOST_F32(limit, x) ((tt_f32_vector)_mm256_min_ps((__m256)(limit), (__m256)(x)))
+#define TT_AT_LEAST_F32(limit, x) ((tt_f32_vector)_mm256_max_ps((__m256)(limit), (__m256)(x)))
+#elif defined(__wasm_simd128__)
+#define TT_AT_MOST_F32(limit, x) ((tt_f32_vector)__builtin_wasm_pmin_f32x4(x, limit))
+#define TT_AT_LEAST_F32(limit, x) ((tt_f32_vector)__builtin_wasm_pmax_f32x4(x, limit))
+#else
+#define TT_PICK_F32(condition, a, b) ((tt_f32_vector)(((condition) & (tt_i32_vector)(a)) | (~(condition) & (tt_i32_vector)(b))))
+#define TT_AT_MOST_F32(limit, x) TT_PICK_F32((tt_i32_vector)((limit) < (x)), limit, x)
+#define TT_AT_LEAST_F32(limit, x) TT_PICK_F32((tt_i32_vector)((x) < (limit)), limit, x)
+#endif
+
+/* Before a for of a few turns. */
+#ifdef __clang__
+#define TT_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define TT_UNROLL _Pragma("GCC unroll 8")
 #endif
 
 #define TT_VARIANT_JOIN(name, variant) name##_##variant

@@ -33,12 +33,6 @@ enum {
 /* The number of vectors of `pack`'s that are turned at once, and of elements of each. */
 enum { TURN = 4 };
 
-#ifdef __clang__
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
-
 typedef enum tile_kind { PACKED, DENSE, INDIRECT } tile_kind;
 
 static inline VECTOR read_part(const ELEMENT *from, ptrdiff_t n) {
@@ -57,7 +51,7 @@ static inline void write_part(ELEMENT *to, ptrdiff_t n, VECTOR values) {
 #define STEP(q, first_at, second_at)                                                   \
   do {                                                                                 \
     VECTOR first = *(const VECTOR *)(first_at), second = *(const VECTOR *)(second_at); \
-    UNROLL for (int r = 0; r < height; r++) {                                          \
+    TT_UNROLL for (int r = 0; r < height; r++) {                                       \
       VECTOR factor = (kind == PACKED ? a[0][(q)*N_ROWS + r] : a[r][q]) - (VECTOR){0}; \
       sums[r][0] = MULTIPLY_ADD(sums[r][0], factor, first);                            \
       sums[r][1] = MULTIPLY_ADD(sums[r][1], factor, second);                           \
@@ -67,7 +61,7 @@ static inline void write_part(ELEMENT *to, ptrdiff_t n, VECTOR values) {
 static inline __attribute__((always_inline)) void run_tile(const tt_tile *t, const tile_kind kind, const int height) {
   VECTOR sums[N_ROWS][2];
   const ELEMENT *a[N_ROWS];
-  UNROLL for (int r = 0; r < height; r++) {
+  TT_UNROLL for (int r = 0; r < height; r++) {
     sums[r][0] = sums[r][1] = (VECTOR){0};
     a[r] = t->a[r];
   }
@@ -77,7 +71,7 @@ static inline __attribute__((always_inline)) void run_tile(const tt_tile *t, con
   for (ptrdiff_t run = kind == DENSE ? t->n_runs : 1; run > 0; run--) {
     ptrdiff_t p = k;
     for (; p >= TURN; p -= TURN) {
-      UNROLL for (int q = 0; q < TURN; q++) {
+      TT_UNROLL for (int q = 0; q < TURN; q++) {
         if (kind == INDIRECT) {
           STEP(q, b + b_at[q], second_b + b_at[q]);
         } else {
@@ -85,7 +79,7 @@ static inline __attribute__((always_inline)) void run_tile(const tt_tile *t, con
           b += b_step;
         }
       }
-      UNROLL for (int r = 0; r < height; r++) a[r] += kind == PACKED ? TURN * N_ROWS : TURN;
+      TT_UNROLL for (int r = 0; r < height; r++) a[r] += kind == PACKED ? TURN * N_ROWS : TURN;
       b_at += TURN;
     }
     for (; p > 0; p--) {
@@ -96,13 +90,13 @@ static inline __attribute__((always_inline)) void run_tile(const tt_tile *t, con
         STEP(0, b, b + N_LANES);
         b += b_step;
       }
-      UNROLL for (int r = 0; r < height; r++) a[r] += kind == PACKED ? N_ROWS : 1;
+      TT_UNROLL for (int r = 0; r < height; r++) a[r] += kind == PACKED ? N_ROWS : 1;
     }
-    UNROLL for (int r = 0; r < height; r++) a[r] += t->a_run - k;
+    TT_UNROLL for (int r = 0; r < height; r++) a[r] += t->a_run - k;
   }
-  UNROLL for (int r = 0; r < height; r++) {
+  TT_UNROLL for (int r = 0; r < height; r++) {
     if (r >= t->n_rows) break;
-    UNROLL for (int v = 0; v < 2; v++) {
+    TT_UNROLL for (int v = 0; v < 2; v++) {
       ELEMENT *to = (ELEMENT *)t->c[v] + r * t->c_row;
       ptrdiff_t n = t->n_columns[v];
       if (t->start != NULL) sums[r][v] += ((const ELEMENT *)t->start)[r];

@@ -3,8 +3,10 @@
  */
 #include "op_fixture.h"
 
+#include "kernels/exponential.h"
 #include "kernels/math_f32.h"
 #include "kernels/row_f32.h"
+#include "kernels/variant.h"
 
 enum { MOST = 70, LONG = 1000 };
 
@@ -28,8 +30,7 @@ static tt_tensor *numbers(const tt_shape *shape) {
 
 static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 
-static void functions_are_right_at_every_length(void **state) {
-  (void)state;
+static void functions_are_right_at_every_length_of_one_variant(void) {
   static const struct {
     tt_op_number number;
     double (*right)(double);
@@ -47,6 +48,46 @@ static void functions_are_right_at_every_length(void **state) {
   }
 }
 
+static void functions_are_right_at_every_length(void **state) {
+  (void)state;
+  tt_variant before = tt_variant_chosen();
+  for (int v = 0; v < TT_N_VARIANTS; v++) {
+    if (tt_variant_force((tt_variant)v)) functions_are_right_at_every_length_of_one_variant();
+  }
+  tt_variant_force(before);
+}
+
+static float sigmoid_f32(float x) {
+  float y;
+  tt_exponentials_chosen()->sigmoid(&x, &y, 1);
+  return y;
+}
+
+static float exp_minus_f32(float x) {
+  float y, minus_x = -x, lanes[TT_EXPONENTIAL_LANES] = {0};
+  tt_exponentials_chosen()->minus(&minus_x, &y, 1, 0, lanes);
+  for (int l = 0; l < TT_EXPONENTIAL_LANES; l++) assert_true(l == 0 ? lanes[l] == y || isnan(y) : lanes[l] == 0);
+  return y;
+}
+
+static void exponentials_are_right_at_the_edges(void **state) {
+  (void)state;
+  tt_variant before = tt_variant_chosen();
+  for (int v = 0; v < TT_N_VARIANTS; v++) {
+    if (!tt_variant_force((tt_variant)v)) continue;
+    for (float x = -120; x < 120; x += 0.37f) {
+      assert_true(ulps(sigmoid_f32(x), sigmoid((double)x)) <= 2 + 1.25 * fabs((double)x) || sigmoid((double)x) < 0x1p-126);
+      if (x >= 0) assert_true(fabs((double)exp_minus_f32(x) - exp(-(double)x)) <= 0x1p-23);
+    }
+    assert_true(sigmoid_f32(INFINITY) == 1 && sigmoid_f32(-INFINITY) == 0 && sigmoid_f32(0) == 0.5f);
+    assert_true(sigmoid_f32(3.4e38f) == 1 && sigmoid_f32(-3.4e38f) == 0);
+    assert_true(exp_minus_f32(INFINITY) == 0 && exp_minus_f32(3.4e38f) == 0 && exp_minus_f32(0) == 1 &&
+                exp_minus_f32(1e-40f) == 1);
+    assert_true(isnan(exp_minus_f32(NAN)) && isnan(sigmoid_f32(NAN)));
+  }
+  tt_variant_force(before);
+}
+
 static void functions_are_right_at_the_edges(void **state) {
   (void)state;
   static const float edges[] = {0.0f,    -0.0f,   1e-40f,  -1e-40f, 87.0f,    -87.0f,  88.7f,    -88.7f, 89.0f, -89.0f,
@@ -56,16 +97,11 @@ static void functions_are_right_at_the_edges(void **state) {
     assert_true(ulps(tt_exp_f32(x), exp((double)x)) <= 2);
     assert_true(ulps(tt_tanh_f32(x), tanh((double)x)) <= 2);
     assert_true(ulps(tt_log_f32(fabsf(x)), log(fabs((double)x))) <= 2);
-    assert_true(ulps(tt_sigmoid_f32(x), sigmoid((double)x)) <= 2 + fabs((double)x) || sigmoid((double)x) < 0x1p-126);
-    if (x >= 0) assert_true(fabs((double)tt_exp_minus_f32(x) - exp(-(double)x)) <= 0x1p-23);
   }
   assert_true(tt_exp_f32(INFINITY) == INFINITY && tt_exp_f32(-INFINITY) == 0);
-  assert_true(tt_sigmoid_f32(INFINITY) == 1 && tt_sigmoid_f32(-INFINITY) == 0);
   assert_true(tt_tanh_f32(INFINITY) == 1 && tt_tanh_f32(-INFINITY) == -1);
   assert_true(tt_log_f32(INFINITY) == INFINITY && tt_log_f32(0) == -INFINITY && isnan(tt_log_f32(-1)));
-  assert_true(tt_exp_minus_f32(INFINITY) == 0 && tt_exp_minus_f32(0) == 1);
-  assert_true(isnan(tt_exp_f32(NAN)) && isnan(tt_exp_minus_f32(NAN)) && isnan(tt_sigmoid_f32(NAN)));
-  assert_true(isnan(tt_tanh_f32(NAN)) && isnan(tt_log_f32(NAN)));
+  assert_true(isnan(tt_exp_f32(NAN)) && isnan(tt_tanh_f32(NAN)) && isnan(tt_log_f32(NAN)));
 }
 
 static double left_minus_right(double a, double b) { return a - b; }
@@ -212,9 +248,13 @@ static void transposing_copies_keep_every_element(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      OP_TEST(functions_are_right_at_every_length),   OP_TEST(functions_are_right_at_the_edges),
-      OP_TEST(pairs_are_right_however_they_lie),      OP_TEST(rows_are_summed_and_searched_at_every_length),
-      OP_TEST(softmax_is_right_at_every_length),      OP_TEST(rows_far_from_zero_are_normalised),
+      OP_TEST(functions_are_right_at_every_length),
+      OP_TEST(exponentials_are_right_at_the_edges),
+      OP_TEST(functions_are_right_at_the_edges),
+      OP_TEST(pairs_are_right_however_they_lie),
+      OP_TEST(rows_are_summed_and_searched_at_every_length),
+      OP_TEST(softmax_is_right_at_every_length),
+      OP_TEST(rows_far_from_zero_are_normalised),
       OP_TEST(transposing_copies_keep_every_element),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
