@@ -49,7 +49,7 @@ else()
 endif()
 
 set(core_link_options
-  -Oz
+  -O3
   -sMODULARIZE
   -sEXPORT_ES6
   -sENVIRONMENT=web,worker
