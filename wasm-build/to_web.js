@@ -4,9 +4,10 @@
 //
 // LINKED.js has LINKED.wasm beside it. With --split FOLDER gets NAME.wasm, what most pages need and load at once, and NAME_later.wasm, the rest, which
 // web/later.js loads when a function of it is first called; which functions are which is found by a tour (tour/tour.js) through what pages usually do.
-// NAME_relaxed, the same core with other tiles, is split as NAME was, and its script has to be the same, since one of them serves both.
+// NAME_relaxed, the same core with other tiles, is split as NAME was, and its script has to be the same, since one of them serves both. Without --split
+// each has its own script.
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { renumber } from './relaxed.js';
@@ -49,12 +50,19 @@ function takeTour() {
 }
 
 const written = isSplit ? [`${name}.wasm`, `${name}_later.wasm`] : [`${name}.wasm`];
-if (!isRelaxed) copyFileSync(linkedScript, output(`${name}.js`));
-else if (readFileSync(linkedScript, 'utf8').replaceAll(name, plainName) !== readFileSync(output(`${plainName}.js`), 'utf8'))
-  throw new Error(`${linkedScript} differs from ${plainName}.js, which has to serve both`);
-if (!isSplit) copyFileSync(linked, output(`${name}.wasm`));
-else {
-  if (!isRelaxed) takeTour();
+if (!isSplit) {
+  // With threads there is a script for theirs too.
+  for (const ending of ['js', 'worker.js', 'wasm']) {
+    const from = join(dirname(linked), `${name}.${ending}`);
+    if (existsSync(from)) copyFileSync(from, output(`${name}.${ending}`));
+  }
+} else {
+  if (!isRelaxed) {
+    copyFileSync(linkedScript, output(`${name}.js`));
+    takeTour();
+  } else if (readFileSync(linkedScript, 'utf8').replaceAll(name, plainName) !== readFileSync(output(`${plainName}.js`), 'utf8')) {
+    throw new Error(`${linkedScript} differs from ${plainName}.js, which has to serve both`);
+  }
   split('--split', '--all-features', linked, `--keep-funcs=@${keptFile}`, '-o1', output(written[0]), '-o2', output(written[1]));
 }
 if (isRelaxed) {

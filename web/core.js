@@ -41,10 +41,11 @@ function watchMemory(imports) {
   };
 }
 
+const nameHere = (name) => (hasFusedMultiplyAdd ? `${name}_relaxed` : name);
+
 async function instantiate(name, imports) {
-  const variant = hasFusedMultiplyAdd ? `${name}_relaxed` : name;
-  const url = coreFile(`${variant}.wasm`);
-  imports.placeholder = standIns(coreFile(`${variant}_later.wasm`), () => instance.exports);
+  const url = coreFile(`${name}.wasm`);
+  imports.placeholder = standIns(coreFile(`${name}_later.wasm`), () => instance.exports);
   if (!isNode) return WebAssembly.instantiateStreaming(fetch(url), imports);
   const { readFile } = await import('node:fs/promises');
   return WebAssembly.instantiate(await readFile(url), imports);
@@ -77,13 +78,14 @@ const load = (createCore, name) =>
 async function loadWanted() {
   if (nThreadsWanted > 1) {
     try {
-      const { default: createThreads } = await import(coreFile('tabtensor_threads.js').href);
-      return await load(createThreads, 'tabtensor_threads');
+      const name = nameHere('tabtensor_threads');
+      const { default: createThreads } = await import(coreFile(`${name}.js`).href);
+      return await load(createThreads, name);
     } catch (error) {
       console.warn(`tabtensor: one thread instead of ${nThreadsWanted}: ${error.message}`);
     }
   }
-  return load(createSingle, 'tabtensor_core');
+  return load(createSingle, nameHere('tabtensor_core'));
 }
 
 /** The exported functions, as core._tt_wasm_... */
