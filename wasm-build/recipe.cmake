@@ -85,6 +85,10 @@ tt_core(${core})
 tt_core(${core}_relaxed $<TARGET_OBJECTS:tt_relaxed>)
 add_dependencies(${core}_relaxed ${core})
 
+if(TT_THREADS)
+  return() # the drivers that follow have no use for them
+endif()
+
 # The ops alone, as tests/oracle/driver.js serves them to the comparison with PyTorch.
 add_executable(oracle_driver ${CMAKE_SOURCE_DIR}/tests/oracle/driver.c)
 target_include_directories(oracle_driver PRIVATE ${CMAKE_SOURCE_DIR}/tests/c)
