@@ -2,8 +2,9 @@
 import { inputsOf } from '../data.js';
 import { LEARNING_RATE, modelOf } from '../models.js';
 
-export async function open() {
+export async function open({ nThreads = 1 }) {
   const { nn, optim, tensor, tidy, torch, version } = await import('/web/core/tabtensor.js');
+  if (torch.get_num_threads() !== nThreads) throw new Error(`it has ${torch.get_num_threads()} threads, not ${nThreads}`);
   const made = ({ shape, values }, options) => tidy(() => tensor(values, options).reshape(shape));
 
   /** A task that calls `fn` with the inputs as tensors, and frees each result but the last, which is read. */
