@@ -23,8 +23,9 @@ if (isPage && typeof Worker === 'function') {
 }
 
 export function takeThread(nThreads) {
-  if (nThreads > 1 || ready === undefined) return start(nThreads);
   const thread = ready;
   ready = undefined;
-  return thread;
+  if (nThreads === 1 && thread !== undefined) return thread;
+  thread?.terminate(); // it has the other core
+  return start(nThreads);
 }
