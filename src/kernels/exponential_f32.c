@@ -61,9 +61,7 @@ static inline vector sigmoid_of(vector x) {
 static void sigmoid(const float *x, float *y, int64_t n) {
   int64_t i = 0;
   for (; i + LANES <= n; i += LANES) {
-    TT_UNROLL for (int v = 0; v < N_VECTORS; v++) {
-      ((vector *)(y + i))[v] = sigmoid_of(((const vector *)(x + i))[v]);
-    }
+    TT_UNROLL for (int v = 0; v < N_VECTORS; v++) { ((vector *)(y + i))[v] = sigmoid_of(((const vector *)(x + i))[v]); }
   }
   if (i == n) return;
   vector terms[N_VECTORS];

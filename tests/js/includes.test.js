@@ -116,8 +116,8 @@ test('the scan sees what is wrong', () => {
 });
 
 test('every header compiles by itself', async () => {
-  // Emscripten's headers are not the native compiler's to read.
-  const headers = files.filter((file) => file.endsWith('.h') && !/<emscripten/.test(readFileSync(join(root, 'src', file), 'utf8')));
+  // Emscripten's headers are not the native compiler's to read; a body is written for what its includers define.
+  const headers = files.filter((file) => file.endsWith('.h') && !file.endsWith('_body.h') && !/<emscripten/.test(readFileSync(join(root, 'src', file), 'utf8')));
   const run = promisify(execFile);
   const wrong = [];
   const compile = async () => {

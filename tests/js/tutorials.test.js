@@ -121,6 +121,16 @@ describe('Boston housing', () => {
   });
 });
 
+test('Boston housing: a worker that leaves between two batches is told of once', async () => {
+  const bob = new VirtualWorker({ hook, id: 'bob' });
+  const alice = new VirtualWorker({ hook, id: 'alice' });
+  const leavesAtFirstBatch = (line) => line.includes('epoch  1') && queueMicrotask(() => bob.close());
+  // The loss of that batch and the parameters on their way back fail both; a rejection that nobody handles fails the test.
+  const training = runTutorial(findTutorial('boston'), { hook, workers: { bob, alice }, print: leavesAtFirstBatch, table: bostonTable(), nEpochs: 2, comesBack: true });
+  await assert.rejects(training, /bob: has left/);
+  await alice.close();
+});
+
 test('what fails is told, and what was made is freed', async () => {
   const bob = new VirtualWorker({ hook, id: 'bob' });
   const before = numTensors();

@@ -127,7 +127,9 @@ export async function bostonTraining({ bob, alice, print, keep, table, ...settin
     for (const batch of batches) {
       const coming = visit(model, batch.worker);
       if (coming !== undefined) await coming;
-      pending.push(train(model, optimizer, batch));
+      const loss = train(model, optimizer, batch);
+      loss.catch(() => {}); // told below; by what failed first, when a worker is lost before
+      pending.push(loss);
       if (comesBack) await visit(model, null);
     }
     const ofEpoch = await Promise.all(pending);
