@@ -25,8 +25,10 @@
 #include "worker/worker.h"
 
 enum {
-  TT_WINDOW_BYTES = 4 << 20,        /* credit that a worker keeps granted */
-  TT_FULL_RUN_BYTES = 8 << 10,      /* of commands that are worth a frame before the turn ends */
+  TT_WINDOW_BYTES = 4 << 20, /* credit that a worker keeps granted */
+  TT_FIRST_RUN_BYTES =
+      2 << 10, /* of commands that are worth a frame before the turn ends: of the first one; each next is twice as large, */
+  TT_FULL_RUN_BYTES = 8 << 10,      /* up to this */
   TT_SMALL_TENSOR_BYTES = 16 << 10, /* of elements that travel in a run, among commands */
   TT_MAX_QUEUED_BYTES = 64 << 20,   /* of frames that wait for credit; tensors wait uncopied and do not count */
   TT_MAX_OPEN_REQUESTS = 65536,     /* answers that may wait for credit towards one peer */
@@ -187,6 +189,7 @@ struct tt_worker {
   bool has_asked_flush;
   bool is_flush_due; /* something is queued that somebody may wait for */
   bool is_run_full;  /* of some stream */
+  size_t full_bytes; /* of a run that is */
   tt_counters counters;
   tt_link *links;
   int n_receiving; /* depth of tt_link_receive: closed links are freed when it is 0 */

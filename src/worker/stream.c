@@ -183,7 +183,7 @@ tt_status tt_stream_end_record(tt_peer *peer, size_t start, tt_error *error) {
     }
     peer->run = next;
   }
-  if (run->n_bytes >= TT_FULL_RUN_BYTES) peer->worker->is_run_full = true;
+  if (run->n_bytes >= peer->worker->full_bytes) peer->worker->is_run_full = true;
   tt_stream_mark(peer);
   return TT_OK;
 }

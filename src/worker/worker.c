@@ -37,6 +37,7 @@ tt_worker *tt_worker_new(const tt_worker_options *options, tt_error *error) {
   worker->on_event = options->on_event;
   worker->want_flush = options->want_flush;
   worker->want_flush_later = options->want_flush_later;
+  worker->full_bytes = TT_FIRST_RUN_BYTES;
   worker->event_mask = UINT32_MAX;
   tt_status status = worker->id == NULL || worker->kind == NULL ? tt_fail(error, TT_ERR_MEMORY, "no memory for a worker")
                                                                 : tt_hook_init(&worker->hook, worker->id, error);
@@ -107,7 +108,7 @@ tt_hook *tt_worker_hook(tt_worker *worker) { return &worker->hook; }
 void *tt_worker_host_of_hook(const tt_hook *hook) { return ((const tt_worker *)hook->host)->host; }
 tt_counters tt_worker_counters(const tt_worker *worker) { return worker->counters; }
 
-void tt_worker_flush(tt_worker *worker) {
+static void flush(tt_worker *worker) {
   worker->has_asked_flush = worker->is_flush_due = worker->is_run_full = false;
   tt_peer *starved = NULL;
   while (worker->dirty != NULL) {
@@ -122,8 +123,15 @@ void tt_worker_flush(tt_worker *worker) {
   worker->dirty = starved; /* the next flush or tick tries again */
 }
 
+void tt_worker_flush(tt_worker *worker) {
+  worker->full_bytes = TT_FIRST_RUN_BYTES;
+  flush(worker);
+}
+
 void tt_worker_flush_full(tt_worker *worker) {
-  if (worker->is_run_full) tt_worker_flush(worker);
+  if (!worker->is_run_full) return;
+  if (worker->full_bytes < TT_FULL_RUN_BYTES) worker->full_bytes *= 2;
+  flush(worker);
 }
 
 void tt_worker_end_turn(tt_worker *worker) {
