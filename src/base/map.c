@@ -67,30 +67,47 @@ void *tt_id_map_get(const tt_id_map *map, uint64_t id) {
   return slot == NULL ? NULL : slot->value;
 }
 
-bool tt_id_map_put(tt_id_map *map, uint64_t id, void *value) {
-  struct tt_id_slot *slot = find_id(map, id);
-  if (slot != NULL) {
-    slot->value = value;
-    return true;
+static bool make_room(tt_id_map *map) {
+  if (!is_crowded(map->n_slots, map->n_used)) return true;
+  size_t n_slots = grown(map->n_slots, map->n_entries);
+  struct tt_id_slot *slots = tt_alloc(n_slots, sizeof *slots);
+  if (slots == NULL) return false;
+  for (size_t i = 0; i < map->n_slots; i++) {
+    if (map->slots[i].value != NULL) place_id(slots, n_slots, map->slots[i].id, map->slots[i].value);
   }
-  if (is_crowded(map->n_slots, map->n_used)) {
-    size_t n_slots = grown(map->n_slots, map->n_entries);
-    struct tt_id_slot *slots = tt_alloc(n_slots, sizeof *slots);
-    if (slots == NULL) return false;
-    for (size_t i = 0; i < map->n_slots; i++) {
-      if (map->slots[i].value != NULL) place_id(slots, n_slots, map->slots[i].id, map->slots[i].value);
-    }
-    tt_free(map->slots);
-    map->slots = slots;
-    map->n_slots = n_slots;
-    map->n_used = map->n_entries;
-  }
-  size_t i = hash_id(id) & (map->n_slots - 1);
-  while (map->slots[i].value != NULL) i = (i + 1) & (map->n_slots - 1);
-  if (!map->slots[i].is_removed) map->n_used++;
-  map->slots[i] = (struct tt_id_slot){.id = id, .value = value};
-  map->n_entries++;
+  tt_free(map->slots);
+  map->slots = slots;
+  map->n_slots = n_slots;
+  map->n_used = map->n_entries;
   return true;
+}
+
+void *tt_id_map_add(tt_id_map *map, uint64_t id, void *value) {
+  if (!make_room(map)) {
+    struct tt_id_slot *there = find_id(map, id);
+    return there == NULL ? NULL : there->value;
+  }
+  struct tt_id_slot *removed = NULL;
+  size_t mask = map->n_slots - 1;
+  for (size_t i = hash_id(id) & mask;; i = (i + 1) & mask) {
+    struct tt_id_slot *slot = &map->slots[i];
+    if (slot->value != NULL) {
+      if (slot->id == id) return slot->value;
+    } else if (slot->is_removed) {
+      if (removed == NULL) removed = slot;
+    } else {
+      if (removed == NULL) map->n_used++;
+      *(removed != NULL ? removed : slot) = (struct tt_id_slot){.id = id, .value = value};
+      map->n_entries++;
+      return value;
+    }
+  }
+}
+
+bool tt_id_map_put(tt_id_map *map, uint64_t id, void *value) {
+  void *there = tt_id_map_add(map, id, value);
+  if (there != NULL && there != value) find_id(map, id)->value = value;
+  return there != NULL;
 }
 
 void *tt_id_map_remove(tt_id_map *map, uint64_t id) {
@@ -99,6 +116,14 @@ void *tt_id_map_remove(tt_id_map *map, uint64_t id) {
   void *value = slot->value;
   *slot = (struct tt_id_slot){.is_removed = true};
   map->n_entries--;
+  /* Tombstones that no probe has to pass are none. */
+  size_t mask = map->n_slots - 1, i = (size_t)(slot - map->slots);
+  const struct tt_id_slot *next = &map->slots[(i + 1) & mask];
+  if (next->value != NULL || next->is_removed) return value;
+  for (; map->slots[i].is_removed; i = (i - 1) & mask) {
+    map->slots[i].is_removed = false;
+    map->n_used--;
+  }
   return value;
 }
 

@@ -22,7 +22,9 @@ void tt_id_map_init(tt_id_map *map);
 void tt_id_map_release(tt_id_map *map);
 void *tt_id_map_get(const tt_id_map *map, uint64_t id);
 bool tt_id_map_put(tt_id_map *map, uint64_t id, void *value); /* replaces; false when there is no memory (map unchanged) */
-void *tt_id_map_remove(tt_id_map *map, uint64_t id);          /* the value that was there, or NULL */
+/* Adds an entry unless there is one, and answers what is there then; NULL when there is no memory (map unchanged). */
+void *tt_id_map_add(tt_id_map *map, uint64_t id, void *value);
+void *tt_id_map_remove(tt_id_map *map, uint64_t id); /* the value that was there, or NULL */
 /* The next entry from *cursor on (start at 0); NULL at the end. */
 void *tt_id_map_next(const tt_id_map *map, size_t *cursor, uint64_t *id);
 

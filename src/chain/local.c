@@ -63,12 +63,9 @@ static tt_status take_tensor(void *context, const tt_op *op, tt_node **slot, tt_
 }
 
 /* A worker that runs the commands of others knows what an op may take before it takes it. */
-static tt_status check_room(const tt_hook *hook, const tt_call *call, tt_error *error) {
+static tt_status check_room(const tt_hook *hook, const tt_call *call, const tt_meta *metas, size_t n_results, tt_error *error) {
   const int64_t most_bytes = call->op->flags & TT_OP_VIEW ? hook->max_view_bytes : hook->max_result_bytes;
   if (most_bytes == 0 || (call->op->flags & TT_OP_INPLACE)) return TT_OK;
-  tt_meta metas[TT_MAX_RESULTS];
-  size_t n_results = 0;
-  TT_TRY(tt_op_infer_rule(call->op, call->args, metas, &n_results, error));
   double n_bytes = 0;
   for (size_t i = 0; i < n_results; i++) {
     if (!tt_shape_is_known(&metas[i].shape)) continue;
@@ -86,20 +83,20 @@ static tt_status check_room(const tt_hook *hook, const tt_call *call, tt_error *
  * Runs the kernel. At a worker that runs the commands of others one block of what it needs while it works may be as large as the store and no larger: where the
  * shape rule cannot tell (a count that data says), or parts of a row are larger than what it answers.
  */
-static tt_status run_kernel(tt_hook *hook, const tt_call *call, bool is_withheld, tt_tensor **tensors, size_t *n_tensors,
-                            tt_error *error) {
+static tt_status run_kernel(tt_hook *hook, const tt_call *call, const tt_meta *metas, bool is_withheld, tt_tensor **tensors,
+                            size_t *n_tensors, tt_error *error) {
   enum { SMALL_BYTES = 16 << 20 }; /* what any op may take */
   size_t most_bytes = hook->max_view_bytes < SMALL_BYTES          ? SMALL_BYTES
                       : (uint64_t)hook->max_view_bytes < SIZE_MAX ? (size_t)hook->max_view_bytes
                                                                   : SIZE_MAX;
   if (hook->max_view_bytes != 0) tt_alloc_set_limit(most_bytes);
-  tt_status status = tt_op_eval_bound(call->op, &hook->generator, call->args, tensors, n_tensors, error);
+  tt_status status = tt_op_eval_inferred(call->op, &hook->generator, call->args, metas, tensors, n_tensors, error);
   size_t refused_bytes = tt_alloc_refused();
   tt_alloc_set_limit(0);
-  tt_meta metas[TT_MAX_RESULTS];
-  size_t n_metas;
+  tt_meta unused[TT_MAX_RESULTS];
+  size_t n_unused;
   if (is_withheld && status != TT_OK && status != TT_ERR_MEMORY &&
-      tt_op_infer(call->op, call->args, metas, &n_metas, NULL) == TT_OK) {
+      tt_op_infer(call->op, call->args, unused, &n_unused, NULL) == TT_OK) {
     /* The shapes are right: what is wrong are elements, and the sentence may quote one. */
     return tt_fail(error, status, "%s: it fails on elements that must not leave %s, so that there is no telling why",
                    call->op->name, hook->here);
@@ -164,10 +161,13 @@ static tt_status handle_call(tt_hook *hook, const tt_kind *kind, tt_call *call, 
   size_t n_tensors = 0;
   bool is_withheld = false;
   tt_status status = tt_call_exchange(&inner, &lists, take_tensor, &is_withheld, error);
-  if (status == TT_OK) status = check_room(hook, &inner, error);
+  tt_meta metas[TT_MAX_RESULTS];
+  size_t n_metas = 0;
+  if (status == TT_OK) status = tt_op_infer_rule(inner.op, inner.args, metas, &n_metas, error);
+  if (status == TT_OK) status = check_room(hook, &inner, metas, n_metas, error);
   if (status == TT_OK) status = announce_write(hook, &inner, error);
   if (status == TT_OK && is_withheld) withhold_written(call);
-  if (status == TT_OK) status = run_kernel(hook, &inner, is_withheld, tensors, &n_tensors, error);
+  if (status == TT_OK) status = run_kernel(hook, &inner, metas, is_withheld, tensors, &n_tensors, error);
   if (status == TT_OK) count_writes(&inner);
   tt_call_release_lists(&lists);
   if (status != TT_OK) return status;

@@ -162,7 +162,7 @@ tt_status tt_pointer_call(const tt_hook *hook, tt_location *location, const tt_o
   TT_TRY(check_graph(op, args, error));
   if (op->flags & TT_OP_INPLACE) {
     TT_TRY(tt_op_check_inplace(op, args, &metas[0], error));
-    TT_TRY(location->ops->call(location, hook->is_recording, op, args, op->n_params, NULL, 0, error));
+    TT_TRY(location->ops->call(location, hook->is_recording, op, args, NULL, 0, error));
     results[0] = tt_node_ref((tt_node *)(void *)args[0].as.operand);
     note_gradient(hook, op, args, results[0]);
     *n_results_out = 1;
@@ -184,8 +184,7 @@ tt_status tt_pointer_call(const tt_hook *hook, tt_location *location, const tt_o
       break;
     }
   }
-  if (status == TT_OK)
-    status = location->ops->call(location, hook->is_recording, op, args, op->n_params, ids, n_results, error);
+  if (status == TT_OK) status = location->ops->call(location, hook->is_recording, op, args, ids, n_results, error);
   if (status != TT_OK) {
     for (size_t i = 0; i < n_made; i++) tt_node_unref(results[i]);
     return status;

@@ -175,6 +175,31 @@ tt_status tt_op_bind(const tt_op *op, const tt_value *args, size_t n_args, tt_va
   return TT_OK;
 }
 
+/* Values that can stand in a row as a default, but for lists. */
+static bool is_same(const tt_value *a, const tt_value *b) {
+  if (a->type != b->type) return false;
+  switch (a->type) {
+  case TT_VALUE_NONE:
+    return true;
+  case TT_VALUE_BOOL:
+    return a->as.boolean == b->as.boolean;
+  case TT_VALUE_INT:
+    return a->as.integer == b->as.integer;
+  case TT_VALUE_FLOAT:
+    return memcmp(&a->as.real, &b->as.real, sizeof a->as.real) == 0;
+  case TT_VALUE_DTYPE:
+    return a->as.dtype == b->as.dtype;
+  default:
+    return false;
+  }
+}
+
+size_t tt_op_n_told(const tt_op *op, const tt_value *bound) {
+  size_t n = op->n_params;
+  while (n > 0 && op->params[n - 1].has_default && is_same(&bound[n - 1], &op->params[n - 1].default_value)) n--;
+  return n;
+}
+
 tt_status tt_op_infer_rule(const tt_op *op, const tt_value *args, tt_meta *results, size_t *n_results, tt_error *error) {
   TT_TRY(op->infer(op, args, results, n_results, error));
   /* Sizes that are within the limit may make a shape beyond it. */
@@ -200,18 +225,11 @@ tt_status tt_op_check_inplace(const tt_op *op, const tt_value *bound, const tt_m
   return tt_inplace_check(op, &bound[0].as.operand->meta, result, error);
 }
 
-tt_status tt_op_eval_bound(const tt_op *op, tt_generator *generator, const tt_value *bound, tt_tensor **results,
-                           size_t *n_results, tt_error *error) {
+tt_status tt_op_eval_inferred(const tt_op *op, tt_generator *generator, const tt_value *bound, const tt_meta *metas,
+                              tt_tensor **results, size_t *n_results, tt_error *error) {
   if ((op->flags & TT_OP_RANDOM) != 0 && generator == NULL) {
     return tt_fail(error, TT_ERR_STATE, "%s draws random numbers but was called without a generator", op->name);
   }
-  /*
-   * The kernel of an in-place row computes in the dtype its own rule says and converts into self's, so it is given that rule's
-   * metas.
-   */
-  tt_meta metas[TT_MAX_RESULTS];
-  size_t n_metas = 0;
-  TT_TRY(tt_op_infer_rule(op, bound, metas, &n_metas, error));
   tt_kernel_context context = {.generator = generator};
   if ((op->flags & TT_OP_INPLACE) == 0) return op->kernel(op, &context, bound, metas, results, n_results, error);
   TT_TRY(tt_op_check_inplace(op, bound, &metas[0], error));
@@ -234,7 +252,10 @@ tt_status tt_op_eval(tt_op_number number, tt_generator *generator, const tt_valu
   tt_value bound[TT_MAX_PARAMS];
   int64_t scratch[TT_MAX_PARAMS];
   TT_TRY(tt_op_bind(op, args, n_args, bound, scratch, error));
-  return tt_op_eval_bound(op, generator, bound, results, n_results, error);
+  tt_meta metas[TT_MAX_RESULTS];
+  size_t n_metas = 0;
+  TT_TRY(tt_op_infer_rule(op, bound, metas, &n_metas, error));
+  return tt_op_eval_inferred(op, generator, bound, metas, results, n_results, error);
 }
 
 /* JSON */

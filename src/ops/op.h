@@ -210,9 +210,15 @@ tt_status tt_op_infer_rule(const tt_op *op, const tt_value *args, tt_meta *resul
 tt_status tt_op_eval(tt_op_number number, tt_generator *generator, const tt_value *args, size_t n_args, tt_tensor **results,
                      size_t *n_results, tt_error *error);
 
-/* The same for arguments that are bound already: infer, the in-place rules and the kernel. What the chain's tail calls. */
-tt_status tt_op_eval_bound(const tt_op *op, tt_generator *generator, const tt_value *bound, tt_tensor **results,
-                           size_t *n_results, tt_error *error);
+/*
+ * The same for arguments that are bound already and metas that tt_op_infer_rule answered to them (an in-place row's kernel computes in the dtype of its own
+ * rule and converts into self's): the in-place rules and the kernel. What the chain's tail calls.
+ */
+tt_status tt_op_eval_inferred(const tt_op *op, tt_generator *generator, const tt_value *bound, const tt_meta *metas,
+                              tt_tensor **results, size_t *n_results, tt_error *error);
+
+/* How many of the arguments have to be told somebody else: those at the end that are their defaults do not. `bound`: tt_op_bind's. */
+size_t tt_op_n_told(const tt_op *op, const tt_value *bound);
 
 /*
  * What an in-place op asks of the result that its row infers: self's shape, and a dtype that self can hold. Errors:

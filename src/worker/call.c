@@ -252,6 +252,7 @@ static void note_withheld(tt_worker *worker, tt_object *object) {
 
 /* What a command wrote to may now have been made from what must not leave: an optimiser's step reads a gradient. */
 static void note_written(tt_run *run, const tt_record *record, const tt_op *op) {
+  if (!op->writes) return;
   for (size_t i = 0; i < record->n_args && i < op->n_params; i++) {
     if (!op->params[i].is_written || record->args[i].value.type != TT_VALUE_OPERAND) continue;
     tt_object *object = tt_store_find(&run->worker->store, record->args[i].ids[0]);

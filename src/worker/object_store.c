@@ -128,13 +128,13 @@ void tt_store_withhold(tt_object_store *store, tt_object *object) {
 
 static tt_status add(tt_object_store *store, uint64_t id, struct tt_peer *owner, tt_object **object, tt_error *error) {
   if (id == 0) return tt_fail(error, TT_ERR_ARGUMENT, "0 is no id of an object");
-  if (tt_id_map_get(&store->objects, id) != NULL) {
-    return tt_fail(error, TT_ERR_DUPLICATE, "%s has an object %" PRIu64 " already; nothing was overwritten", store->where, id);
-  }
-  tt_object *made = tt_alloc(1, sizeof *made);
-  if (made == NULL || !tt_id_map_put(&store->objects, id, made)) {
-    tt_free(made);
-    return tt_fail(error, TT_ERR_MEMORY, "%s has no memory for one more object", store->where);
+  tt_object *made = tt_alloc_object(sizeof *made);
+  tt_object *there = made == NULL ? NULL : tt_id_map_add(&store->objects, id, made);
+  if (there != made || made == NULL) {
+    tt_free_object(made, sizeof *made);
+    return there == NULL ? tt_fail(error, TT_ERR_MEMORY, "%s has no memory for one more object", store->where)
+                         : tt_fail(error, TT_ERR_DUPLICATE, "%s has an object %" PRIu64 " already; nothing was overwritten",
+                                   store->where, id);
   }
   made->id = id;
   made->owner = owner;
@@ -193,5 +193,5 @@ void tt_store_remove(tt_object_store *store, tt_object *object) {
   tt_node_unref(object->head);
   tt_failure_unref(object->failure);
   tt_metadata_release(&object->metadata);
-  tt_free(object);
+  tt_free_object(object, sizeof *object);
 }

@@ -189,17 +189,16 @@ void tt_wire_error_fill(tt_worker *worker, tt_wire_error *wire, const tt_error *
 
 tt_peer *tt_worker_find_peer(tt_worker *worker, tt_name id) { return tt_name_map_get(&worker->peers, id.bytes, id.n_bytes); }
 
-static tt_status call_there(tt_location *location, bool records, const tt_op *op, const tt_value *args, size_t n_args,
-                            const uint64_t *results, size_t n_results, tt_error *error) {
+static tt_status call_there(tt_location *location, bool records, const tt_op *op, const tt_value *args, const uint64_t *results,
+                            size_t n_results, tt_error *error) {
   tt_peer *peer = (tt_peer *)(void *)location;
   tt_peer *through = peer->via != NULL ? peer->via : peer;
   if (peer->via != NULL && !peer->is_present) return tt_fail(error, TT_ERR_CONNECTION, "%s is not connected", peer->id);
   tt_buffer *run;
   size_t start;
   TT_TRY(tt_stream_begin_record(through, &run, &start, error));
-  /* Arguments that are at their defaults at the end need not travel. */
-  tt_run_write_call(run, records ? 0 : TT_CALL_NO_GRAD, (uint16_t)op->number, args, n_args, tt_pointer_operand_id, results,
-                    n_results);
+  tt_run_write_call(run, records ? 0 : TT_CALL_NO_GRAD, (uint16_t)op->number, args, tt_op_n_told(op, args),
+                    tt_pointer_operand_id, results, n_results);
   TT_TRY(tt_stream_end_record(through, start, error));
   through->worker->counters.commands_out++;
   return TT_OK;
