@@ -167,13 +167,44 @@ function random(begins, nBytes) {
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
+const MAX_SHORT_BYTES = 64;
+/** The last short text, and its bytes: the id of one worker is read again and again. */
+let lastShort = '';
+let lastBytes = new Uint8Array(0);
+
 /** The text that the last call left. */
 export function readText() {
   const at = core._tt_wasm_text() >>> 0;
   const nBytes = core._tt_wasm_text_bytes();
   checkViews();
+  if (nBytes === lastBytes.length) {
+    let i = 0;
+    while (i < nBytes && u8[at + i] === lastBytes[i]) i++;
+    if (i === nBytes) return lastShort;
+  }
   // A copy, because decoders refuse shared or resizable memory.
-  return nBytes === 0 ? '' : decoder.decode(u8.slice(at, at + nBytes));
+  const bytes = u8.slice(at, at + nBytes);
+  const text = decoder.decode(bytes);
+  if (nBytes <= MAX_SHORT_BYTES) [lastShort, lastBytes] = [text, bytes];
+  return text;
+}
+
+/** Workers' ids are written again and again. */
+const encodedIds = new Map();
+const MAX_ENCODED_IDS = 256;
+
+/** Writes a worker's id to the input, with a terminator. */
+export function writeIdInput(id) {
+  let bytes = encodedIds.get(id);
+  if (bytes === undefined) {
+    if (encodedIds.size === MAX_ENCODED_IDS) encodedIds.clear();
+    bytes = encoder.encode(`${id}\0`);
+    encodedIds.set(id, bytes);
+  }
+  const at = core._tt_wasm_input(bytes.length) >>> 0;
+  if (at === 0) throw new TensorError(`the core has no memory for ${bytes.length} bytes of text`, { code: 'memory' });
+  checkViews();
+  u8.set(bytes, at);
 }
 
 /** Writes strings to the input, each with a terminator, and answers their offsets. */

@@ -25,6 +25,7 @@ import {
   u32,
   u8,
   writeId,
+  writeIdInput,
   writeInput,
   writeMeta,
 } from './core.js';
@@ -614,7 +615,7 @@ export class Tensor {
       throw new TensorError(`move: await get() brings it to ${home.id}`, { code: 'argument', op: 'move' });
     if (home.isPage) home.worker.getWorker(peer);
     const there = options?.id === undefined ? 0n : idText(options.id);
-    writeInput(peer);
+    writeIdInput(peer);
     writeId(there);
     this.#follow(
       request(home.handle, (token) => core._tt_wasm_move(home.handle, handle, token), {
@@ -663,17 +664,15 @@ export class Tensor {
     const home = this.#home;
     const more = this.#more;
     more.isSentAwaited = false;
-    const sent = done.then(
+    more.sent = done;
+    done.then(
       () => {
-        if (more.sent === sent) more.sent = null;
+        if (more.sent === done) more.sent = null;
       },
       (error) => {
         if (!more.isSentAwaited) home.report(error);
-        throw error;
       },
     );
-    more.sent = sent;
-    sent.catch(() => {});
   }
 
   /** In a page: gives what was made here to the page's own worker. */

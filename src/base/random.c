@@ -104,7 +104,7 @@ int64_t tt_generator_below(tt_generator *generator, uint64_t n) {
 }
 
 /* Random bytes are drawn for many ids at once: a call of the system costs more than all else that an id is made for. */
-enum { N_POOLED = 256, MOST_BYTES = 256 /* that the system gives at once, whole or not at all */ };
+enum { N_POOLED = 1024, MOST_BYTES = 256 /* that the system gives at once, whole or not at all */ };
 static struct {
   uint64_t ids[N_POOLED];
   size_t n_left;

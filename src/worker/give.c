@@ -1,5 +1,4 @@
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -15,7 +14,7 @@ typedef struct tt_errand {
   tt_peer *to;           /* of a gift; one reference to its location, NULL else */
   tt_node *head;         /* the object's; one reference, NULL when it does not matter */
   bool is_move;          /* of a gift */
-  char busy[96];         /* what the head says while it waits */
+  tt_busy_text busy;     /* what the head says while it waits */
 } tt_errand;
 
 static tt_errand *begin_errand(tt_peer *peer, uint64_t request, const tt_object *object, tt_error *error) {
@@ -23,7 +22,7 @@ static tt_errand *begin_errand(tt_peer *peer, uint64_t request, const tt_object 
     tt_fail(error, TT_ERR_FULL, "%zu requests of %s wait for answers of others already", peer->n_errands, peer->id);
     return NULL;
   }
-  tt_errand *errand = tt_alloc(1, sizeof *errand);
+  tt_errand *errand = tt_alloc_object(sizeof *errand);
   if (errand == NULL) {
     tt_fail(error, TT_ERR_MEMORY, "%s has no memory for one more request", peer->worker->id);
     return NULL;
@@ -39,7 +38,7 @@ static void end_errand(tt_errand *errand) {
   tt_node_unref(errand->head);
   if (errand->to != NULL) tt_location_unref(&errand->to->location);
   tt_location_unref(&errand->peer->location);
-  tt_free(errand);
+  tt_free_object(errand, sizeof *errand);
 }
 
 /* The object that it is about; NULL when it has gone meanwhile. */
@@ -199,7 +198,7 @@ static tt_status give_away(tt_peer *peer, const tt_record *record, tt_object *ob
     return status;
   }
   if (is_move) {
-    snprintf(errand->busy, sizeof errand->busy, "is on its way to %s", to->id);
+    tt_say_busy(errand->busy, "is on its way to ", to->id);
     tt_head_set_busy(object->head, errand->busy);
   } else {
     tt_object_set_owner(object, to); /* before anything leaves: its commands will find it so */
@@ -208,11 +207,9 @@ static tt_status give_away(tt_peer *peer, const tt_record *record, tt_object *ob
 }
 
 static tt_status find_receiver(const tt_peer *peer, const tt_record *record, tt_peer **to, tt_error *error) {
-  char id[TT_MAX_WORKER_ID_BYTES + 1];
-  snprintf(id, sizeof id, "%.*s", (int)record->worker.n_bytes, record->worker.bytes);
-  if (strcmp(id, peer->worker->id) == 0)
-    return tt_fail(error, TT_ERR_ARGUMENT, "object %" PRIu64 " is at %s already", record->object, id);
-  *to = tt_worker_get_worker(peer->worker, id, error);
+  if (tt_name_equal(record->worker, tt_name_of(peer->worker->id)))
+    return tt_fail(error, TT_ERR_ARGUMENT, "object %" PRIu64 " is at %s already", record->object, peer->worker->id);
+  *to = tt_worker_find_present(peer->worker, record->worker, error);
   return *to == NULL ? TT_ERR_UNKNOWN_WORKER : TT_OK;
 }
 
@@ -284,7 +281,7 @@ void tt_hand_over(tt_peer *peer, uint64_t request_id, tt_object *object) {
     }
   }
   if (status == TT_OK) {
-    snprintf(errand->busy, sizeof errand->busy, "is on its way to %s", peer->id);
+    tt_say_busy(errand->busy, "is on its way to ", peer->id);
     tt_head_set_busy(object->head, errand->busy);
     return;
   }

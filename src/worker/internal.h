@@ -84,6 +84,9 @@ typedef struct tt_promise {
   uint64_t transfer; /* early: what is to be answered */
 } tt_promise;
 
+/* "is on its way to ID" */
+typedef char tt_busy_text[32 + TT_MAX_WORKER_ID_BYTES];
+
 typedef enum tt_request_kind {
   TT_REQUEST_GIVE,   /* DATA that fulfils a promise, for a peer who asked us to give */
   TT_REQUEST_ASSIGN, /* the same for another owner */
@@ -109,7 +112,7 @@ typedef struct tt_request {
   bool is_promised;       /* SEND: of what is at one worker to another */
   bool takes;             /* GET: the object is to be let go of over there */
   bool is_remote_control; /* SEND GET: a page's, carried out by its own worker */
-  char busy[96];          /* what the head says while it waits */
+  tt_busy_text busy;      /* what the head says while it waits */
   const tt_metadata *metadata; /* GET: of the tensor that has arrived; borrowed, while the request ends */
   tt_answer_fn *done;
   void *context;
@@ -142,10 +145,11 @@ struct tt_peer {
   /* The stream to it. */
   uint32_t out_stream; /* 0: no HELLO said since the last reset */
   uint64_t out_sequence, out_bytes, out_limit;
-  bool is_greeted;  /* its HELLO has come: there is credit */
-  bool owes_hello;  /* the answer to its HELLO waits until the connection has room */
-  tt_buffer run;    /* the RUN frame that is being filled; begins with room for the prelude */
-  size_t last_free; /* where in it the last FREE begins; 0: nowhere */
+  bool is_greeted;       /* its HELLO has come: there is credit */
+  bool owes_hello;       /* the answer to its HELLO waits until the connection has room */
+  tt_buffer run;         /* the RUN frame that is being filled; begins with room for the prelude */
+  size_t last_free;      /* where in it the last FREE begins; 0: nowhere */
+  size_t last_run_bytes; /* of the one before, up to TT_SMALL_TENSOR_BYTES */
   tt_outgoing *first, *last;
   size_t n_queued_bytes, n_queued;
   bool is_dirty; /* in the worker's list of streams to flush */
@@ -207,6 +211,9 @@ bool tt_worker_hears(const tt_worker *worker, tt_event_type type);
 void tt_worker_tell(tt_worker *worker, const tt_event *event); /* fills NULL texts with "" */
 tt_peer *tt_worker_find_peer(tt_worker *worker, tt_name id);
 tt_peer *tt_worker_make_peer(tt_worker *worker, tt_name id, tt_error *error); /* finds it or makes it, absent */
+tt_peer *tt_worker_find_present(tt_worker *worker, tt_name id,
+                                tt_error *error); /* NULL: TT_ERR_UNKNOWN_WORKER, naming who is here */
+void tt_say_busy(tt_busy_text text, const char *what, const char *id);
 void tt_wire_error_fill(tt_worker *worker, tt_wire_error *wire, const tt_error *error);
 void tt_worker_forget_object(tt_worker *worker, tt_object *object, const char *why); /* removes it and tells */
 /* Adds an object and tells; see tt_store_add. */

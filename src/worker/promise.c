@@ -1,5 +1,4 @@
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -10,7 +9,7 @@
 
 static tt_promise *new_promise(tt_peer *owner, tt_peer *from, uint64_t object, tt_error *error) {
   tt_worker *worker = from->worker;
-  tt_promise *promise = tt_alloc(1, sizeof *promise);
+  tt_promise *promise = tt_alloc_object(sizeof *promise);
   if (promise == NULL) {
     tt_fail(error, TT_ERR_MEMORY, "%s has no memory for one more promise", worker->id);
     return NULL;
@@ -39,7 +38,7 @@ static void free_promise(tt_worker *worker, tt_promise *promise) {
     promise->owner->n_promises--;
   tt_location_unref(&promise->from->location);
   tt_location_unref(&promise->owner->location);
-  tt_free(promise);
+  tt_free_object(promise, sizeof *promise);
 }
 
 void tt_promise_end(tt_worker *worker, tt_object *object) {
@@ -53,9 +52,7 @@ void tt_promise_end(tt_worker *worker, tt_object *object) {
 
 static tt_status check_promise(const tt_peer *peer, const tt_record *record, tt_peer **from, tt_error *error) {
   tt_worker *worker = peer->worker;
-  char id[TT_MAX_WORKER_ID_BYTES + 1];
-  snprintf(id, sizeof id, "%.*s", (int)record->worker.n_bytes, record->worker.bytes);
-  *from = tt_worker_get_worker(worker, id, error);
+  *from = tt_worker_find_present(worker, record->worker, error);
   if (*from == NULL) return TT_ERR_UNKNOWN_WORKER;
   if (peer->n_promises < TT_MAX_PROMISES) return TT_OK;
   return tt_fail(error, TT_ERR_FULL, "%s waits for %zu objects that %s has promised already; await something first", worker->id,

@@ -1,5 +1,4 @@
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -13,12 +12,14 @@
 
 tt_request *tt_request_open(tt_worker *worker, tt_peer *peer, tt_request_kind kind, tt_answer_fn *done, void *context,
                             tt_error *error) {
-  tt_request *request = tt_alloc(1, sizeof *request);
+  tt_request *request = tt_alloc_object(sizeof *request);
   /* Random, not counted: the peer's own requests have numbers too, and a DONE does not say whose it means. */
   uint64_t id = tt_random_id();
-  while (tt_id_map_get(&worker->requests, id) != NULL) id = tt_random_id();
-  if (request == NULL || !tt_id_map_put(&worker->requests, id, request)) {
-    tt_free(request);
+  void *there = NULL;
+  while (request != NULL && (there = tt_id_map_add(&worker->requests, id, request)) != NULL && there != request)
+    id = tt_random_id();
+  if (there == NULL) {
+    tt_free_object(request, sizeof *request);
     tt_fail(error, TT_ERR_MEMORY, "%s has no memory for one more request", worker->id);
     return NULL;
   }
@@ -44,7 +45,7 @@ static void free_request(tt_request *request) {
   tt_node_unref(request->arrived);
   if (request->parts != NULL) tt_control_release(request->parts);
   tt_free(request->parts);
-  tt_free(request);
+  tt_free_object(request, sizeof *request);
 }
 
 void tt_request_close(tt_worker *worker, tt_request *request) {
@@ -485,7 +486,7 @@ tt_status tt_worker_get(tt_worker *worker, tt_node *head, tt_answer_fn *done, vo
   TT_TRY(asked(worker, request, tt_stream_end_record(through, start, error), request_out));
   request->head = tt_node_ref(head);
   request->pointer = tt_node_ref(pointer);
-  snprintf(request->busy, sizeof request->busy, "is on its way here from %s", peer->id);
+  tt_say_busy(request->busy, "is on its way here from ", peer->id);
   tt_head_set_busy(head, request->busy);
   return TT_OK;
 }

@@ -129,6 +129,7 @@ static tt_status close_run(tt_peer *peer, tt_error *error) {
   tt_outgoing *outgoing = tt_alloc(1, sizeof *outgoing);
   if (outgoing == NULL) return tt_fail(error, TT_ERR_MEMORY, "no memory to queue commands for %s", peer->id);
   outgoing->frame = peer->run;
+  peer->last_run_bytes = peer->run.n_bytes < TT_SMALL_TENSOR_BYTES ? peer->run.n_bytes : TT_SMALL_TENSOR_BYTES;
   tt_buffer_init(&outgoing->metadata);
   tt_buffer_init(&peer->run);
   peer->last_free = 0;
@@ -148,7 +149,11 @@ static tt_status check_queue(const tt_peer *peer, tt_error *error) {
 tt_status tt_stream_begin_record(tt_peer *peer, tt_buffer **run, size_t *start, tt_error *error) {
   TT_TRY(tt_peer_greet(peer, error));
   TT_TRY(check_queue(peer, error));
-  if (peer->run.n_bytes == 0) begin_frame(peer, &peer->run, TT_FRAME_RUN, 0);
+  if (peer->run.n_bytes == 0) {
+    /* One is much like the last. Without this room it grows by steps. */
+    (void)tt_buffer_reserve(&peer->run, peer->last_run_bytes);
+    begin_frame(peer, &peer->run, TT_FRAME_RUN, 0);
+  }
   *run = &peer->run;
   *start = peer->run.n_bytes;
   return TT_OK;

@@ -180,6 +180,12 @@ void tt_worker_tell(tt_worker *worker, const tt_event *event) {
   worker->on_event(worker->host, worker, &told);
 }
 
+void tt_say_busy(tt_busy_text text, const char *what, const char *id) {
+  size_t n = strlen(what);
+  memcpy(text, what, n);
+  memcpy(text + n, id, strlen(id) + 1);
+}
+
 void tt_wire_error_fill(tt_worker *worker, tt_wire_error *wire, const tt_error *error) {
   *wire = (tt_wire_error){.error = *error, .command = -1};
   snprintf(wire->worker, sizeof wire->worker, "%s", worker->id);
@@ -240,8 +246,8 @@ tt_peer *tt_worker_make_peer(tt_worker *worker, tt_name id, tt_error *error) {
   return peer;
 }
 
-tt_peer *tt_worker_get_worker(tt_worker *worker, const char *id, tt_error *error) {
-  tt_peer *peer = tt_worker_find_peer(worker, tt_name_of(id));
+tt_peer *tt_worker_find_present(tt_worker *worker, tt_name id, tt_error *error) {
+  tt_peer *peer = tt_worker_find_peer(worker, id);
   if (peer != NULL && peer->is_present) return peer;
   char known[160];
   size_t n_bytes = 0, cursor = 0;
@@ -251,9 +257,14 @@ tt_peer *tt_worker_get_worker(tt_worker *worker, const char *id, tt_error *error
     if (!other->is_present || is_own_page) continue;
     n_bytes += (size_t)snprintf(known + n_bytes, sizeof known - n_bytes, "%s%s", n_bytes == 0 ? "" : ", ", other->id);
   }
-  tt_fail(error, TT_ERR_UNKNOWN_WORKER, "%s knows no worker %.64s%s; here now: %s", worker->id, id,
+  tt_fail(error, TT_ERR_UNKNOWN_WORKER, "%s knows no worker %.*s%s; here now: %s", worker->id,
+          id.n_bytes < TT_MAX_WORKER_ID_BYTES ? id.n_bytes : TT_MAX_WORKER_ID_BYTES, id.bytes,
           peer != NULL ? " any more (it has left)" : "", known[0] == '\0' ? "nobody" : known);
   return NULL;
+}
+
+tt_peer *tt_worker_get_worker(tt_worker *worker, const char *id, tt_error *error) {
+  return tt_worker_find_present(worker, tt_name_of(id), error);
 }
 
 tt_peer *tt_worker_add_via(tt_worker *worker, const char *id, tt_peer *via, tt_error *error) {
