@@ -145,11 +145,14 @@ const ALLOWED_WITHIN_OPS =
 for (const [name, plain] of Object.entries(core)) {
   if (!name.startsWith('_tt_wasm_') || ALLOWED_WITHIN_OPS.test(name)) continue;
   // Emscripten's functions put the exported one in their own place when they are first called.
+  let run = plain;
   const guarded = (...args) => {
-    refuseWithinOps(name.slice('_tt_wasm_'.length));
+    if (callbackDepth > 0) refuseWithinOps(name.slice('_tt_wasm_'.length));
+    if (run !== plain) return run(...args);
     try {
       return plain(...args);
     } finally {
+      run = core[name];
       core[name] = guarded;
     }
   };
@@ -412,8 +415,11 @@ export function request(worker, start, { signal, about } = {}) {
   if (signal?.aborted) throw abortError(signal.reason);
   lastToken = (lastToken % 0x7fffffff) + 1;
   const token = lastToken;
-  const entry = { signal };
-  const promise = new Promise((resolve, reject) => Object.assign(entry, { resolve, reject }));
+  const entry = { signal, resolve: undefined, reject: undefined };
+  const promise = new Promise((resolve, reject) => {
+    entry.resolve = resolve;
+    entry.reject = reject;
+  });
   open.set(token, entry);
   const status = start(token);
   if (status !== 0) {

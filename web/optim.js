@@ -33,6 +33,8 @@ export class Optimizer {
   #row;
   #handle = 0;
   #home;
+  /** For each group the options that the core has. */
+  #told = [];
 
   constructor(row, params, options) {
     if (!(new.target.prototype instanceof Optimizer)) throw bad('Optimizer', 'optimisers are made by new optim.SGD(...) and its like');
@@ -74,7 +76,13 @@ export class Optimizer {
     );
     takeThrown();
     endCall(this.#row, core._tt_wasm_optimizer_add_group(this.#live, params.length, nArgs));
+    this.#told.push(this.#optionsOf(made));
     this.param_groups.push(made);
+  }
+
+  /** The values of its options, one behind the other. */
+  #optionsOf(group) {
+    return Object.keys(this.defaults).flatMap((name) => group[name]);
   }
 
   /** What else is kept in a group, such as a scheduler's initial_lr, is not the core's. */
@@ -91,9 +99,13 @@ export class Optimizer {
     const loss = closure === undefined ? null : torch.enable_grad(closure);
     const handle = this.#live;
     this.param_groups.forEach((group, i) => {
+      const options = this.#optionsOf(group);
+      const told = this.#told[i];
+      if (told.length === options.length && told.every((value, k) => Object.is(value, options[k]))) return;
       const nArgs = this.#write(group);
       takeThrown();
       endCall(this.#row, core._tt_wasm_optimizer_set_options(handle, i, nArgs));
+      this.#told[i] = options;
     });
     takeThrown();
     noteChange();

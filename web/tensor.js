@@ -212,9 +212,10 @@ export class Tensor {
       value.#meta = null;
     };
     takeResults = (nResults, home, source) => {
-      const handles = Array.from({ length: nResults }, (_, i) => resultAt(i));
       const scope = scopeFor(source?.#scope);
-      return handles.map((handle) => new Tensor(MADE_HERE, handle, home, scope));
+      const results = [];
+      for (let i = 0; i < nResults; i++) results.push(new Tensor(MADE_HERE, resultAt(i), home, scope));
+      return results;
     };
     invoke = (op, self, args) => {
       const source = self ?? firstTensor(args);

@@ -52,7 +52,11 @@ void *tt_alloc(size_t n_items, size_t item_bytes) {
 #define KEEPS_OBJECTS 1
 #endif
 
-enum { STEP_BYTES = 32, N_SIZES = 32, MAX_KEPT = 512 };
+enum {
+  STEP_BYTES = 32,
+  N_SIZES = 32,
+  MAX_KEPT_BYTES = 256 << 10 /* of each size: a turn may make thousands before it frees them */
+};
 
 typedef struct kept_object {
   struct kept_object *next;
@@ -84,7 +88,7 @@ void *tt_alloc_object(size_t n_bytes) {
 void tt_free_object(void *object, size_t n_bytes) {
   size_t size = size_of(n_bytes);
   if (object == NULL) return;
-  if (!KEEPS_OBJECTS || size > N_SIZES || kept[size].n == MAX_KEPT) {
+  if (!KEEPS_OBJECTS || size > N_SIZES || kept[size].n * size * STEP_BYTES >= MAX_KEPT_BYTES) {
     free(object);
     return;
   }

@@ -249,24 +249,29 @@ static void answer_error(uint32_t token, const tt_wire_error *wire) {
   tt_buffer_release(&json);
 }
 
+static void answer_plain_error(uint32_t token, const tt_error *error) {
+  const tt_wire_error wire = {.error = *error, .command = -1};
+  answer_error(token, &wire);
+}
+
 static void on_answer(void *context, const tt_answer *answer) {
   uint32_t token = (uint32_t)(uintptr_t)context;
-  tt_wire_error failure = {.command = -1};
+  tt_error failure;
   if (answer->error != NULL) {
     answer_error(token, answer->error);
   } else if (answer->tensor != NULL) {
-    tt_node *local = tt_local_new(tt_tensor_ref(answer->tensor), &failure.error);
+    tt_node *local = tt_local_new(tt_tensor_ref(answer->tensor), &failure);
     tt_handle handle = 0;
-    if (tt_door_give(local == NULL ? NULL : tt_head_new(local, &failure.error), &handle, &failure.error) != TT_OK) {
-      answer_error(token, &failure);
+    if (tt_door_give(local == NULL ? NULL : tt_head_new(local, &failure), &handle, &failure) != TT_OK) {
+      answer_plain_error(token, &failure);
     } else {
       tt_host_answer(token, TT_ANSWER_TENSOR, handle, NULL, 0);
     }
   } else if (answer->control != NULL) {
     tt_buffer json;
     tt_buffer_init(&json);
-    if (tt_control_write(&json, answer->control, &failure.error) != TT_OK) {
-      answer_error(token, &failure);
+    if (tt_control_write(&json, answer->control, &failure) != TT_OK) {
+      answer_plain_error(token, &failure);
     } else {
       tt_host_answer(token, TT_ANSWER_CONTROL, 0, json.bytes, json.n_bytes);
     }
