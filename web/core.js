@@ -340,28 +340,19 @@ function schedulePump() {
 
 const workersToFlushLater = new Set();
 let isLaterScheduled = false;
-let nextTurn = (run) => globalThis.setImmediate(run);
-if (!isNode) {
-  const { port1, port2 } = new MessageChannel();
-  let due;
-  port1.onmessage = () => due();
-  nextTurn = (run) => {
-    due = run;
-    port2.postMessage(null);
-  };
-}
+const LATER_MS = 4;
 
-/** What nobody waits for leaves in the next turn: as a rule along with what is said until then. */
+/** What nobody waits for leaves a little later: as a rule along with what is said until then. */
 function wantFlushLater(worker) {
   workersToFlushLater.add(worker);
   if (isLaterScheduled) return;
   isLaterScheduled = true;
-  nextTurn(() => {
+  setTimeout(() => {
     isLaterScheduled = false;
     for (const late of workersToFlushLater) workersToFlush.add(late);
     workersToFlushLater.clear();
     pump();
-  });
+  }, LATER_MS);
 }
 
 /** The same now. */

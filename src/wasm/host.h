@@ -15,7 +15,7 @@ typedef enum tt_answer_form { TT_ANSWER_DONE, TT_ANSWER_TENSOR, TT_ANSWER_CONTRO
 
 /* A worker has something for tt_wasm_worker_flush. */
 void tt_host_want_flush(tt_handle worker);
-void tt_host_want_flush_later(tt_handle worker); /* in the next turn is soon enough */
+void tt_host_want_flush_later(tt_handle worker); /* in a few milliseconds is soon enough */
 /* Fills with the host's randomness. */
 void tt_host_random(void *bytes, size_t n_bytes);
 /* Virtual workers have sent each other something: tt_wasm_virtual_poll is wanted. */

@@ -14,24 +14,22 @@ void tt_give_up_on(tt_peer *peer, tt_status status, const tt_error *error) {
   if (status != TT_OK && peer->link != NULL) tt_peer_break(peer, error);
 }
 
-void tt_reply_done(tt_peer *peer, uint64_t request) {
+typedef tt_status tt_end_record_fn(tt_peer *peer, size_t start, tt_error *error);
+
+static void reply_done(tt_peer *peer, uint64_t request, tt_end_record_fn *end_record) {
   tt_buffer *run;
   size_t start;
   tt_error trouble;
   tt_status status = tt_stream_begin_record(peer, &run, &start, &trouble);
   if (status == TT_OK) {
     tt_run_write_done(run, request);
-    status = tt_stream_end_record(peer, start, &trouble);
+    status = end_record(peer, start, &trouble);
   }
   tt_give_up_on(peer, status, &trouble);
 }
 
-void tt_reply_done_later(tt_peer *peer, uint64_t request) {
-  tt_worker *worker = peer->worker;
-  bool was_due = worker->is_flush_due;
-  tt_reply_done(peer, request);
-  worker->is_flush_due = was_due;
-}
+void tt_reply_done(tt_peer *peer, uint64_t request) { reply_done(peer, request, tt_stream_end_record); }
+void tt_reply_done_later(tt_peer *peer, uint64_t request) { reply_done(peer, request, tt_stream_end_record_later); }
 
 void tt_reply_error(tt_peer *peer, uint64_t request, const tt_wire_error *error) {
   const tt_control control = {.form = TT_CONTROL_ERROR, .request = request, .error = *error};

@@ -190,7 +190,7 @@ struct tt_worker {
   void (*want_flush)(void *host, tt_worker *worker);
   void (*want_flush_later)(void *host, tt_worker *worker);
   uint32_t event_mask;
-  bool has_asked_flush;
+  bool has_asked_flush, has_asked_flush_later;
   bool is_flush_due; /* something is queued that somebody may wait for */
   bool is_run_full;  /* of some stream */
   size_t full_bytes; /* of a run that is */
@@ -246,6 +246,7 @@ void tt_link_refuse(tt_link *link, tt_status status, uint8_t refused_type, tt_na
 tt_status tt_stream_begin_record(tt_peer *peer, tt_buffer **run, size_t *start, tt_error *error);
 /* Closes a frame that has become full. Errors: TT_ERR_ARGUMENT (a record larger than a frame), TT_ERR_MEMORY; the record is then taken back. */
 tt_status tt_stream_end_record(tt_peer *peer, size_t start, tt_error *error);
+tt_status tt_stream_end_record_later(tt_peer *peer, size_t start, tt_error *error); /* nobody waits for it */
 tt_status tt_stream_send_control(tt_peer *peer, const tt_control *control, tt_error *error);
 /*
  * What a tensor takes along when it leaves (parcel.c), and what one that arrives becomes.

@@ -14,17 +14,35 @@ static void begin_frame(tt_peer *peer, tt_buffer *frame, tt_frame_type type, uin
   tt_prelude_write(frame, &prelude, 0);
 }
 
+static void note_dirty(tt_peer *peer) {
+  tt_worker *worker = peer->worker;
+  if (peer->is_dirty) return;
+  peer->is_dirty = true;
+  peer->next_dirty = worker->dirty;
+  worker->dirty = peer;
+}
+
 void tt_stream_mark(tt_peer *peer) {
   tt_worker *worker = peer->worker;
-  if (!peer->is_dirty) {
-    peer->is_dirty = true;
-    peer->next_dirty = worker->dirty;
-    worker->dirty = peer;
-  }
+  note_dirty(peer);
   worker->is_flush_due = true;
   if (!worker->has_asked_flush && worker->n_receiving == 0 && worker->want_flush != NULL) {
     worker->has_asked_flush = true;
     worker->want_flush(worker->host, worker);
+  }
+}
+
+/* The same of what nobody waits for. Within tt_link_receive the end of the turn asks. */
+static void mark_later(tt_peer *peer) {
+  tt_worker *worker = peer->worker;
+  if (worker->want_flush_later == NULL) {
+    tt_stream_mark(peer);
+    return;
+  }
+  note_dirty(peer);
+  if (!worker->has_asked_flush_later && worker->n_receiving == 0) {
+    worker->has_asked_flush_later = true;
+    worker->want_flush_later(worker->host, worker);
   }
 }
 
@@ -159,7 +177,7 @@ tt_status tt_stream_begin_record(tt_peer *peer, tt_buffer **run, size_t *start, 
   return TT_OK;
 }
 
-tt_status tt_stream_end_record(tt_peer *peer, size_t start, tt_error *error) {
+static tt_status end_record(tt_peer *peer, size_t start, tt_error *error) {
   tt_buffer *run = &peer->run;
   size_t room = prelude_room(peer);
   if (run->failed) {
@@ -189,7 +207,18 @@ tt_status tt_stream_end_record(tt_peer *peer, size_t start, tt_error *error) {
     peer->run = next;
   }
   if (run->n_bytes >= peer->worker->full_bytes) peer->worker->is_run_full = true;
+  return TT_OK;
+}
+
+tt_status tt_stream_end_record(tt_peer *peer, size_t start, tt_error *error) {
+  TT_TRY(end_record(peer, start, error));
   tt_stream_mark(peer);
+  return TT_OK;
+}
+
+tt_status tt_stream_end_record_later(tt_peer *peer, size_t start, tt_error *error) {
+  TT_TRY(end_record(peer, start, error));
+  mark_later(peer);
   return TT_OK;
 }
 

@@ -109,7 +109,7 @@ void *tt_worker_host_of_hook(const tt_hook *hook) { return ((const tt_worker *)h
 tt_counters tt_worker_counters(const tt_worker *worker) { return worker->counters; }
 
 static void flush(tt_worker *worker) {
-  worker->has_asked_flush = worker->is_flush_due = worker->is_run_full = false;
+  worker->has_asked_flush = worker->has_asked_flush_later = worker->is_flush_due = worker->is_run_full = false;
   tt_peer *starved = NULL;
   while (worker->dirty != NULL) {
     tt_peer *peer = worker->dirty;
@@ -223,7 +223,7 @@ static void free_there(tt_location *location, uint64_t id) {
     through->last_free = start;
   }
   size_t ends = run->n_bytes;
-  if (tt_stream_end_record(through, start, NULL) != TT_OK || through->run.n_bytes != ends) through->last_free = 0;
+  if (tt_stream_end_record_later(through, start, NULL) != TT_OK || through->run.n_bytes != ends) through->last_free = 0;
 }
 
 static const tt_location_ops peer_location_ops = {.call = call_there, .free_object = free_there, .destroy = destroy_peer};

@@ -67,7 +67,7 @@ typedef struct tt_worker_options {
   void *host;               /* passed to the two callbacks */
   void (*on_event)(void *host, tt_worker *worker, const tt_event *event); /* may be NULL; must not call back into the worker */
   void (*want_flush)(void *host, tt_worker *worker); /* called once when something waits for tt_worker_flush; may be NULL */
-  /* The same for what nobody waits for, such as a last DONE: it may go along with what is said in the next turn. NULL: it leaves at once. */
+  /* The same for what nobody waits for, a FREE or a last DONE: it may go along with what is said in the next milliseconds. NULL: it leaves at once. */
   void (*want_flush_later)(void *host, tt_worker *worker);
 } tt_worker_options;
 

@@ -545,7 +545,7 @@ static void count_later(void *host, tt_worker *worker) {
   n_later++;
 }
 
-static void small_tensors_share_frames_and_a_last_done_waits(void **state) {
+static void small_tensors_share_frames_and_what_nobody_awaits_waits(void **state) {
   (void)state;
   tt_worker *me = new_worker_with((tt_worker_options){.id = "me", .want_flush_later = count_later}, NULL);
   tt_worker *bob = new_worker("bob", NULL);
@@ -574,8 +574,17 @@ static void small_tensors_share_frames_and_a_last_done_waits(void **state) {
   assert_int_equal(tt_worker_counters(bob).frames_out - bobs.frames_out, 1);
   for (size_t i = 0; i < N; i++) {
     assert_printed(nodes[i], "tensor([1., 2., 3., 4., 5.])");
-    tt_node_unref(nodes[i]);
+    send_to(me, nodes[i], "bob");
   }
+  tt_virtual_poll();
+
+  before = tt_worker_counters(me);
+  n_later = 0;
+  for (size_t i = 0; i < N; i++) tt_node_unref(nodes[i]);
+  assert_int_equal(n_later, 1); /* nor for what frees them */
+  tt_virtual_poll();
+  assert_int_equal(tt_worker_n_objects(bob), 0);
+  assert_int_equal(tt_worker_counters(me).frames_out - before.frames_out, 1);
   tt_worker_free(me);
   tt_worker_free(bob);
   tt_virtual_poll();
@@ -804,7 +813,7 @@ int main(void) {
       cmocka_unit_test(what_others_may_do_is_what_the_owner_allows),
       cmocka_unit_test(a_full_store_refuses_and_goes_on),
       cmocka_unit_test(a_tensor_larger_than_all_credit_goes_and_comes_back),
-      cmocka_unit_test(small_tensors_share_frames_and_a_last_done_waits),
+      cmocka_unit_test(small_tensors_share_frames_and_what_nobody_awaits_waits),
       cmocka_unit_test(a_long_chain_leaves_in_few_frames),
       cmocka_unit_test(a_page_commands_through_its_own_worker),
       cmocka_unit_test(only_its_own_page_may_have_a_worker_send),
