@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 
-#include "base/random.h"
 #include "chain/hook.h"
 
 typedef struct tt_pointer {
@@ -176,7 +175,7 @@ tt_status tt_pointer_call(const tt_hook *hook, tt_location *location, const tt_o
   size_t n_made = 0;
   tt_status status = TT_OK;
   for (; n_made < n_results; n_made++) {
-    ids[n_made] = result_ids != NULL ? result_ids[n_made] : tt_random_id();
+    ids[n_made] = result_ids != NULL ? result_ids[n_made] : location->ops->new_id(location);
     /* Owned only once the command is queued: until then there is nothing to free there. */
     results[n_made] = tt_pointer_new(location, ids[n_made], &metas[n_made], false, error);
     if (results[n_made] == NULL) {

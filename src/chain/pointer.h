@@ -16,6 +16,8 @@ typedef struct tt_location_ops {
   /* Queues one command: args are bound (tt_op_bind), their operands pointer nodes at this location. records: whether it is recorded there for gradients. Errors: TT_ERR_CONNECTION, TT_ERR_FULL, TT_ERR_ARGUMENT. */
   tt_status (*call)(tt_location *location, bool records, const tt_op *op, const tt_value *args, const uint64_t *results,
                     size_t n_results, tt_error *error);
+  /* The id of a result that is to be there. */
+  uint64_t (*new_id)(tt_location *location);
   /* Queues the freeing of an object; never fails for the caller (a location that is gone has freed it already). */
   void (*free_object)(tt_location *location, uint64_t id);
   void (*destroy)(tt_location *location); /* the last reference is gone */

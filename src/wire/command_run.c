@@ -186,6 +186,39 @@ void tt_run_write_tensor(tt_buffer *run, tt_name promised_by, size_t n_data_byte
   tt_store_u32(at, (uint32_t)n_data_bytes);
 }
 
+enum { PLAN_HEAD_BYTES = 2 + 8 + 4 + 2 + 1, PERFORM_HEAD_BYTES = 2 + 8 + 2 + 1 };
+
+void tt_run_write_plan(tt_buffer *run, uint64_t plan, uint32_t n_slots, size_t n_inputs, const uint64_t *outputs,
+                       size_t n_outputs, const tt_buffer *body) {
+  uint8_t *at = tt_buffer_extend(run, PLAN_HEAD_BYTES + 4 * n_outputs + 4 + body->n_bytes);
+  if (at == NULL) return;
+  at[0] = TT_RECORD_PLAN;
+  at[1] = 0;
+  tt_store_u64(at + 2, plan);
+  tt_store_u32(at + 10, n_slots);
+  tt_store_u16(at + 14, (uint16_t)n_inputs);
+  at[16] = (uint8_t)n_outputs;
+  at += PLAN_HEAD_BYTES;
+  for (size_t i = 0; i < n_outputs; i++, at += 4) tt_store_u32(at, (uint32_t)outputs[i]);
+  tt_store_u32(at, (uint32_t)body->n_bytes);
+  if (body->n_bytes != 0) memcpy(at + 4, body->bytes, body->n_bytes);
+}
+
+void tt_run_write_forget(tt_buffer *run, uint64_t plan) { write_numbers(run, TT_RECORD_PLAN, TT_PLAN_FORGET, &plan, 1, 0); }
+
+void tt_run_write_perform(tt_buffer *run, uint64_t plan, const uint64_t *inputs, size_t n_inputs, const uint64_t *outputs,
+                          size_t n_outputs) {
+  uint8_t *at = tt_buffer_extend(run, PERFORM_HEAD_BYTES + 8 * (n_inputs + n_outputs));
+  if (at == NULL) return;
+  at[0] = TT_RECORD_PERFORM;
+  at[1] = 0;
+  tt_store_u64(at + 2, plan);
+  tt_store_u16(at + 10, (uint16_t)n_inputs);
+  at[12] = (uint8_t)n_outputs;
+  copy_words(at + PERFORM_HEAD_BYTES, inputs, n_inputs);
+  copy_words(at + PERFORM_HEAD_BYTES + 8 * n_inputs, outputs, n_outputs);
+}
+
 /* Reading. */
 
 static const char *kind_name(uint8_t kind) {
@@ -193,7 +226,7 @@ static const char *kind_name(uint8_t kind) {
       [TT_RECORD_CALL] = "CALL",     [TT_RECORD_FREE] = "FREE",       [TT_RECORD_FETCH] = "FETCH",
       [TT_RECORD_SEND] = "SEND",     [TT_RECORD_PULL] = "PULL",       [TT_RECORD_SYNC] = "SYNC",
       [TT_RECORD_DONE] = "DONE",     [TT_RECORD_PROMISE] = "PROMISE", [TT_RECORD_ASSIGN] = "ASSIGN",
-      [TT_RECORD_TENSOR] = "TENSOR",
+      [TT_RECORD_TENSOR] = "TENSOR", [TT_RECORD_PLAN] = "PLAN",       [TT_RECORD_PERFORM] = "PERFORM",
   };
   return kind < sizeof names / sizeof *names && names[kind] != NULL ? names[kind] : "of an unknown kind";
 }
@@ -349,6 +382,18 @@ static tt_status read_value(list_room *room, size_t index, tt_wire_value *read, 
   return reader->failed ? fail_short(error) : TT_OK;
 }
 
+static tt_status check_n_results(const tt_record *record, tt_error *error) {
+  if (record->n_results <= TT_MAX_RESULTS) return TT_OK;
+  return tt_fail(error, TT_ERR_PROTOCOL, "it has %zu results; at most %d are allowed", record->n_results, TT_MAX_RESULTS);
+}
+
+static tt_status read_results(tt_reader *reader, tt_record *record, tt_error *error) {
+  const uint8_t *results = take(reader, 8 * record->n_results);
+  if (results == NULL) return fail_short(error);
+  copy_words(record->results, results, record->n_results);
+  return check_ids(record->results, record->n_results, "result", error);
+}
+
 static tt_status read_call(tt_run_reader *run, tt_record *record, tt_error *error) {
   tt_reader *reader = &run->reader;
   record->op = tt_read_u16(reader);
@@ -358,13 +403,8 @@ static tt_status read_call(tt_run_reader *run, tt_record *record, tt_error *erro
   if (record->n_args > TT_MAX_PARAMS) {
     return tt_fail(error, TT_ERR_PROTOCOL, "it has %zu arguments; at most %d are allowed", record->n_args, TT_MAX_PARAMS);
   }
-  if (record->n_results > TT_MAX_RESULTS) {
-    return tt_fail(error, TT_ERR_PROTOCOL, "it has %zu results; at most %d are allowed", record->n_results, TT_MAX_RESULTS);
-  }
-  const uint8_t *results = take(reader, 8 * record->n_results);
-  if (results == NULL) return fail_short(error);
-  copy_words(record->results, results, record->n_results);
-  TT_TRY(check_ids(record->results, record->n_results, "result", error));
+  TT_TRY(check_n_results(record, error));
+  TT_TRY(read_results(reader, record, error));
   list_room room = {.run = run};
   for (size_t i = 0; i < record->n_args; i++) {
     const tt_status status = read_value(&room, i, &record->args[i], error);
@@ -399,8 +439,36 @@ static tt_status read_tensor(tt_reader *reader, tt_record *record, tt_error *err
   return reader->failed ? fail_short(error) : TT_OK;
 }
 
+static tt_status read_plan(tt_reader *reader, tt_record *record, tt_error *error) {
+  TT_TRY(read_id(reader, "plan", &record->object, error));
+  if (record->flags & TT_PLAN_FORGET) return TT_OK;
+  record->n_slots = tt_read_u32(reader);
+  record->n_ids = tt_read_u16(reader);
+  record->n_results = take_u8(reader);
+  if (reader->failed) return fail_short(error);
+  TT_TRY(check_n_results(record, error));
+  for (size_t i = 0; i < record->n_results; i++) record->results[i] = tt_read_u32(reader);
+  record->n_data_bytes = tt_read_u32(reader);
+  record->data = take(reader, record->n_data_bytes);
+  return reader->failed ? fail_short(error) : TT_OK;
+}
+
+static tt_status read_perform(tt_run_reader *run, tt_record *record, tt_error *error) {
+  tt_reader *reader = &run->reader;
+  TT_TRY(read_id(reader, "plan", &record->object, error));
+  record->n_ids = tt_read_u16(reader);
+  record->n_results = take_u8(reader);
+  if (reader->failed) return fail_short(error);
+  TT_TRY(check_n_results(record, error));
+  list_room room = {.run = run};
+  TT_TRY(read_words(&room, record->n_ids, &record->ids, error));
+  TT_TRY(check_ids(record->ids, record->n_ids, "input", error));
+  return read_results(reader, record, error);
+}
+
 static uint8_t known_flags(uint8_t kind) {
   return kind == TT_RECORD_CALL     ? TT_CALL_NO_GRAD
+         : kind == TT_RECORD_PLAN   ? TT_PLAN_FORGET
          : kind == TT_RECORD_FETCH  ? TT_FETCH_TAKE | TT_FETCH_GRADIENTS
          : kind == TT_RECORD_SEND   ? TT_SEND_MOVE | TT_SEND_POINTER
          : kind == TT_RECORD_TENSOR ? TT_TENSOR_FULFILS
@@ -441,6 +509,10 @@ static tt_status read_record(tt_run_reader *run, tt_record *record, tt_error *er
     return read_id(reader, "request", &record->request, error);
   case TT_RECORD_TENSOR:
     return read_tensor(reader, record, error);
+  case TT_RECORD_PLAN:
+    return read_plan(reader, record, error);
+  case TT_RECORD_PERFORM:
+    return read_perform(run, record, error);
   default:
     return tt_fail(error, TT_ERR_PROTOCOL, "there is no record kind %d", kind);
   }

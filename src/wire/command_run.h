@@ -30,11 +30,14 @@ typedef enum tt_record_kind {
   TT_RECORD_PROMISE = 8,
   TT_RECORD_ASSIGN = 9,
   TT_RECORD_TENSOR = 10,
+  TT_RECORD_PLAN = 11,
+  TT_RECORD_PERFORM = 12,
 } tt_record_kind;
 
 enum { TT_CALL_NO_GRAD = 1, TT_FETCH_TAKE = 1, TT_FETCH_GRADIENTS = 2 };
 enum { TT_SEND_MOVE = 1, TT_SEND_POINTER = 2 }; /* one of them at most */
 enum { TT_TENSOR_FULFILS = 2 };
+enum { TT_PLAN_FORGET = 1 };
 
 /* One argument as it stands on the wire. */
 typedef struct tt_wire_value {
@@ -49,16 +52,17 @@ typedef struct tt_record {
   uint16_t op;                       /* CALL: the sender's number */
   size_t n_args;                     /* CALL */
   tt_wire_value args[TT_MAX_PARAMS]; /* CALL */
-  size_t n_results;                  /* CALL */
-  uint64_t results[TT_MAX_RESULTS];  /* CALL */
-  size_t n_ids;                      /* FREE */
-  const uint64_t *ids;               /* FREE */
+  size_t n_results;                  /* CALL PERFORM; PLAN: how many it answers */
+  uint64_t results[TT_MAX_RESULTS];  /* CALL PERFORM; PLAN: the slots of what it answers */
+  size_t n_ids;                      /* FREE PERFORM; PLAN: how many it takes */
+  const uint64_t *ids;               /* FREE; PERFORM: what it takes */
+  uint32_t n_slots;                  /* PLAN */
   uint64_t request;                  /* FETCH SEND PULL SYNC DONE ASSIGN */
-  uint64_t object;                   /* FETCH SEND PULL PROMISE ASSIGN */
+  uint64_t object;                   /* FETCH SEND PULL PROMISE ASSIGN; PLAN PERFORM: the plan */
   uint64_t object_there;             /* SEND */
   tt_name worker;                    /* SEND PROMISE ASSIGN, and TENSOR: who promised it; empty: nobody */
-  const uint8_t *data;               /* TENSOR: as the payload of a DATA frame; see tensor_codec.h */
-  size_t n_data_bytes;               /* TENSOR */
+  const uint8_t *data;               /* TENSOR: as the payload of a DATA frame; see tensor_codec.h. PLAN: its records */
+  size_t n_data_bytes;               /* TENSOR PLAN */
 } tt_record;
 
 /* Appends a CALL. Ids of operands come from `id_of(operand)`: the chain above knows what its operands are. */
@@ -78,6 +82,13 @@ void tt_run_write_assign(tt_buffer *run, uint64_t request, uint64_t object, tt_n
 /* The head of a TENSOR, which n_data_bytes have to follow. promised_by: empty when it fulfils no promise. */
 void tt_run_write_tensor(tt_buffer *run, tt_name promised_by, size_t n_data_bytes);
 size_t tt_run_tensor_bytes(tt_name promised_by, size_t n_data_bytes); /* of the whole record */
+
+/* outputs: the slots of what it answers. body: CALL and FREE records whose ids are slots, from 1 to n_slots, of which the first n_inputs are what it takes. */
+void tt_run_write_plan(tt_buffer *run, uint64_t plan, uint32_t n_slots, size_t n_inputs, const uint64_t *outputs,
+                       size_t n_outputs, const tt_buffer *body);
+void tt_run_write_forget(tt_buffer *run, uint64_t plan);
+void tt_run_write_perform(tt_buffer *run, uint64_t plan, const uint64_t *inputs, size_t n_inputs, const uint64_t *outputs,
+                          size_t n_outputs);
 
 typedef struct tt_run_reader {
   tt_reader reader;

@@ -93,6 +93,10 @@ static void fail_command(tt_run *run, const tt_record *record, const tt_op *op, 
   run->last = &entry->next;
 }
 
+void tt_run_fail(tt_run *run, const tt_record *record, size_t position, const tt_error *error) {
+  fail_command(run, record, NULL, position, error, NULL, 0);
+}
+
 void tt_run_report_failures(tt_run *run) {
   for (tt_run_failure *entry = run->first, *next; entry != NULL; entry = next) {
     next = entry->next;

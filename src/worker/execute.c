@@ -56,7 +56,7 @@ void tt_tell_refused(tt_peer *peer, const tt_error *error) {
   tt_worker_tell(peer->worker, &(tt_event){.type = TT_EVENT_REFUSED, .peer = peer->id, .error = &wire});
 }
 
-static void execute_free(tt_run *run, const tt_record *record) {
+void tt_execute_free(tt_run *run, const tt_record *record) {
   for (size_t i = 0; i < record->n_ids; i++) {
     tt_object *object;
     tt_error error;
@@ -180,6 +180,9 @@ static uint64_t awaited_by(const tt_run *run, const tt_record *record) {
   if (record->kind == TT_RECORD_FETCH || record->kind == TT_RECORD_SEND || record->kind == TT_RECORD_PULL ||
       record->kind == TT_RECORD_ASSIGN)
     return tt_promise_blocks(run->peer, record->object) ? record->object : 0;
+  for (size_t i = 0; record->kind == TT_RECORD_PERFORM && i < record->n_ids; i++) {
+    if (tt_promise_blocks(run->peer, record->ids[i])) return record->ids[i];
+  }
   for (size_t i = 0; record->kind == TT_RECORD_CALL && i < record->n_args; i++) {
     const tt_wire_value *arg = &record->args[i];
     size_t n = arg->value.type == TT_VALUE_OPERAND ? 1 : arg->value.type == TT_VALUE_OPERANDS ? arg->value.n : 0;
@@ -196,7 +199,7 @@ static tt_status execute_record(tt_run *run, const tt_record *record, size_t pos
     tt_execute_call(run, record, position);
     break;
   case TT_RECORD_FREE:
-    execute_free(run, record);
+    tt_execute_free(run, record);
     break;
   case TT_RECORD_FETCH:
     return answer_fetch(run, record, error);
@@ -215,7 +218,11 @@ static tt_status execute_record(tt_run *run, const tt_record *record, size_t pos
   case TT_RECORD_PROMISE:
     tt_promise_make(run->peer, record);
     break;
-  case TT_RECORD_TENSOR: /* is not refused: an error in it is a breach of the protocol */
+  case TT_RECORD_PERFORM:
+    tt_plan_execute(run, record, position);
+    break;
+  case TT_RECORD_TENSOR: /* are not refused: an error in them is a breach of the protocol */
+  case TT_RECORD_PLAN:
     break;
   }
   return TT_OK;
@@ -246,6 +253,10 @@ static tt_status execute_run(tt_peer *peer, const tt_arrival *arrival, tt_error 
     }
     if (record.kind == TT_RECORD_TENSOR) {
       status = tt_execute_tensor(peer, &record, error);
+      continue;
+    }
+    if (record.kind == TT_RECORD_PLAN) {
+      status = tt_plan_keep(peer, &record, error);
       continue;
     }
     tt_status refused = execute_record(&run, &record, reader.position, &trouble);

@@ -28,13 +28,16 @@ enum {
   TT_WINDOW_BYTES = 4 << 20, /* credit that a worker keeps granted */
   TT_FIRST_RUN_BYTES =
       2 << 10, /* of commands that are worth a frame before the turn ends: of the first one; each next is twice as large, */
-  TT_FULL_RUN_BYTES = 8 << 10,      /* up to this */
-  TT_SMALL_TENSOR_BYTES = 16 << 10, /* of elements that travel in a run, among commands */
-  TT_MAX_QUEUED_BYTES = 64 << 20,   /* of frames that wait for credit; tensors wait uncopied and do not count */
-  TT_MAX_OPEN_REQUESTS = 65536,     /* answers that may wait for credit towards one peer */
-  TT_MAX_PROMISES = 4096,           /* of one peer, and deliveries by one peer that nobody has promised yet */
-  TT_MAX_LISTED = 100000,           /* objects in one answer: who has more is asked with more terms */
-  TT_MAX_ANSWER_BYTES = 16 << 20,   /* of JSON in all parts of an answer */
+  TT_FULL_RUN_BYTES = 8 << 10,                   /* up to this */
+  TT_SMALL_TENSOR_BYTES = 16 << 10,              /* of elements that travel in a run, among commands */
+  TT_MAX_QUEUED_BYTES = 64 << 20,                /* of frames that wait for credit; tensors wait uncopied and do not count */
+  TT_MAX_OPEN_REQUESTS = 65536,                  /* answers that may wait for credit towards one peer */
+  TT_MAX_PROMISES = 4096,                        /* of one peer, and deliveries by one peer that nobody has promised yet */
+  TT_MAX_PLANS = 1024,                           /* of one peer */
+  TT_MAX_PLANS_BYTES = 16 << 20,                 /* of one peer: of their commands */
+  TT_MAX_PLAN_BYTES = TT_MAX_FRAME_BYTES - 2048, /* of one plan's commands: it is sent in one frame */
+  TT_MAX_LISTED = 100000,                        /* objects in one answer: who has more is asked with more terms */
+  TT_MAX_ANSWER_BYTES = 16 << 20,                /* of JSON in all parts of an answer */
 };
 
 /* A tensor that waits to leave. */
@@ -87,6 +90,9 @@ typedef struct tt_promise {
 /* "is on its way to ID" */
 typedef char tt_busy_text[32 + TT_MAX_WORKER_ID_BYTES];
 
+/* Commands that a peer has sent once and has performed with other objects each time: see plan.c. */
+typedef struct tt_kept_plan tt_kept_plan;
+
 typedef enum tt_request_kind {
   TT_REQUEST_GIVE,   /* DATA that fulfils a promise, for a peer who asked us to give */
   TT_REQUEST_ASSIGN, /* the same for another owner */
@@ -137,6 +143,7 @@ struct tt_peer {
   char id[TT_MAX_WORKER_ID_BYTES + 1];
   tt_link *link; /* NULL when it is not here */
   tt_peer *via;  /* commands for it go through this one; NULL when it is reached itself */
+  tt_plan *plan; /* it is no worker, but where the placeholders of this plan are while that is being made; else NULL */
   bool is_present;
   bool is_expected; /* present only because tt_worker_expect says so: its HELLO has not come */
   int64_t left_at_ms;
@@ -172,6 +179,8 @@ struct tt_peer {
   size_t n_promises;                     /* that it gave */
   size_t n_early;                        /* that it delivered and nobody has promised */
   size_t n_errands;                      /* requests of its that wait for others */
+  tt_id_map plans;                       /* that it has sent */
+  size_t n_plan_bytes;                   /* of their commands */
   tt_id_map takings;                     /* FETCH with take: request -> the object's id (owned), until its DONE */
 
   tt_request *requests; /* open at this peer */
@@ -211,6 +220,8 @@ bool tt_worker_hears(const tt_worker *worker, tt_event_type type);
 void tt_worker_tell(tt_worker *worker, const tt_event *event); /* fills NULL texts with "" */
 tt_peer *tt_worker_find_peer(tt_worker *worker, tt_name id);
 tt_peer *tt_worker_make_peer(tt_worker *worker, tt_name id, tt_error *error); /* finds it or makes it, absent */
+tt_peer *tt_peer_new(tt_worker *worker, tt_name id,
+                     tt_error *error); /* one that nobody knows; owner: the caller, by its location's reference */
 tt_peer *tt_worker_find_present(tt_worker *worker, tt_name id,
                                 tt_error *error); /* NULL: TT_ERR_UNKNOWN_WORKER, naming who is here */
 void tt_say_busy(tt_busy_text text, const char *what, const char *id);
@@ -303,12 +314,26 @@ typedef struct tt_run {
 /* call.c */
 void tt_execute_call(tt_run *run, const tt_record *record, size_t position);
 void tt_run_report_failures(tt_run *run);
+/* A command that is not even begun has failed: its results are poisoned and its sender told. */
+void tt_run_fail(tt_run *run, const tt_record *record, size_t position, const tt_error *error);
+
+/* plan.c */
+tt_status tt_plan_keep(tt_peer *peer, const tt_record *record,
+                       tt_error *error); /* PLAN; an error is the peer's breach of the protocol */
+void tt_plan_execute(tt_run *run, const tt_record *record, size_t position); /* PERFORM */
+void tt_plans_forget(tt_peer *peer);                                         /* all that it has sent */
+/* Of the plan that is being made: a command is noted, an object let go of, and the number of the next one. */
+tt_status tt_plan_note_call(tt_plan *plan, bool records, const tt_op *op, const tt_value *args, const uint64_t *results,
+                            size_t n_results, tt_error *error);
+void tt_plan_note_free(tt_plan *plan, uint64_t slot);
+uint64_t tt_plan_new_slot(tt_plan *plan);
 
 /* incoming.c: an error is the peer's breach of the protocol. */
 tt_status tt_execute_data(tt_peer *peer, const tt_arrival *arrival, tt_error *error);
 tt_status tt_execute_tensor(tt_peer *peer, const tt_record *record, tt_error *error); /* TENSOR */
 
 /* execute.c */
+void tt_execute_free(tt_run *run, const tt_record *record);
 /* An answer that cannot be queued (no memory, or someone who asks and asks and reads no answers) would be waited for in vain. */
 void tt_give_up_on(tt_peer *peer, tt_status status, const tt_error *error);
 

@@ -178,6 +178,8 @@ static void refuse_sender(tt_link *link, const tt_prelude *prelude, tt_status st
 /* ---- peers ---- */
 
 tt_status tt_peer_greet(tt_peer *peer, tt_error *error) {
+  if (peer->plan != NULL)
+    return tt_fail(error, TT_ERR_STATE, "what a plan computes cannot be sent or read while the plan is being made");
   if (peer->worker == NULL) return tt_fail(error, TT_ERR_STATE, "the worker that knew %s is closed", peer->id);
   if (!peer->is_present || peer->link == NULL) return tt_fail(error, TT_ERR_CONNECTION, "%s is not connected", peer->id);
   if (peer->out_stream != 0) return TT_OK;
@@ -240,6 +242,7 @@ static void forget_stream_in(tt_peer *peer) {
   size_t cursor = 0;
   for (void *taken; (taken = tt_id_map_next(&peer->takings, &cursor, NULL)) != NULL;) tt_free(taken);
   tt_id_map_release(&peer->takings);
+  tt_plans_forget(peer);
   free_op_map(peer);
 }
 

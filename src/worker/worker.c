@@ -199,6 +199,7 @@ static tt_status call_there(tt_location *location, bool records, const tt_op *op
                             size_t n_results, tt_error *error) {
   tt_peer *peer = (tt_peer *)(void *)location;
   tt_peer *through = peer->via != NULL ? peer->via : peer;
+  if (peer->plan != NULL) return tt_plan_note_call(peer->plan, records, op, args, results, n_results, error);
   if (peer->via != NULL && !peer->is_present) return tt_fail(error, TT_ERR_CONNECTION, "%s is not connected", peer->id);
   tt_buffer *run;
   size_t start;
@@ -210,8 +211,17 @@ static tt_status call_there(tt_location *location, bool records, const tt_op *op
   return TT_OK;
 }
 
+static uint64_t new_id(tt_location *location) {
+  const tt_peer *peer = (const tt_peer *)(const void *)location;
+  return peer->plan != NULL ? tt_plan_new_slot(peer->plan) : tt_random_id();
+}
+
 static void free_there(tt_location *location, uint64_t id) {
   tt_peer *peer = (tt_peer *)(void *)location;
+  if (peer->plan != NULL) {
+    tt_plan_note_free(peer->plan, id);
+    return;
+  }
   tt_peer *through = peer->via != NULL ? peer->via : peer;
   tt_buffer *run;
   size_t start;
@@ -226,14 +236,12 @@ static void free_there(tt_location *location, uint64_t id) {
   if (tt_stream_end_record_later(through, start, NULL) != TT_OK || through->run.n_bytes != ends) through->last_free = 0;
 }
 
-static const tt_location_ops peer_location_ops = {.call = call_there, .free_object = free_there, .destroy = destroy_peer};
+static const tt_location_ops peer_location_ops = {
+    .call = call_there, .new_id = new_id, .free_object = free_there, .destroy = destroy_peer};
 
-tt_peer *tt_worker_make_peer(tt_worker *worker, tt_name id, tt_error *error) {
-  tt_peer *known = tt_worker_find_peer(worker, id);
-  if (known != NULL) return known;
+tt_peer *tt_peer_new(tt_worker *worker, tt_name id, tt_error *error) {
   tt_peer *peer = tt_alloc(1, sizeof *peer);
-  if (peer == NULL || !tt_name_map_put(&worker->peers, id.bytes, id.n_bytes, peer)) {
-    tt_free(peer);
+  if (peer == NULL) {
     tt_fail(error, TT_ERR_MEMORY, "no memory to know one more worker");
     return NULL;
   }
@@ -243,7 +251,18 @@ tt_peer *tt_worker_make_peer(tt_worker *worker, tt_name id, tt_error *error) {
   peer->left_at_ms = tt_clock_ms();
   tt_buffer_init(&peer->run);
   tt_id_map_init(&peer->takings);
+  tt_id_map_init(&peer->plans);
   return peer;
+}
+
+tt_peer *tt_worker_make_peer(tt_worker *worker, tt_name id, tt_error *error) {
+  tt_peer *known = tt_worker_find_peer(worker, id);
+  if (known != NULL) return known;
+  tt_peer *peer = tt_peer_new(worker, id, error);
+  if (peer == NULL || tt_name_map_put(&worker->peers, id.bytes, id.n_bytes, peer)) return peer;
+  tt_location_unref(&peer->location);
+  tt_fail(error, TT_ERR_MEMORY, "no memory to know one more worker");
+  return NULL;
 }
 
 tt_peer *tt_worker_find_present(tt_worker *worker, tt_name id, tt_error *error) {

@@ -143,6 +143,30 @@ tt_peer *tt_worker_next_peer(tt_worker *worker, size_t *cursor);
 /* The peer that a pointer points to. */
 tt_peer *tt_peer_of_location(tt_location *location);
 
+/* ---- plans ---- */
+
+/*
+ * A function's commands, sent to a worker once and performed there by name, each time with other objects.
+ *
+ * begin; an input or lend for each tensor that the function takes, in order; then the function is called with the placeholders: what it calls is noted, and
+ * nothing is done; end. NULL: TT_ERR_MEMORY.
+ */
+typedef struct tt_plan tt_plan;
+tt_plan *tt_plan_begin(tt_worker *worker, tt_error *error);
+/* A new head, of a placeholder for what this head points to. NULL: TT_ERR_LOCATION (it is here), TT_ERR_STATE, TT_ERR_SHAPE (not known yet), TT_ERR_MEMORY. */
+tt_node *tt_plan_add_input(tt_plan *plan, tt_node *head, tt_error *error);
+/* The same for one that the function knows by itself: until the plan's end the head itself stands for a placeholder. */
+tt_status tt_plan_lend(tt_plan *plan, tt_node *head, tt_error *error);
+/* Heads that the function answers. What was lent is given back in any case. Errors: TT_ERR_ARGUMENT, TT_ERR_STATE (the function has kept something), TT_ERR_MEMORY. */
+tt_status tt_plan_end(tt_plan *plan, tt_node *const *outputs, size_t n_outputs, tt_error *error);
+/*
+ * Has it performed where its inputs are: pointers to one worker, of the shapes and dtypes that it was made with, first those of tt_plan_add_input and then
+ * those that were lent. Answers heads of pointers, at most TT_MAX_RESULTS. Errors: TT_ERR_ARGUMENT, TT_ERR_LOCATION, TT_ERR_SHAPE, and those of a command.
+ */
+tt_status tt_plan_perform(tt_plan *plan, tt_node *const *inputs, size_t n_inputs, tt_node **results, size_t *n_results,
+                          tt_error *error);
+void tt_plan_free(tt_plan *plan); /* NULL is allowed; workers forget it */
+
 /* ---- the store, for the worker's own user ---- */
 
 /* Registers a head under `id` (0: a random one, answered). The store takes one more reference. policy: what others may. Metadata may be NULL, is copied.

@@ -171,6 +171,17 @@ static void rewrite(tt_buffer *run, const tt_record *record) {
     tt_run_write_tensor(run, record->worker, record->n_data_bytes);
     tt_buffer_append(run, record->data, record->n_data_bytes);
     break;
+  case TT_RECORD_PLAN: {
+    const tt_buffer body = {.bytes = (uint8_t *)(uintptr_t)record->data, .n_bytes = record->n_data_bytes};
+    if (record->flags & TT_PLAN_FORGET)
+      tt_run_write_forget(run, record->object);
+    else
+      tt_run_write_plan(run, record->object, record->n_slots, record->n_ids, record->results, record->n_results, &body);
+    break;
+  }
+  case TT_RECORD_PERFORM:
+    tt_run_write_perform(run, record->object, record->ids, record->n_ids, record->results, record->n_results);
+    break;
   }
 }
 
