@@ -90,7 +90,7 @@ const stateOf = (module, prefix = '') => [
   ...module.named_children().flatMap(([name, child]) => stateOf(child, join(prefix, name))),
 ];
 /** The same tensors without their names, each once: what every move of a model looks at. */
-function allTensors(module, found = new Set()) {
+export function allTensors(module, found = new Set()) {
   const children = [];
   const { buffers } = notesOf(module);
   for (const name of Object.keys(module)) {

@@ -17,6 +17,12 @@ function bad(where, message, code = 'argument') {
   return new TensorError(`${where}: ${message}`, { code, op: where });
 }
 
+/** How often other state has been put in the place of an optimiser's. */
+const versions = new WeakMap();
+export const stateVersion = (optimizer) => versions.get(optimizer) ?? 0;
+/** Has an optimiser's state follow its parameters, as a step does. */
+export let bringState;
+
 const forgotten = new FinalizationRegistry((handle) => core._tt_wasm_optimizer_free(handle));
 
 /** PyTorch gives two of Adam's numbers as one pair. */
@@ -35,6 +41,11 @@ export class Optimizer {
   #home;
   /** For each group the options that the core has. */
   #told = [];
+
+  static {
+    bringState = (optimizer) =>
+      check(core._tt_wasm_optimizer_bring(optimizer.#home.handle, optimizer.#live), { op: optimizer.#row.name });
+  }
 
   constructor(row, params, options) {
     if (!(new.target.prototype instanceof Optimizer)) throw bad('Optimizer', 'optimisers are made by new optim.SGD(...) and its like');
@@ -165,6 +176,7 @@ export class Optimizer {
     if (sizes(dict.param_groups) !== sizes(this.param_groups))
       throw bad(where, `groups of ${sizes(dict.param_groups)} parameters do not fit groups of ${sizes(this.param_groups)}`);
     const each = this.#each();
+    versions.set(this, stateVersion(this) + 1);
     for (const [number, states] of Object.entries(dict.state)) {
       const { group, i } = each[number] ?? {};
       if (group === undefined) throw bad(where, `there is no parameter number ${number}`);

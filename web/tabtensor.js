@@ -18,6 +18,7 @@ export { LogTensor, PlusIsMinusTensor, TensorKind } from './kinds.js';
 export { nn } from './nn.js';
 export { optim } from './optim.js';
 import './schedules.js';
+export { func2plan } from './plan.js';
 export { tidy } from './scope.js';
 export {
   BoolTensor,

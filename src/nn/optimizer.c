@@ -335,6 +335,18 @@ static tt_status step_one(tt_calls *calls, const tt_optimizer_row *row, const gr
   return calls->status;
 }
 
+tt_status tt_optimizer_bring(const tt_place *place, tt_optimizer *optimizer, tt_error *error) {
+  for (size_t g = 0; g < optimizer->n_groups; g++) {
+    for (size_t i = 0; i < optimizer->groups[g].n_items; i++) {
+      const optimized *item = &optimizer->groups[g].items[i];
+      for (size_t k = 0; k < optimizer->row->n_states; k++) {
+        if (item->states[k] != NULL) TT_TRY(tt_place_bring(place, item->states[k], item->parameter, error));
+      }
+    }
+  }
+  return TT_OK;
+}
+
 tt_status tt_optimizer_step(const tt_place *place, tt_optimizer *optimizer, tt_error *error) {
   bool was_recording = tt_place_begin_quiet(place);
   tt_status status = TT_OK;

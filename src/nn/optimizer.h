@@ -53,6 +53,8 @@ tt_status tt_optimizer_step(const tt_place *place, tt_optimizer *optimizer, tt_e
  * elsewhere: whether it has a gradient is not known here).
  */
 tt_status tt_optimizer_zero_grad(const tt_place *place, tt_optimizer *optimizer, bool set_to_none, tt_error *error);
+/* Brings the state that there is to where the parameters are, as a step does. Errors: those of tt_place_bring. */
+tt_status tt_optimizer_bring(const tt_place *place, tt_optimizer *optimizer, tt_error *error);
 
 size_t tt_optimizer_n_groups(const tt_optimizer *optimizer);
 size_t tt_optimizer_n_parameters(const tt_optimizer *optimizer, size_t group);

@@ -85,10 +85,19 @@ int tt_wasm_optimizer_add_group(tt_handle optimizer, uint32_t n_operands, uint32
 int tt_wasm_optimizer_set_options(tt_handle optimizer, uint32_t group, uint32_t n_args);
 int tt_wasm_optimizer_step(tt_handle worker, tt_handle optimizer);
 int tt_wasm_optimizer_zero_grad(tt_handle worker, tt_handle optimizer, int set_to_none);
+int tt_wasm_optimizer_bring(tt_handle worker, tt_handle optimizer);
 /* The k-th state of a parameter: text: its name, "" behind the last; results[0], n_results 0 as long as there is none. */
 int tt_wasm_optimizer_state(tt_handle optimizer, uint32_t group, uint32_t i, uint32_t k);
-int tt_wasm_optimizer_set_state(tt_handle worker, tt_handle optimizer, uint32_t group, uint32_t i,
-                                tt_handle tensor); /* input: its name */
+int tt_wasm_optimizer_set_state(tt_handle worker, tt_handle optimizer, uint32_t group, uint32_t i, tt_handle tensor);
+/* ---- plans: see worker.h ---- */
+
+int tt_wasm_plan_new(tt_handle worker); /* results[0] */
+/* What it takes: the first n_args of the operands are answered as placeholders in results, the n_lent behind them stand for theirs until the end. */
+int tt_wasm_plan_inputs(tt_handle plan, uint32_t n_args, uint32_t n_lent);
+int tt_wasm_plan_end(tt_handle plan, uint32_t n_outputs);    /* operands: what the function answers */
+int tt_wasm_plan_perform(tt_handle plan, uint32_t n_inputs); /* operands; results */
+void tt_wasm_plan_free(tt_handle plan);
+/* input: its name */
 
 /* A row of torch.nn.init fills the first of the scratch's args. */
 int tt_wasm_init(tt_handle worker, uint32_t row, uint32_t n_args);

@@ -19,6 +19,7 @@ typedef enum tt_handle_type {
   TT_HANDLE_WORKER,
   TT_HANDLE_MODULE,
   TT_HANDLE_OPTIMIZER,
+  TT_HANDLE_PLAN,
   TT_N_HANDLE_TYPES
 } tt_handle_type;
 

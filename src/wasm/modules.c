@@ -252,6 +252,15 @@ int tt_wasm_optimizer_zero_grad(tt_handle worker, tt_handle handle, int set_to_n
   return tt_optimizer_zero_grad(&place, optimizer, set_to_none != 0, &error) == TT_OK ? TT_OK : tt_scratch_fail(&error);
 }
 
+int tt_wasm_optimizer_bring(tt_handle worker, tt_handle handle) {
+  tt_error error = {.status = TT_OK};
+  tt_door *door = tt_door_get(worker, &error);
+  tt_optimizer *optimizer = door == NULL ? NULL : get_optimizer(handle, &error);
+  if (optimizer == NULL) return tt_scratch_fail(&error);
+  tt_place place = place_of(door);
+  return tt_optimizer_bring(&place, optimizer, &error) == TT_OK ? TT_OK : tt_scratch_fail(&error);
+}
+
 static bool has_item(const tt_optimizer *optimizer, uint32_t group, uint32_t i, tt_error *error) {
   if (group < tt_optimizer_n_groups(optimizer) && i < tt_optimizer_n_parameters(optimizer, group)) return true;
   tt_fail(error, TT_ERR_INDEX, "there is no parameter %u in group %u", (unsigned)i, (unsigned)group);

@@ -7,7 +7,7 @@
  * 102 judge the result. In every batch the parameters go to the worker that has it and
  * are changed there.
  */
-import { nn, optim, tensor, tidy, torch } from './module.js';
+import { func2plan, nn, optim, tensor, tidy, torch } from './module.js';
 import { loadTable } from './boston.js';
 
 export const N_TRAINING = 404;
@@ -77,17 +77,20 @@ function visit(model, worker) {
 }
 
 /**
- * A step on one batch, where model and batch are. Answers a promise of the loss before
- * it: nobody has to wait for it before the next step.
+ * A step on one batch, where model and batch are; it answers the loss before it. The
+ * workers get it as a plan, once: from then on a step is one small message.
  */
-const train = (model, optimizer, { inputs, prices }) =>
-  tidy(() => {
-    optimizer.zero_grad();
-    const loss = torch.nn.functional.mse_loss(model.call(inputs), prices);
-    loss.backward();
-    optimizer.step();
-    return loss.item();
-  });
+const makeStep = (model, optimizer) =>
+  func2plan(
+    (inputs, prices) => {
+      optimizer.zero_grad();
+      const loss = torch.nn.functional.mse_loss(model.call(inputs), prices);
+      loss.backward();
+      optimizer.step();
+      return loss;
+    },
+    { state: [model, optimizer] },
+  );
 
 /**
  * `bob` and `alice` may be null: that part of the data, and its share of the training,
@@ -105,6 +108,7 @@ export async function bostonTraining({ bob, alice, print, keep, table, ...settin
     model.load_state_dict(Object.fromEntries(state));
   }
   const optimizer = keep(new optim.SGD(model.parameters(), { lr: 0.001 }));
+  const step = keep(makeStep(model, optimizer));
   print(model);
 
   // Every other batch goes to bob, the others to alice.
@@ -122,12 +126,14 @@ export async function bostonTraining({ bob, alice, print, keep, table, ...settin
 
   const losses = [];
   const began = performance.now();
+  // Nobody has to wait for a loss before the next step.
+  const train = ({ inputs, prices }) => tidy(() => step(inputs, prices).item());
   for (let epoch = 1; epoch <= nEpochs; epoch++) {
     const pending = [];
     for (const batch of batches) {
       const coming = visit(model, batch.worker);
       if (coming !== undefined) await coming;
-      const loss = train(model, optimizer, batch);
+      const loss = train(batch);
       loss.catch(() => {}); // told below; by what failed first, when a worker is lost before
       pending.push(loss);
       if (comesBack) await visit(model, null);

@@ -1,0 +1,145 @@
+/**
+ * Plans (PySyft's func2plan): a function whose commands are sent to a worker once and performed there by name from then on, so that a step of a training is one
+ * small record, however many commands it is.
+ *
+ * The function is called as it is when there is nothing to win (its tensors are here), and the first time for tensors of these shapes, so that whatever it makes
+ * once, such as an optimiser's state, is made by then. The second time it is called with placeholders: what it calls is noted (src/worker/plan.c). From then on
+ * it is not called any more.
+ */
+import { resultAt, writeHandles } from './call.js';
+import { at, check, checkViews, core, u32 } from './core.js';
+import { TensorError } from './errors.js';
+import { Module, allTensors } from './nn.js';
+import { Optimizer, bringState, stateVersion } from './optim.js';
+import { checkOptions, describe } from './options.js';
+import { tidy } from './scope.js';
+import { homeOf, isTensor, liveHandle, makeTensor, moveTo, noteChange, takeResults, torch } from './tensor.js';
+
+const WHERE = 'func2plan';
+const bad = (message, code = 'argument') => new TensorError(`${WHERE}: ${message}`, { code, op: WHERE });
+
+/** The plans of functions that nobody has any more. */
+const forgotten = new FinalizationRegistry((plans) => endAll(plans));
+
+/** The tensors that a function knows by itself: a model's, an optimiser's state, or tensors. */
+function tensorsOf(state) {
+  const found = new Set();
+  const states = [];
+  for (const item of state) {
+    if (isTensor(item)) found.add(item);
+    else if (item instanceof Module) allTensors(item, found);
+    else for (const named of item.state.values()) states.push(...Object.values(named));
+  }
+  // They stay as long as the plan, whatever tidy is running.
+  for (const tensor of states) moveTo(tensor, null);
+  return { tensors: [...found, ...states], states };
+}
+
+const modulesOf = (state) => state.filter((item) => item instanceof Module).flatMap((model) => [...model.modules()]);
+
+/** What is part of the commands, beside the tensors: shapes, options, whether a layer is being trained. */
+function keyOf(args, modules, optimizers) {
+  return JSON.stringify([
+    homeOf(args[0]).id,
+    torch.is_grad_enabled(),
+    args.map(({ dtype, shape }) => [dtype, shape]),
+    modules.map(({ training }) => training),
+    optimizers.map((optimizer) => [stateVersion(optimizer), optimizer.param_groups.map(({ params, ...options }) => [params.length, options])]),
+  ]);
+}
+
+/** Calls the function with placeholders. */
+function note(fn, args, state) {
+  const home = homeOf(args[0]);
+  const { tensors, states } = tensorsOf(state);
+  check(core._tt_wasm_plan_new(home.handle), { op: WHERE });
+  checkViews();
+  const noted = { handle: resultAt(0), tensors, states, isList: false };
+  const made = [];
+  try {
+    const inputs = [...args, ...tensors];
+    writeHandles(
+      WHERE,
+      inputs.map((tensor) => liveHandle(tensor, WHERE)),
+    );
+    check(core._tt_wasm_plan_inputs(noted.handle, args.length, tensors.length), { op: WHERE });
+    checkViews();
+    for (let i = 0; i < args.length; i++) made.push(makeTensor(resultAt(i), home));
+    const answer = tidy(() => fn(...made));
+    if (typeof answer?.then === 'function' && !isTensor(answer)) {
+      Promise.resolve(answer).catch(() => {});
+      throw bad('its function answered a promise: it must not await, send or read; put that around it');
+    }
+    noted.isList = Array.isArray(answer);
+    const outputs = noted.isList ? answer : answer === undefined ? [] : [answer];
+    const wrong = outputs.find((output) => !isTensor(output));
+    if (wrong !== undefined) throw bad(`its function answers a tensor, an array of tensors or nothing, not ${describe(wrong)}`);
+    made.push(...outputs);
+    writeHandles(
+      WHERE,
+      outputs.map((output) => liveHandle(output, WHERE)),
+    );
+    check(core._tt_wasm_plan_end(noted.handle, outputs.length), { op: WHERE });
+    return noted;
+  } catch (error) {
+    end(noted);
+    if (error.code !== 'location') throw error;
+    throw bad(`${error.message}. What the function knows beside its arguments belongs into \`state\``, 'location');
+  } finally {
+    for (const tensor of made) tensor.dispose();
+  }
+}
+
+function end({ handle, states }) {
+  core._tt_wasm_plan_free(handle);
+  for (const tensor of states) tensor.dispose();
+}
+
+function endAll(plans) {
+  for (const noted of plans.values()) if (noted !== null) end(noted);
+  plans.clear();
+}
+
+function perform({ handle, tensors, states, isList }, args, optimizers) {
+  if (states.length > 0) optimizers.forEach(bringState);
+  writeHandles(WHERE, [...args, ...tensors].map((tensor) => liveHandle(tensor, WHERE)));
+  check(core._tt_wasm_plan_perform(handle, args.length + tensors.length), { op: WHERE });
+  checkViews();
+  noteChange();
+  const results = takeResults(u32[at.n_results >> 2], homeOf(args[0]), args[0]);
+  return isList ? results : results[0];
+}
+
+/**
+ * A function that does what `fn` does with tensors at a worker, by one record. `fn` takes tensors and answers a tensor, an array of them or nothing; what it
+ * reads beside its arguments are the tensors of `state`: modules, optimisers, tensors. Everything else in it is as it was when it was noted: it must not await, send or read.
+ */
+export function func2plan(fn, options) {
+  if (typeof fn !== 'function') throw bad(`the first argument is a function of tensors, not ${describe(fn)}`);
+  const { state = [] } = checkOptions(WHERE, options, ['state']);
+  const list = Array.isArray(state) ? [...state] : [state];
+  const wrong = list.find((item) => !isTensor(item) && !(item instanceof Module) && !(item instanceof Optimizer));
+  if (wrong !== undefined) throw bad(`state is modules, optimizers and tensors, not ${describe(wrong)}`);
+  const plans = new Map(); // null: it was called once
+  const modules = modulesOf(list);
+  const optimizers = list.filter((item) => item instanceof Optimizer);
+  const plan = (...args) => {
+    const other = args.find((arg) => !isTensor(arg));
+    if (args.length === 0 || other !== undefined)
+      throw bad(`a plan is called with tensors, not ${args.length === 0 ? 'with nothing' : describe(other)}`);
+    if (args.some((arg) => arg.shape === null) || (!homeOf(args[0]).isPage && !args[0].isPointer)) return fn(...args);
+    const key = keyOf(args, modules, optimizers);
+    if (!plans.has(key)) {
+      const answer = fn(...args);
+      plans.set(key, null);
+      return answer;
+    }
+    if (plans.get(key) === null) plans.set(key, note(fn, args, list));
+    return perform(plans.get(key), args, optimizers);
+  };
+  /** Lets go of it, here and at the workers that have it. It may be called again, and begins anew. */
+  plan.dispose = () => endAll(plans);
+  forgotten.register(plan, plans);
+  return plan;
+}
+torch.func2plan = func2plan;
