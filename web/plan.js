@@ -16,10 +16,12 @@ import { tidy } from './scope.js';
 import { homeOf, isTensor, liveHandle, makeTensor, moveTo, noteChange, takeResults, torch } from './tensor.js';
 
 const WHERE = 'func2plan';
+/** Of one function; more are called as they are. */
+const MAX_CASES = 64;
 const bad = (message, code = 'argument') => new TensorError(`${WHERE}: ${message}`, { code, op: WHERE });
 
 /** The plans of functions that nobody has any more. */
-const forgotten = new FinalizationRegistry((plans) => endAll(plans));
+const forgotten = new FinalizationRegistry((cases) => endAll(cases));
 
 /** The tensors that a function knows by itself: a model's, an optimiser's state, or tensors. */
 function tensorsOf(state) {
@@ -37,15 +39,31 @@ function tensorsOf(state) {
 
 const modulesOf = (state) => state.filter((item) => item instanceof Module).flatMap((model) => [...model.modules()]);
 
+/** The options of an optimiser's groups, one behind the other. */
+const optionsOf = (optimizer) => optimizer.param_groups.flatMap(({ params, ...options }) => [params.length, ...Object.values(options)].flat());
+
 /** What is part of the commands, beside the tensors: shapes, options, whether a layer is being trained. */
-function keyOf(args, modules, optimizers) {
-  return JSON.stringify([
-    homeOf(args[0]).id,
-    torch.is_grad_enabled(),
-    args.map(({ dtype, shape }) => [dtype, shape]),
-    modules.map(({ training }) => training),
-    optimizers.map((optimizer) => [stateVersion(optimizer), optimizer.param_groups.map(({ params, ...options }) => [params.length, options])]),
-  ]);
+const caseOf = (args, modules, optimizers) => ({
+  home: homeOf(args[0]),
+  isRecording: torch.is_grad_enabled(),
+  dtypes: args.map(({ dtype }) => dtype),
+  shapes: args.map(({ shape }) => shape),
+  trainings: modules.map(({ training }) => training),
+  options: optimizers.map(optionsOf),
+  versions: optimizers.map(stateVersion),
+  noted: null, // it was called once
+});
+
+const isSame = (a, b) => a.length === b.length && a.every((value, i) => Object.is(value, b[i]));
+
+/** Whether a call is such a case; it is asked at every call. */
+function isCase(one, args, modules, optimizers) {
+  if (one.dtypes.length !== args.length || one.home !== homeOf(args[0]) || one.isRecording !== torch.is_grad_enabled()) return false;
+  for (let i = 0; i < args.length; i++) {
+    if (one.dtypes[i] !== args[i].dtype || !isSame(one.shapes[i], args[i].shape)) return false;
+  }
+  for (let i = 0; i < modules.length; i++) if (one.trainings[i] !== modules[i].training) return false;
+  return optimizers.every((optimizer, i) => one.versions[i] === stateVersion(optimizer) && isSame(one.options[i], optionsOf(optimizer)));
 }
 
 /** Calls the function with placeholders. */
@@ -95,9 +113,8 @@ function end({ handle, states }) {
   for (const tensor of states) tensor.dispose();
 }
 
-function endAll(plans) {
-  for (const noted of plans.values()) if (noted !== null) end(noted);
-  plans.clear();
+function endAll(cases) {
+  for (const { noted } of cases.splice(0)) if (noted !== null) end(noted);
 }
 
 function perform({ handle, tensors, states, isList }, args, optimizers) {
@@ -120,26 +137,27 @@ export function func2plan(fn, options) {
   const list = Array.isArray(state) ? [...state] : [state];
   const wrong = list.find((item) => !isTensor(item) && !(item instanceof Module) && !(item instanceof Optimizer));
   if (wrong !== undefined) throw bad(`state is modules, optimizers and tensors, not ${describe(wrong)}`);
-  const plans = new Map(); // null: it was called once
   const modules = modulesOf(list);
   const optimizers = list.filter((item) => item instanceof Optimizer);
+  const cases = [];
   const plan = (...args) => {
     const other = args.find((arg) => !isTensor(arg));
     if (args.length === 0 || other !== undefined)
       throw bad(`a plan is called with tensors, not ${args.length === 0 ? 'with nothing' : describe(other)}`);
     if (args.some((arg) => arg.shape === null) || (!homeOf(args[0]).isPage && !args[0].isPointer)) return fn(...args);
-    const key = keyOf(args, modules, optimizers);
-    if (!plans.has(key)) {
+    const one = cases.find((known) => isCase(known, args, modules, optimizers));
+    if (one === undefined) {
+      const made = caseOf(args, modules, optimizers); // as it is before the call
       const answer = fn(...args);
-      plans.set(key, null);
+      if (cases.length < MAX_CASES) cases.push(made);
       return answer;
     }
-    if (plans.get(key) === null) plans.set(key, note(fn, args, list));
-    return perform(plans.get(key), args, optimizers);
+    one.noted ??= note(fn, args, list);
+    return perform(one.noted, args, optimizers);
   };
   /** Lets go of it, here and at the workers that have it. It may be called again, and begins anew. */
-  plan.dispose = () => endAll(plans);
-  forgotten.register(plan, plans);
+  plan.dispose = () => endAll(cases);
+  forgotten.register(plan, cases);
   return plan;
 }
 torch.func2plan = func2plan;

@@ -124,6 +124,29 @@ const verbs = {
     return { ms, result: [first] };
   },
 
+  /** The same as a plan, which the worker has got before. */
+  async plan({ to, n }) {
+    const zeros = torch.zeros(TEN).send(peers.get(to));
+    const one = torch.ones(TEN).send(peers.get(to));
+    const chain = tt.func2plan((first, next) => {
+      let sum = first;
+      for (let i = 0; i < n; i++) sum = sum.add(next);
+      return sum;
+    });
+    let ms;
+    for (let i = 0; i < 3; i++) {
+      const began = performance.now();
+      const sum = tt.tidy(() => chain(zeros, one));
+      await sum.get();
+      ms = performance.now() - began;
+      const [first] = await sum.array();
+      sum.dispose();
+      if (first !== n) throw new Error(`${n} additions of 1 made ${first}`);
+    }
+    for (const each of [zeros, one, chain]) each.dispose();
+    return { ms };
+  },
+
   /** The same without a worker: what the chain itself costs. Ms. */
   async compute({ n }) {
     const one = torch.ones(TEN);
