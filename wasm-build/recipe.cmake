@@ -2,6 +2,7 @@
 # web/tabtensor.js loads the result and gives `instantiateWasm` itself, which is why no host but the web has to be named here.
 file(GLOB doors CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/wasm/*.c
   ${CMAKE_SOURCE_DIR}/src/transport/message_port.c ${CMAKE_SOURCE_DIR}/src/transport/websocket_browser.c)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/exports)
 file(STRINGS ${CMAKE_CURRENT_LIST_DIR}/exports exported REGEX "^[a-z]")
 list(TRANSFORM exported PREPEND _)
 list(JOIN exported , exported)

@@ -4,8 +4,8 @@
  * writes.
  */
 import type { Ops, TensorOps } from './core/ops.js';
-import type { nn } from './nn.js';
-import type { optim } from './optim.js';
+import type { Module, nn } from './nn.js';
+import type { Optimizer, optim } from './optim.js';
 import type { LinalgFunctions, NDArrayMethods, NumpyFunctions, RandomFunctions } from './core/numpy.js';
 
 export { nn } from './nn.js';
@@ -304,6 +304,21 @@ export interface Scope {
 }
 /** Disposes of every tensor that `fn` makes and does not return; when it returns a promise, once that settles. */
 export function tidy<T>(fn: (scope: Scope) => T): T;
+
+/** A function that is performed where its tensors are, as one message from the third call on (for tensors of the same shapes). */
+export interface Plan<A extends Tensor[], R> {
+  (...args: A): R;
+  /** Lets go of it, here and at the workers that have it; it may be called again. */
+  dispose(): void;
+}
+/**
+ * PySyft's func2plan. `fn` must not await, send or read; what it knows beside its arguments stands in `state`. Throws `location` (its tensors are at several workers, or one is not in
+ * `state`), `argument` (it answers no tensors, an input, or the same one twice), `state` (it keeps what it makes).
+ */
+export function func2plan<A extends Tensor[], R extends Tensor | Tensor[] | void>(
+  fn: (...args: A) => R,
+  options?: { state?: Module | Optimizer | Tensor | readonly (Module | Optimizer | Tensor)[] },
+): Plan<A, R>;
 
 export interface WorkerInfo {
   id: string;

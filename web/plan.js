@@ -160,4 +160,3 @@ export function func2plan(fn, options) {
   forgotten.register(plan, cases);
   return plan;
 }
-torch.func2plan = func2plan;

@@ -1,5 +1,5 @@
 // What the types of modules and optimisers must allow, and what they must not: looked at by tsc alone.
-import { nn, optim, tidy, torch } from '../../web/index.js';
+import { func2plan, nn, optim, tidy, torch } from '../../web/index.js';
 import type { BaseWorker, Tensor } from '../../web/index.js';
 
 class Net extends nn.Module {
@@ -30,6 +30,11 @@ export async function train(worker: BaseWorker, x: Tensor, y: Tensor): Promise<n
   const [output, [h, c]] = new nn.LSTM(3, 4).call(x, [x, x]);
   console.log(stack.length, output.shape, h?.shape, c?.shape, adam.param_groups[0]?.lr, Object.keys(model.state_dict()));
   await model.move('alice').ready();
+  const step = func2plan((a: Tensor, b: Tensor) => a.add(b), { state: [model, adam] });
+  const sum: Tensor = step(x, y);
+  // @ts-expect-error: it takes two tensors
+  step(sum);
+  step.dispose();
   // @ts-expect-error: lr is wanted
   new optim.SGD(model.parameters());
   // @ts-expect-error: there is no such option
