@@ -85,14 +85,14 @@ function note(fn, args, state) {
     for (let i = 0; i < args.length; i++) made.push(makeTensor(resultAt(i), home));
     const answer = tidy(() => fn(...made));
     if (typeof answer?.then === 'function' && !isTensor(answer)) {
-      Promise.resolve(answer).catch(() => {});
+      Promise.resolve(answer).then((late) => isTensor(late) && late.dispose(), () => {});
       throw bad('its function answered a promise: it must not await, send or read; put that around it');
     }
     noted.isList = Array.isArray(answer);
     const outputs = noted.isList ? answer : answer === undefined ? [] : [answer];
+    made.push(...outputs.filter(isTensor));
     const wrong = outputs.find((output) => !isTensor(output));
     if (wrong !== undefined) throw bad(`its function answers a tensor, an array of tensors or nothing, not ${describe(wrong)}`);
-    made.push(...outputs);
     writeHandles(
       WHERE,
       outputs.map((output) => liveHandle(output, WHERE)),

@@ -491,6 +491,134 @@ static void tensors_whose_refusals_end_the_stream(void **state) {
   tt_worker_free(worker);
 }
 
+/* ---- plans ---- */
+
+static void plans_that_are_none(void **state) {
+  (void)state;
+  tt_operand one = named(1), three = named(3);
+  const struct {
+    uint32_t n_slots;
+    size_t n_inputs;
+    uint64_t output;
+    tt_operand *operand;
+    uint64_t result;
+  } wrong[] = {
+      {2, 1, 3, &one, 2},          /* answers a slot that is none */
+      {2, 1, 2, &three, 2},        /* takes one */
+      {2, 1, 2, &one, 3},          /* makes one */
+      {UINT32_MAX, 1, 2, &one, 2}, /* more slots than it can have */
+      {1, 2, 1, &one, 1},          /* fewer than inputs */
+  };
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    tt_worker *worker = new_worker("worker", NULL);
+    wire *at = open_wire(worker, 0);
+    villain mallory = meet(at, "mallory");
+    put_plan(&mallory, 5, wrong[i].n_slots, wrong[i].n_inputs, wrong[i].output, "neg",
+             (tt_value[]){tt_operand_value(wrong[i].operand)}, 1, wrong[i].result);
+    assert_null(at->link);
+    free_wire(at);
+    tt_worker_free(worker);
+  }
+  /* A plan in a plan. */
+  tt_worker *worker = new_worker("worker", NULL);
+  wire *at = open_wire(worker, 0);
+  villain mallory = meet(at, "mallory");
+  tt_buffer run, body;
+  tt_buffer_init(&run);
+  tt_buffer_init(&body);
+  tt_run_write_perform(&body, 5, (uint64_t[]){1}, 1, (uint64_t[]){2}, 1);
+  tt_run_write_plan(&run, 5, 2, 1, (uint64_t[]){2}, 1, &body);
+  tt_buffer_release(&body);
+  put_run(&mallory, &run);
+  assert_null(at->link);
+  free_wire(at);
+  tt_worker_free(worker);
+}
+
+static void a_plan_that_is_not_there_and_one_of_other_numbers(void **state) {
+  (void)state;
+  tt_worker *worker = new_worker("worker", NULL);
+  wire *at = open_wire(worker, 0);
+  villain mallory = meet(at, "mallory");
+  tt_operand one = named(1);
+  put_tensor(&mallory, 1, 11, 4, SOME, 4);
+  put_perform(&mallory, 5, (uint64_t[]){11}, 1, (uint64_t[]){12}, 1);
+  put_plan(&mallory, 5, 2, 1, 2, "neg", (tt_value[]){tt_operand_value(&one)}, 1, 2);
+  put_perform(&mallory, 5, (uint64_t[]){11, 11}, 2, (uint64_t[]){13}, 1);
+  put_perform(&mallory, 5, (uint64_t[]){11}, 1, NULL, 0);
+  put_perform(&mallory, 5, (uint64_t[]){11}, 1, (uint64_t[]){14}, 1);
+  assert_non_null(at->link);
+  tt_error error;
+  assert_null(tt_worker_get_object(worker, 12, &error)); /* poisoned */
+  assert_says(error.message, "no plan 5");
+  assert_null(tt_worker_get_object(worker, 13, &error));
+  assert_says(error.message, "takes 1 objects and answers 1");
+  tt_node *sound = tt_worker_get_object(worker, 14, &error);
+  assert_non_null(sound);
+  assert_printed(sound, "tensor([-1., -2., -3., -4.])");
+  assert_int_equal(tt_worker_n_objects(worker), 4);
+  free_wire(at);
+  tt_worker_free(worker);
+}
+
+/* What a command may not do, a plan may not. */
+static void a_plan_with_the_objects_of_others(void **state) {
+  (void)state;
+  tt_worker *worker = new_worker("worker", NULL);
+  wire *at = open_wire(worker, TT_LINK_INITIATES);
+  put_frame(at, (tt_prelude){.type = TT_FRAME_WELCOME}, NULL);
+  villain alice = meet(at, "alice"), mallory = meet(at, "mallory");
+  tt_node *rows = floats(SOME, 4);
+  uint64_t rows_id;
+  tt_error error;
+  assert_int_equal(tt_worker_set_object(worker, rows, 0, TT_POLICY_COMPUTE, NULL, &rows_id, NULL), TT_OK);
+  put_tensor(&alice, 1, 11, 4, SOME, 4);
+  tt_operand one = named(1);
+  put_plan(&mallory, 5, 2, 1, 2, "neg", (tt_value[]){tt_operand_value(&one)}, 1, 2);
+  put_plan(&mallory, 6, 1, 1, 1, "zero_", (tt_value[]){tt_operand_value(&one)}, 1, 1);
+  put_perform(&mallory, 5, (uint64_t[]){11}, 1, (uint64_t[]){12}, 1); /* alice's are hers alone */
+  assert_null(tt_worker_get_object(worker, 12, &error));
+  assert_int_equal(error.status, TT_ERR_UNKNOWN_OBJECT);
+  put_perform(&mallory, 5, &rows_id, 1, (uint64_t[]){13}, 1); /* may be computed with, and does not leave by that */
+  forget_said(at);
+  put_fetch(&mallory, 0, 9, 13);
+  assert_int_equal(n_said(at, TT_FRAME_DATA), 0);
+  put_perform(&mallory, 6, &rows_id, 1, &rows_id, 1); /* nor is it changed, nor its id taken */
+  assert_printed(rows, "tensor([1., 2., 3., 4.])");
+  put_perform(&mallory, 5, (uint64_t[]){13}, 1, (uint64_t[]){11}, 1);
+  assert_printed(tt_worker_get_object(worker, 11, &error), "tensor([1., 2., 3., 4.])");
+  tt_node_unref(rows);
+  free_wire(at);
+  tt_worker_free(worker);
+}
+
+static void plans_without_end(void **state) {
+  (void)state;
+  event_log log = {0};
+  tt_worker *worker = new_worker("worker", &log);
+  wire *at = open_wire(worker, 0);
+  villain mallory = meet(at, "mallory");
+  tt_operand one = named(1);
+  for (uint64_t plan = 1; plan <= TT_MAX_PLANS + 5; plan++)
+    put_plan(&mallory, plan, 2, 1, 2, "neg", (tt_value[]){tt_operand_value(&one)}, 1, 2);
+  assert_int_equal(n_logged(&log, TT_EVENT_REFUSED), 5);
+  tt_peer *peer = known(worker, "mallory");
+  assert_int_equal(peer->plans.n_entries, TT_MAX_PLANS);
+  put_plan(&mallory, 7, 2, 1, 2, "abs", (tt_value[]){tt_operand_value(&one)}, 1, 2); /* in the place of another */
+  assert_int_equal(peer->plans.n_entries, TT_MAX_PLANS);
+  tt_buffer run;
+  tt_buffer_init(&run);
+  for (uint64_t plan = 1; plan <= TT_MAX_PLANS + 5; plan++) tt_run_write_forget(&run, plan);
+  put_run(&mallory, &run);
+  assert_int_equal(peer->plans.n_entries, 0);
+  assert_int_equal(peer->n_plan_bytes, 0);
+  put_plan(&mallory, 7, 2, 1, 2, "abs", (tt_value[]){tt_operand_value(&one)}, 1, 2);
+  say_hello(&mallory, 8); /* begins anew: nothing of it is left */
+  assert_int_equal(peer->plans.n_entries, 0);
+  free_wire(at);
+  tt_worker_free(worker);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_send_that_fails_under_a_get),
@@ -514,6 +642,10 @@ int main(void) {
       cmocka_unit_test(a_refusal_in_somebody_elses_name),
       cmocka_unit_test(answers_to_a_flood_of_greetings),
       cmocka_unit_test(tensors_whose_refusals_end_the_stream),
+      cmocka_unit_test(plans_that_are_none),
+      cmocka_unit_test(a_plan_that_is_not_there_and_one_of_other_numbers),
+      cmocka_unit_test(a_plan_with_the_objects_of_others),
+      cmocka_unit_test(plans_without_end),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -449,9 +449,30 @@ static void check_arg(const tt_wire_value *arg, const cJSON *expected) {
   }
 }
 
+static void check_run(const uint8_t *payload, size_t n_bytes, const cJSON *expected);
+
+static void check_plan(const tt_record *record, const cJSON *expected) {
+  assert_true(record->object == id_of_field(expected, "plan"));
+  if (record->kind == TT_RECORD_PERFORM) {
+    check_ids(record->ids, record->n_ids, get(expected, "inputs"));
+    check_ids(record->results, record->n_results, get(expected, "outputs"));
+    return;
+  }
+  bool forgets = cJSON_IsTrue(cJSON_GetObjectItem(expected, "forget"));
+  assert_int_equal(record->flags, forgets ? TT_PLAN_FORGET : 0);
+  if (forgets) return;
+  const cJSON *outputs = get(expected, "outputs");
+  assert_int_equal(record->n_slots, (int)number_of(expected, "slots"));
+  assert_int_equal(record->n_ids, (int)number_of(expected, "inputs"));
+  assert_int_equal(record->n_results, cJSON_GetArraySize(outputs));
+  for (size_t i = 0; i < record->n_results; i++)
+    assert_int_equal(record->results[i], cJSON_GetArrayItem(outputs, (int)i)->valueint);
+  check_run(record->data, record->n_data_bytes, expected);
+}
+
 static void check_record(const tt_record *record, const cJSON *expected) {
-  static const char *const kinds[] = {"",     "CALL", "FREE",    "FETCH",  "SEND",  "PULL",
-                                      "SYNC", "DONE", "PROMISE", "ASSIGN", "TENSOR"};
+  static const char *const kinds[] = {"",     "CALL",    "FREE",   "FETCH",  "SEND", "PULL",   "SYNC",
+                                      "DONE", "PROMISE", "ASSIGN", "TENSOR", "PLAN", "PERFORM"};
   assert_string_equal(kinds[record->kind], text_of(expected, "kind"));
   if (record->kind == TT_RECORD_CALL) {
     const cJSON *args = get(expected, "args");
@@ -464,6 +485,10 @@ static void check_record(const tt_record *record, const cJSON *expected) {
   }
   if (record->kind == TT_RECORD_FREE) {
     check_ids(record->ids, record->n_ids, get(expected, "ids"));
+    return;
+  }
+  if (record->kind == TT_RECORD_PLAN || record->kind == TT_RECORD_PERFORM) {
+    check_plan(record, expected);
     return;
   }
   if (record->kind == TT_RECORD_TENSOR) {

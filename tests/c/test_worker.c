@@ -794,8 +794,99 @@ static void lost_memory_is_an_error_and_no_more(void **state) {
   tt_virtual_poll();
 }
 
+/* x + y + y, noted and performed; *got counts the answer. */
+static tt_status through_a_plan(tt_worker *me, tt_node *x, tt_node *y, reply *got, tt_error *error) {
+  tt_node *z = NULL, *sum = NULL, *input = NULL, *results[TT_MAX_RESULTS];
+  size_t n_results = 0;
+  tt_plan *plan = tt_plan_begin(me, error);
+  tt_status status = plan == NULL ? TT_ERR_MEMORY : TT_OK;
+  if (status == TT_OK && (input = tt_plan_add_input(plan, x, error)) == NULL) status = error->status;
+  if (status == TT_OK) status = tt_plan_lend(plan, y, error);
+  if (status == TT_OK) status = try_call(me, "add", (tt_value[]){of(input), of(y)}, 2, &sum, error);
+  if (status == TT_OK) status = try_call(me, "add", (tt_value[]){of(sum), of(y)}, 2, &z, error);
+  tt_node_unref(sum);
+  if (status == TT_OK) status = tt_plan_end(plan, &z, 1, error);
+  tt_node_unref(z);
+  tt_node_unref(input);
+  if (status == TT_OK) status = tt_plan_perform(plan, (tt_node *[]){x, y}, 2, results, &n_results, error);
+  if (status == TT_OK) {
+    assert_int_equal(n_results, 1);
+    status = tt_worker_get(me, results[0], take_reply, got, NULL, error);
+    tt_node_unref(results[0]);
+  }
+  tt_virtual_poll();
+  tt_plan_free(plan);
+  return status;
+}
+
+static void a_plan_is_performed_by_name(void **state) {
+  (void)state;
+  tt_worker *me = new_worker("me", NULL), *bob = new_worker("bob", NULL);
+  connect_workers(me, bob);
+  for (long n = -1; n < 60; n++) {
+    tt_node *x = floats(X, 5), *y = floats(X2, 5);
+    send_to(me, x, "bob");
+    send_to(me, y, "bob");
+    reply got = {0};
+    tt_error error;
+    tt_alloc_fail_after(n); /* -1: none fails */
+    tt_status status = through_a_plan(me, x, y, &got, &error);
+    tt_alloc_fail_after(-1);
+    tt_virtual_poll();
+    assert_true(status == TT_OK || status == TT_ERR_MEMORY);
+    assert_int_equal(got.n_calls, status == TT_OK ? 1 : 0);
+    if (n < 0) {
+      assert_int_equal(got.status, TT_OK);
+      const float *sums = tt_tensor_data(got.tensor);
+      for (int i = 0; i < 5; i++) assert_true(sums[i] == X[i] + X2[i] + X2[i]);
+      assert_int_equal(tt_worker_n_objects(bob), 2); /* nothing of it is left */
+    }
+    /* What was lent is itself again. */
+    if (tt_node_is_pointer(y->child)) assert_string_equal(tt_pointer_location(y->child)->id, "bob");
+    tt_tensor_unref(got.tensor);
+    tt_node_unref(x);
+    tt_node_unref(y);
+    tt_virtual_poll();
+    if (tt_worker_get_worker(me, "bob", NULL) != NULL) continue;
+    tt_worker_free(bob); /* a frame fell to it */
+    tt_virtual_poll();
+    bob = new_worker("bob", NULL);
+    connect_workers(me, bob);
+  }
+  tt_worker_free(me);
+  tt_worker_free(bob);
+  tt_virtual_poll();
+}
+
+/* Their workers may go before they do. */
+static void a_plan_outlives_its_workers(void **state) {
+  (void)state;
+  tt_worker *me = new_worker("me", NULL), *bob = new_worker("bob", NULL);
+  connect_workers(me, bob);
+  tt_node *x = floats(X, 5), *results[TT_MAX_RESULTS];
+  send_to(me, x, "bob");
+  tt_error error;
+  size_t n_results;
+  tt_plan *plan = tt_plan_begin(me, &error);
+  tt_node *input = tt_plan_add_input(plan, x, &error);
+  tt_node *z = call(me, "add", (tt_value[]){of(input), of(input)}, 2);
+  assert_int_equal(tt_plan_end(plan, &z, 1, &error), TT_OK);
+  assert_int_equal(tt_plan_perform(plan, &x, 1, results, &n_results, &error), TT_OK);
+  tt_virtual_poll();
+  tt_worker_free(bob);
+  tt_virtual_poll();
+  assert_int_equal(tt_plan_perform(plan, &x, 1, &results[1], &n_results, &error), TT_ERR_CONNECTION);
+  tt_worker_free(me);
+  tt_virtual_poll();
+  assert_int_equal(tt_plan_perform(plan, &x, 1, &results[1], &n_results, &error), TT_ERR_STATE);
+  tt_plan_free(plan);
+  for (size_t i = 0; i < 4; i++) tt_node_unref((tt_node *[]){x, input, z, results[0]}[i]);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_plan_is_performed_by_name),
+      cmocka_unit_test(a_plan_outlives_its_workers),
       cmocka_unit_test(s18_the_seed_example_between_virtual_workers),
       cmocka_unit_test(s10_known_workers),
       cmocka_unit_test(s9_the_object_store),

@@ -129,6 +129,14 @@ static inline void put_fetch(villain *who, uint8_t flags, uint64_t request, uint
   put_run(who, &run);
 }
 
+static inline void put_perform(villain *who, uint64_t plan, const uint64_t *inputs, size_t n_inputs, const uint64_t *outputs,
+                               size_t n_outputs) {
+  tt_buffer run;
+  tt_buffer_init(&run);
+  tt_run_write_perform(&run, plan, inputs, n_inputs, outputs, n_outputs);
+  put_run(who, &run);
+}
+
 static inline void put_done(villain *who, uint64_t request) {
   tt_buffer run;
   tt_buffer_init(&run);
@@ -140,6 +148,18 @@ static inline uint64_t id_of(const tt_operand *operand) { return (uint64_t)opera
 
 /* An operand that is on the wire as this id. */
 static inline tt_operand named(uint64_t id) { return (tt_operand){.meta = {.shape = {.n_dims = 1, .dims = {(int64_t)id}}}}; }
+
+/* A plan of one CALL, whose operands and result are slots. */
+static inline void put_plan(villain *who, uint64_t plan, uint32_t n_slots, size_t n_inputs, uint64_t output, const char *op,
+                            const tt_value *args, size_t n_args, uint64_t result) {
+  tt_buffer run, body;
+  tt_buffer_init(&run);
+  tt_buffer_init(&body);
+  tt_run_write_call(&body, 0, (uint16_t)op_number(op), args, n_args, id_of, &result, 1);
+  tt_run_write_plan(&run, plan, n_slots, n_inputs, &output, 1, &body);
+  tt_buffer_release(&body);
+  put_run(who, &run);
+}
 
 static inline void put_call(villain *who, const char *op, const tt_value *args, size_t n_args, const uint64_t *results,
                             size_t n_results) {

@@ -175,7 +175,7 @@ test('what cannot be a plan says so; nothing is lost by it', async () => {
         assert.equal(error.code, 'location'); // the plain call
       }
     });
-    await assert.rejects(async () => plan(x), (error) => error.code === code && message.test(error.message), String(fn));
+    await assert.rejects(async () => tidy(() => plan(x)), (error) => error.code === code && message.test(error.message), String(fn));
     plan.dispose();
   }
   assert.throws(() => func2plan(3), { code: 'argument', message: /the first argument is a function/ });

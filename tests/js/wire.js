@@ -24,9 +24,9 @@ export const STATUSES = [
 export const DTYPES = ['bool', 'uint8', 'int32', 'int64', 'float32', 'float64']
 
 const DTYPE_BYTES = [1, 1, 4, 8, 4, 8]
-const RECORD_KINDS = ['', 'CALL', 'FREE', 'FETCH', 'SEND', 'PULL', 'SYNC', 'DONE', 'PROMISE', 'ASSIGN', 'TENSOR']
+const RECORD_KINDS = ['', 'CALL', 'FREE', 'FETCH', 'SEND', 'PULL', 'SYNC', 'DONE', 'PROMISE', 'ASSIGN', 'TENSOR', 'PLAN', 'PERFORM']
 /** SEND has one of its flags at most. */
-const MOST_FLAGS = { CALL: 1, FETCH: 3, SEND: 2, TENSOR: 2 }
+const MOST_FLAGS = { CALL: 1, FETCH: 3, SEND: 2, TENSOR: 2, PLAN: 1 }
 const ARGUMENT_TYPES = ['none', 'operand', 'operands', 'bool', 'int', 'float', 'ints', 'dtype', 'string']
 const FORMS = ['tensor', 'pointer']
 const PRELUDE_BYTES = 40
@@ -355,6 +355,18 @@ const WRITE_RECORD = {
     else writer.u8(2).name(worker)
     writer.u32(data.length).bytes(data)
   },
+  PLAN: (writer, { plan, forget = false, slots, inputs, outputs, records }) => {
+    writer.u8(forget ? 1 : 0).u64(plan)
+    if (forget) return
+    writer.u32(slots).u16(inputs).u8(outputs.length)
+    for (const slot of outputs) writer.u32(slot)
+    const body = encodeRun(records)
+    writer.u32(body.length).bytes(body)
+  },
+  PERFORM: (writer, { plan, inputs, outputs }) => {
+    writer.u8(0).u64(plan).u16(inputs.length).u8(outputs.length)
+    for (const id of [...inputs, ...outputs]) writer.u64(id)
+  },
 }
 
 const readCall = (reader, flags) => {
@@ -371,6 +383,21 @@ const readCall = (reader, flags) => {
   return { ...(flags === 1 ? { no_grad: true } : {}), op, results, args }
 }
 
+const readPlan = (reader, flags) => {
+  const plan = reader.id()
+  if (flags === 1) return { plan, forget: true }
+  const [slots, inputs, nOutputs] = [reader.u32(), reader.u16(), reader.u8()]
+  if (nOutputs > MAX_RESULTS) fail(`${nOutputs} results`)
+  const outputs = times(nOutputs, () => reader.u32())
+  return { plan, slots, inputs, outputs, records: decodeRun(reader.bytes(reader.u32())) }
+}
+
+const readPerform = (reader) => {
+  const [plan, nInputs, nOutputs] = [reader.id(), reader.u16(), reader.u8()]
+  if (nOutputs > MAX_RESULTS) fail(`${nOutputs} results`)
+  return { plan, inputs: times(nInputs, () => reader.id()), outputs: times(nOutputs, () => reader.id()) }
+}
+
 const READ_RECORD = {
   CALL: readCall,
   FREE: (reader) => ({ ids: times(reader.u16(), () => reader.id()) }),
@@ -382,6 +409,8 @@ const READ_RECORD = {
   PROMISE: (reader) => ({ object: reader.id(), worker: reader.name() }),
   ASSIGN: (reader) => ({ request: reader.id(), object: reader.id(), worker: reader.name() }),
   TENSOR: (reader, flags) => ({ worker: flags === 0 ? '' : flags === 2 ? reader.name() : fail(`flags ${flags} in TENSOR`), data: reader.bytes(reader.u32()) }),
+  PLAN: readPlan,
+  PERFORM: readPerform,
 }
 
 export const encodeRun = (records) => {

@@ -40,7 +40,7 @@ test('the fixture has every type, record and argument', () => {
   const types = new Set(frames.map(({ prelude }) => prelude.type))
   assert.deepEqual([...types].sort(), Object.keys(wire.FRAME_TYPES).sort())
   const records = frames.flatMap(({ payload }) => payload.records ?? [])
-  assert.equal(new Set(records.map(({ kind }) => kind)).size, 10)
+  assert.equal(new Set(records.map(({ kind }) => kind)).size, 12)
   assert.equal(new Set(records.flatMap(({ args }) => args ?? []).map(({ type }) => type)).size, 9)
   const dtypes = new Set(frames.map(({ payload }) => payload.dtype).filter(Boolean))
   assert.deepEqual([...dtypes].sort(), [...wire.DTYPES].sort())
