@@ -6,7 +6,7 @@ import { becomePage, threads } from './page_in_node.js';
 
 const relay = await startNative(['relay', '--port', '0']);
 becomePage(relay.url);
-const { TorchHook, WebSocketWorker, nn, numTensors, optim, tensor, tidy, torch } = await import('../../web/tabtensor.js');
+const { TorchHook, WebSocketWorker, func2plan, nn, numTensors, optim, tensor, tidy, torch } = await import('../../web/tabtensor.js');
 
 const me = new WebSocketWorker({ id: 'me' });
 for (const thread of threads) thread.hold();
@@ -25,7 +25,7 @@ after(async () => {
 });
 
 /** Twelve steps; at bob, where `isThere(step)` says so. Answers the losses and the weights. */
-async function train(isThere) {
+async function train(isThere, isPlan = false) {
   const model = new nn.Sequential(new nn.Linear(2, 3), new nn.Tanh(), new nn.Linear(3, 1));
   for (const [i, parameter] of model.parameters().entries()) nn.init.constant_(parameter, 0.1 * (i + 1));
   const adam = new optim.Adam(model.parameters(), { lr: 0.05 });
@@ -34,21 +34,22 @@ async function train(isThere) {
   const there = data.map((rows) => tensor(rows).send(bob));
   const held = numTensors();
   const losses = [];
+  const body = (x, y) => {
+    adam.zero_grad();
+    const loss = model.call(x).sub(y).pow(2).mean();
+    loss.backward();
+    adam.step();
+    return loss;
+  };
+  const step = isPlan ? func2plan(body, { state: [model, adam] }) : body;
   for (let i = 0; i < 12; i++) {
     if (isThere(i) && model.location === null) model.send(bob);
     if (!isThere(i) && model.location !== null) await model.get();
     await adam.ready();
     const [x, y] = isThere(i) ? there : here;
-    losses.push(
-      await tidy(async () => {
-        adam.zero_grad();
-        const loss = model.call(x).sub(y).pow(2).mean();
-        loss.backward();
-        adam.step();
-        return loss.item();
-      }),
-    );
+    losses.push(await tidy(() => step(x, y).item()));
   }
+  step.dispose?.();
   assert.equal(numTensors(), held);
   if (model.location !== null) await model.get();
   const weights = await Promise.all(model.parameters().map((parameter) => parameter.array()));
@@ -75,4 +76,9 @@ test('training in a page is bit for bit the same at its own worker, at another, 
   assert.deepEqual(await train(() => true), own);
   assert.deepEqual(await train((i) => i % 4 === 1 || i % 4 === 2), own);
   assert.equal(hook.localWorker, me);
+});
+
+test('as a plan: at the own worker, and through it at another, the same bits', async () => {
+  const commands = await train(() => false);
+  for (const isThere of [() => false, () => true, (i) => i > 3 && i < 9]) assert.deepEqual(await train(isThere, true), commands);
 });
