@@ -95,6 +95,7 @@ export function allTensors(module, found = new Set()) {
   const { buffers } = notesOf(module);
   for (const name of Object.keys(module)) {
     const value = module[name];
+    if (typeof value !== 'object' || value === null) continue;
     if (value instanceof Module) children.push(value);
     else if (isTensor(value) && (isParameter(value) || buffers.has(name))) found.add(value);
   }

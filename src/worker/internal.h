@@ -8,6 +8,7 @@
  *   execute.c  what others send: runs, and their records but CALL; queries
  *   call.c     CALL: who may, whose gradients, what poisons what
  *   incoming.c tensors and pointers of others on their way in
+ *   plan.c     a function's commands, noted once and performed by name
  *   promise.c  objects that somebody else is going to deliver, and what waits for them
  *   give.c     what this worker does with other workers because a peer asks for it: giving, fetching on, handing over
  *   parcel.c   what a tensor takes along when it leaves
