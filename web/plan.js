@@ -16,7 +16,7 @@ import { tidy } from './scope.js';
 import { homeOf, isTensor, liveHandle, makeTensor, moveTo, noteChange, takeResults, torch } from './tensor.js';
 
 const WHERE = 'func2plan';
-/** Of one function; more are called as they are. */
+/** Of one function: the one that was made first goes. */
 const MAX_CASES = 64;
 const bad = (message, code = 'argument') => new TensorError(`${WHERE}: ${message}`, { code, op: WHERE });
 
@@ -113,8 +113,8 @@ function end({ handle, states }) {
   for (const tensor of states) tensor.dispose();
 }
 
-function endAll(cases) {
-  for (const { noted } of cases.splice(0)) if (noted !== null) end(noted);
+function endAll(cases, n = cases.length) {
+  for (const { noted } of cases.splice(0, n)) if (noted !== null) end(noted);
 }
 
 function perform({ handle, tensors, states, isList }, args, optimizers) {
@@ -149,7 +149,8 @@ export function func2plan(fn, options) {
     if (one === undefined) {
       const made = caseOf(args, modules, optimizers); // as it is before the call
       const answer = fn(...args);
-      if (cases.length < MAX_CASES) cases.push(made);
+      if (cases.length === MAX_CASES) endAll(cases, 1);
+      cases.push(made);
       return answer;
     }
     one.noted ??= note(fn, args, list);

@@ -181,7 +181,7 @@ struct tt_peer {
   size_t n_early;                        /* that it delivered and nobody has promised */
   size_t n_errands;                      /* requests of its that wait for others */
   tt_id_map plans;                       /* that it has sent */
-  size_t n_plan_bytes;                   /* of their commands */
+  size_t n_plan_bytes;                   /* that they take */
   tt_id_map takings;                     /* FETCH with take: request -> the object's id (owned), until its DONE */
 
   tt_request *requests; /* open at this peer */

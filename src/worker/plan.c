@@ -316,7 +316,8 @@ struct tt_kept_plan {
   uint64_t *ids;  /* owned; by slot, from 1 on */
   uint64_t *list; /* owned; room for the longest list of a record */
   uint8_t *body;  /* owned */
-  size_t n_bytes;
+  size_t n_body_bytes;
+  size_t n_bytes; /* that it takes, all in all */
 };
 
 static void unref_kept(tt_kept_plan *kept) {
@@ -385,6 +386,10 @@ static tt_status check_body(const tt_record *plan, size_t *longest, tt_error *er
   return status;
 }
 
+static size_t bytes_of(const tt_record *record, size_t longest) {
+  return sizeof(tt_kept_plan) + record->n_data_bytes + sizeof(uint64_t) * (record->n_slots + 1 + longest);
+}
+
 static tt_kept_plan *new_kept(const tt_record *record, size_t longest) {
   tt_kept_plan *kept = tt_alloc(1, sizeof *kept);
   if (kept == NULL) return NULL;
@@ -395,7 +400,8 @@ static tt_kept_plan *new_kept(const tt_record *record, size_t longest) {
                          .ids = tt_alloc(record->n_slots + 1u, sizeof *kept->ids),
                          .list = tt_alloc(longest, sizeof *kept->list),
                          .body = tt_alloc(record->n_data_bytes, 1),
-                         .n_bytes = record->n_data_bytes};
+                         .n_body_bytes = record->n_data_bytes,
+                         .n_bytes = bytes_of(record, longest)};
   if (kept->ids == NULL || kept->list == NULL || kept->body == NULL) {
     unref_kept(kept);
     return NULL;
@@ -420,7 +426,7 @@ tt_status tt_plan_keep(tt_peer *peer, const tt_record *record, tt_error *error) 
   forget(peer, record->object);
   tt_error refusal;
   tt_status status = TT_OK;
-  if (peer->plans.n_entries >= TT_MAX_PLANS || peer->n_plan_bytes + record->n_data_bytes > TT_MAX_PLANS_BYTES) {
+  if (peer->plans.n_entries >= TT_MAX_PLANS || peer->n_plan_bytes + bytes_of(record, longest) > TT_MAX_PLANS_BYTES) {
     status = tt_fail(&refusal, TT_ERR_FULL, "%s keeps %zu plans of %s (%zu bytes) already; dispose of some", peer->worker->id,
                      peer->plans.n_entries, peer->id, peer->n_plan_bytes);
   }
@@ -481,7 +487,7 @@ void tt_plan_execute(tt_run *run, const tt_record *record, size_t position) {
   if (kept->n_inputs > 0) memcpy(kept->ids + 1, record->ids, kept->n_inputs * sizeof *kept->ids);
   for (size_t i = 0; i < kept->n_outputs; i++) kept->ids[kept->outputs[i]] = record->results[i];
   tt_run_reader reader;
-  tt_run_reader_init(&reader, kept->body, kept->n_bytes);
+  tt_run_reader_init(&reader, kept->body, kept->n_body_bytes);
   tt_record inner;
   bool at_end = false;
   while (run->peer->in_stream != 0 && tt_run_read(&reader, &inner, &at_end, &error) == TT_OK && !at_end) {

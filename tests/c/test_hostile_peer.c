@@ -612,6 +612,9 @@ static void plans_without_end(void **state) {
   put_run(&mallory, &run);
   assert_int_equal(peer->plans.n_entries, 0);
   assert_int_equal(peer->n_plan_bytes, 0);
+  for (uint64_t plan = 1; plan <= 64; plan++) /* few commands, and half a megabyte for what it takes */
+    put_plan(&mallory, plan, UINT16_MAX, UINT16_MAX, 2, "neg", (tt_value[]){tt_operand_value(&one)}, 1, 2);
+  assert_true(peer->n_plan_bytes <= TT_MAX_PLANS_BYTES && peer->plans.n_entries < 64);
   put_plan(&mallory, 7, 2, 1, 2, "abs", (tt_value[]){tt_operand_value(&one)}, 1, 2);
   say_hello(&mallory, 8); /* begins anew: nothing of it is left */
   assert_int_equal(peer->plans.n_entries, 0);
