@@ -35,7 +35,7 @@ enum {
   TT_MAX_OPEN_REQUESTS = 65536,                  /* answers that may wait for credit towards one peer */
   TT_MAX_PROMISES = 4096,                        /* of one peer, and deliveries by one peer that nobody has promised yet */
   TT_MAX_PLANS = 1024,                           /* of one peer */
-  TT_MAX_PLANS_BYTES = 16 << 20,                 /* of one peer: of their commands */
+  TT_MAX_PLANS_BYTES = 16 << 20,                 /* of one peer: that they take */
   TT_MAX_PLAN_BYTES = TT_MAX_FRAME_BYTES - 2048, /* of one plan's commands: it is sent in one frame */
   TT_MAX_LISTED = 100000,                        /* objects in one answer: who has more is asked with more terms */
   TT_MAX_ANSWER_BYTES = 16 << 20,                /* of JSON in all parts of an answer */
