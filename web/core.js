@@ -141,7 +141,7 @@ export function refuseWithinOps(what) {
 
 // What may be called in there: ops, and what only looks.
 const ALLOWED_WITHIN_OPS =
-  /^_tt_wasm_(start|scratch|input|text|text_bytes|constants|ops|call|n_tensors|numpy_.*|tensor_.*|kind.*|callback_.*|register_hook|remove_hook|set_recording|set_threads|get_threads|count_helpers|nn_tables|init|gain|schedule_rate|clip_.*|module_.*|optimizer_(?!step).*|get_object|create_pointer|worker_(listen|seed|counters|events|whoami|search|peers))$/;
+  /^_tt_wasm_(start|scratch|input|text|text_bytes|constants|table|row|call|n_tensors|numpy_.*|tensor_.*|kind.*|callback_.*|register_hook|remove_hook|set_recording|set_threads|get_threads|count_helpers|init|gain|schedule_rate|clip_.*|module_.*|optimizer_(?!step).*|get_object|create_pointer|worker_(listen|seed|counters|events|whoami|search|peers))$/;
 for (const [name, plain] of Object.entries(core)) {
   if (!name.startsWith('_tt_wasm_') || ALLOWED_WITHIN_OPS.test(name)) continue;
   // Emscripten's functions put the exported one in their own place when they are first called.

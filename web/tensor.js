@@ -230,12 +230,13 @@ export class Tensor {
       }
       const scope = scopeFor(source?.#scope);
       // max(), unlike max(dim), is one tensor.
-      if (op.result === 'tensor' || (op.result === 'tuple' && nResults === 1))
+      const { result, result_names } = op.signature;
+      if (result === 'tensor' || (result === 'tuple' && nResults === 1))
         return new Tensor(MADE_HERE, resultAt(0), home, scope);
       const results = takeResults(nResults, home, source);
       // As PyTorch's named tuples: x.max(0).values. Not listed, so that printing shows each once.
-      if (op.result === 'tuple')
-        op.result_names.forEach((name, i) => Object.defineProperty(results, name, { value: results[i] }));
+      if (result === 'tuple')
+        result_names.forEach((name, i) => Object.defineProperty(results, name, { value: results[i] }));
       return results;
     };
   }
@@ -934,6 +935,6 @@ for (const { name } of table) if (name.startsWith('linalg_')) torch.linalg[name.
 torch.nn = { functional: {} };
 const inFunctional = new Set(['relu', 'relu_', 'sigmoid', 'tanh', 'softmax', 'log_softmax']);
 for (const op of table) {
-  if (!op.flags.includes('functional') && !inFunctional.has(op.name)) continue;
+  if (!op.marks.includes('n') && !inFunctional.has(op.name)) continue;
   torch.nn.functional[op.name] = Object.defineProperty((...args) => invoke(op, undefined, args), 'name', { value: op.name });
 }
