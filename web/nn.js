@@ -19,7 +19,7 @@ import { endCall, resultAt, writeArguments, writeHandles } from './call.js';
 import { at, check, checkViews, core, f64, i32, readText, takeThrown, u32, writeInput } from './core.js';
 import { TensorError } from './errors.js';
 import { checkOptions, describe, isPlain, noDtype } from './options.js';
-import { Row, readTable, signatureOf } from './rows.js';
+import { Row, readTable } from './rows.js';
 import { forgetMeta, homeOf, homeOfNew, isTensor, liveHandle, makeTensor, moveTo, noteChange, takeResults, torch } from './tensor.js';
 
 /** The tables of src/nn/. */
@@ -452,13 +452,13 @@ function construct(module, row, args) {
 }
 
 /** What forward takes, as a row. */
-const inputsOf = ({ name: module }) =>
-  new Row(module, 0, '', undefined, () =>
-    signatureOf({
-      schema: `${module}.forward(Tensor input, Tensor? ...)`,
-      params: ['input', 'other', 'another', 'last'].map((name, i) => ({ name, type: 'Tensor', optional: i > 0, keyword_only: false, has_default: false })),
-    }),
-  );
+const inputsTable = {
+  read: ({ name: module }) => ({
+    schema: `${module}.forward(Tensor input, Tensor? ...)`,
+    params: ['input', 'other', 'another', 'last'].map((name, i) => ({ name, type: 'Tensor', optional: i > 0, keyword_only: false, has_default: false })),
+  }),
+};
+const inputsOf = ({ name }) => new Row(inputsTable, name, 0, '');
 
 function forward(module, row, inputRow, inputs) {
   const { handle, home } = inCore.get(module);

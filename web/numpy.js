@@ -14,7 +14,7 @@ import { core, readText } from './core.js';
 import { TensorError } from './errors.js';
 import { loadNumpy, saveNpz, saveNumpy, withElements } from './files.js';
 import { checkOptions, describe, isPlain } from './options.js';
-import { readTable } from './rows.js';
+import { addMethods, readTable } from './rows.js';
 import { HELD } from './scope.js';
 import { Tensor, invoke, isTensor, liveHandle, tensor, torch } from './tensor.js';
 
@@ -325,18 +325,18 @@ function saveArchive(name, args, deflate) {
   return saveNpz(name, path, Object.fromEntries(Object.entries(named).map(([key, a]) => [key, asarray(a).tensor])), deflate);
 }
 
+addMethods(
+  NDArray,
+  numpyTable,
+  (row) =>
+    function (...args) {
+      return run(row, [this, ...args]);
+    },
+);
 for (const row of numpyTable) {
   const words = row.name.split('.');
   const name = words.pop();
   const owner = words.length > 0 ? np[words[0]] : np;
-  if (row.isMethod && words.length === 0)
-    Object.defineProperty(NDArray.prototype, name, {
-      configurable: true,
-      writable: true,
-      value(...args) {
-        return run(row, [this, ...args]);
-      },
-    });
   if (!row.marks.includes('o')) owner[name] = Object.defineProperty((...args) => run(row, args), 'name', { value: name });
 }
 

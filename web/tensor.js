@@ -32,6 +32,7 @@ import { askCopies, getCopies, locationsOf, reduceCopies } from './copies.js';
 import { arrays, bad, fill, inferDtype, survey, toNumber } from './elements.js';
 import { TensorError } from './errors.js';
 import { checkOptions, checkPolicy, checkWaiting, describe, isPlain, listOfTags, metadataOf, noDtype } from './options.js';
+import { addMethods } from './rows.js';
 import { scopeFor, setTensorRules } from './scope.js';
 import { get_num_threads, set_num_threads } from './threads.js';
 
@@ -906,16 +907,16 @@ function makeBy(op, args) {
   return gradOption(invoke(op, undefined, [...args.slice(0, -1), options]), requiresGrad);
 }
 
+addMethods(
+  Tensor,
+  table,
+  (op) =>
+    function (...args) {
+      return invoke(op, this, args);
+    },
+);
+
 for (const op of table) {
-  if (op.isMethod && !(op.name in Tensor.prototype)) {
-    Object.defineProperty(Tensor.prototype, op.name, {
-      configurable: true,
-      writable: true,
-      value(...args) {
-        return invoke(op, this, args);
-      },
-    });
-  }
   if (op.isInPlace || op.isHidden || op.name in torch) continue;
   const makes = op.isFactory || op.name.endsWith('_like');
   torch[op.name] = Object.defineProperty(makes ? (...args) => makeBy(op, args) : (...args) => invoke(op, undefined, args), 'name', {
