@@ -44,21 +44,15 @@ const { metafile } = await build({
   chunkNames: 'tabtensor_both',
   metafile: true,
 });
-const [, { exports: names }] = Object.entries(metafile.outputs).find(([file]) => file.endsWith('/tabtensor_modules.js'));
+const [, { exports }] = Object.entries(metafile.outputs).find(([file]) => file.endsWith('/tabtensor_modules.js'));
 
-const stdin = (name, more) => ({ contents: `${readFileSync(join(web, name), 'utf8')}${more}`, resolveDir: web, sourcefile: name });
-// The first is what the other two import: it is asked for before they are there to say so.
-await build({
+// What these two load imports tabtensor_both.js, which is asked for before it is there to say so.
+const ahead = "import('./tabtensor_both.js').catch(() => {});\n";
+const entry = (name, before, after = '') => ({
   ...options,
-  stdin: stdin('bundled.js', `import('./tabtensor_both.js').catch(() => {});\nexport const { ${names.join(', ')} } = await import('./tabtensor_modules.js');\n`),
-  outfile: output('tabtensor'),
+  stdin: { contents: before + readFileSync(join(web, name), 'utf8') + after, resolveDir: web, sourcefile: name },
   format: 'esm',
 });
-// No module, but what makes one would be the same: it has no name to keep, and nothing at its top.
-await build({
-  ...options,
-  keepNames: false,
-  stdin: stdin('tabtensor_worker.js', `import('./tabtensor_both.js').catch(() => {});\n`),
-  outfile: output('tabtensor_worker'),
-  format: 'esm',
-});
+const names = `{ ${exports.join(', ')} }`;
+await build({ ...entry('bundled.js', '', `${ahead}export const ${names} = await import('./tabtensor_modules.js');\n`), outfile: output('tabtensor') });
+await build({ ...entry('tabtensor_worker.js', ahead), outfile: output('tabtensor_worker') });

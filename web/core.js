@@ -56,7 +56,7 @@ async function load(createCore, name, compiled = compile(name)) {
     createCore({
       host,
       instantiateWasm(imports, receive) {
-        imports.placeholder = standIns(coreFile(`${nameHere(name)}_later.wasm`), () => instance.exports);
+        imports.placeholder = standIns(() => coreFile(`${nameHere(name)}_later.wasm`), () => instance.exports);
         WebAssembly.instantiate(module, imports).then((made) => {
           instance = made;
           watchMemory(imports);

@@ -27,8 +27,8 @@ function load(url) {
   }
 }
 
-/** What stands in for the functions of the file at `url`; `primary()` answers the exports of the core that lacks them. */
-export function standIns(url, primary) {
+/** What stands in for the functions of the file at `urlOf()`; `primary()` answers the exports of the core that lacks them. */
+export function standIns(urlOf, primary) {
   let table;
   return new Proxy(
     {},
@@ -38,7 +38,7 @@ export function standIns(url, primary) {
         (...args) => {
           if (table === undefined) {
             const exports = primary();
-            new WebAssembly.Instance(load(url), { primary: exports });
+            new WebAssembly.Instance(load(urlOf()), { primary: exports });
             table = Object.values(exports).find((value) => value instanceof WebAssembly.Table);
           }
           // The file has put its functions where these were.

@@ -6,7 +6,7 @@
 import { coreFile, here, threadUrl } from './place.js';
 import { hasFusedMultiplyAdd, isNode, isPage, nThreadsWanted } from './where.js';
 
-export const nameHere = (name) => (hasFusedMultiplyAdd ? `${name}_relaxed` : name);
+export const nameHere = (name) => (hasFusedMultiplyAdd() ? `${name}_relaxed` : name);
 
 /** Fetches and compiles a core: a promise of its WebAssembly.Module. */
 export async function compile(name) {
@@ -19,30 +19,30 @@ export async function compile(name) {
 /**
  * Starts a dedicated Worker and gives it the compiled core. With threads (`nThreads` above 1) that is another one, which the Worker loads: so it is told
  * before.
- *
- * The Worker is no module, although it loads some: such start sooner.
  */
 export function startThread(nThreads, compiled) {
   const address = new URL(threadUrl);
   if (nThreads > 1) address.searchParams.set('threads', nThreads);
-  const thread = new Worker(address, { name: 'tabtensor' });
+  const thread = new Worker(address, { type: 'module', name: 'tabtensor' });
   if (nThreads === 1) compiled.then((module) => thread.postMessage({ module })).catch(() => {});
   return thread;
 }
 
 function begin() {
-  const compiled = compile('tabtensor_core');
-  // Whoever waits for it hears of a failure.
-  compiled.catch(() => {});
-  const all = { compiled, thread: undefined };
+  let giveCompiled;
+  const all = { compiled: new Promise((resolve) => (giveCompiled = resolve)), thread: undefined };
+  // First of all, since it takes longest until a Worker asks for its own files.
   if (isPage && typeof Worker === 'function') {
-    all.thread = startThread(1, compiled);
+    all.thread = startThread(1, all.compiled);
     // Whoever asks for a thread then starts another, and hears of it.
     all.thread.onerror = (event) => {
       event.preventDefault?.();
       all.thread = undefined;
     };
   }
+  giveCompiled(compile('tabtensor_core'));
+  // Whoever waits for it hears of a failure.
+  all.compiled.catch(() => {});
   return all;
 }
 
