@@ -5,6 +5,7 @@
 //   tabtensor_both.js     what both need
 //   tabtensor_serve.js    what the Worker needs beside that
 //   tabtensor_worker.js   what the Worker begins with
+//   tabtensor_zip.js      what is loaded when an archive is read or written
 import { build } from 'esbuild';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -18,7 +19,11 @@ const moved = {
   name: 'moved',
   setup({ onResolve }) {
     onResolve({ filter: /\/place\.js$/ }, () => ({ path: join(web, 'place_bundled.js') }));
-    onResolve({ filter: /\/serve\.js$/ }, ({ kind }) => (kind === 'dynamic-import' ? { path: './tabtensor_serve.js', external: true } : undefined));
+    onResolve({ filter: /\/(serve|zip)\.js$/ }, ({ kind, path }) =>
+      kind === 'dynamic-import' ? { path: path.replace('./', './tabtensor_'), external: true } : undefined,
+    );
+    // Errors are of one class, which the modules export.
+    onResolve({ filter: /\/errors\.js$/ }, ({ importer }) => (importer.endsWith('zip.js') ? { path: './tabtensor_modules.js', external: true } : undefined));
   },
 };
 
@@ -56,3 +61,4 @@ const entry = (name, before, after = '') => ({
 const names = `{ ${exports.join(', ')} }`;
 await build({ ...entry('bundled.js', '', `${ahead}export const ${names} = await import('./tabtensor_modules.js');\n`), outfile: output('tabtensor') });
 await build({ ...entry('tabtensor_worker.js', ahead), outfile: output('tabtensor_worker') });
+await build({ ...options, entryPoints: [join(web, 'zip.js')], outfile: output('tabtensor_zip'), format: 'esm' });

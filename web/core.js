@@ -50,13 +50,16 @@ if (isNode && globalThis.WebSocket === undefined) {
 
 const host = { random, wantFlush, wantFlushLater, wake: schedulePump, answer, events, portPost, portClosed, callback, callbackGone: (number) => callbackGone(number) };
 
+/** The parts that are loaded later, by the names under which the first imports what stands in for them. */
+const PARTS = { placeholder: 'later', more: 'more' };
+
 async function load(createCore, name, compiled = compile(name)) {
   const module = await compiled;
   return new Promise((resolve, reject) => {
     createCore({
       host,
       instantiateWasm(imports, receive) {
-        imports.placeholder = standIns(() => coreFile(`${nameHere(name)}_later.wasm`), () => instance.exports);
+        for (const [namespace, part] of Object.entries(PARTS)) imports[namespace] = standIns(() => coreFile(`${nameHere(name)}_${part}.wasm`), () => instance.exports);
         WebAssembly.instantiate(module, imports).then((made) => {
           instance = made;
           watchMemory(imports);
