@@ -1,6 +1,6 @@
 // Puts a core that Emscripten linked into web/core/.
 //
-//     node wasm-build/to_web.js WASM_SPLIT WASM_DIS FOLDER [--split] LINKED.js
+//     node wasm-build/to_web.js WASM_SPLIT WASM_DIS WASM_AS FOLDER [--split] LINKED.js
 //
 // LINKED.js has LINKED.wasm beside it. With --split FOLDER gets NAME.wasm, what every page needs and loads at once, NAME_more.wasm, what many need, and
 // NAME_later.wasm, the rest: web/later.js loads those two when a function of them is first called. Which functions are which is found by a tour
@@ -12,8 +12,9 @@ import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { renumber } from './relaxed.js';
 import { FUNCTION, importsOf, relieved } from './sections.js';
+import { withStandIns } from './stand_ins.js';
 
-const [wasmSplit, wasmDis, folder, ...rest] = process.argv.slice(2);
+const [wasmSplit, wasmDis, wasmAs, folder, ...rest] = process.argv.slice(2);
 const linkedScript = rest.at(-1);
 const isSplit = rest[0] === '--split';
 const linked = linkedScript.replace(/\.js$/, '.wasm');
@@ -21,6 +22,7 @@ const name = basename(linked, '.wasm');
 const plainName = name.replace(/_relaxed$/, '');
 const isRelaxed = name !== plainName;
 const output = (file) => join(folder, file);
+const textOf = (file) => execFileSync(wasmDis, ['--all-features', file], { encoding: 'utf8', maxBuffer: 1 << 30 });
 const split = (...options) => execFileSync(wasmSplit, options, { stdio: 'inherit' });
 
 /** The functions that a part of the tour calls, one a line. */
@@ -66,6 +68,9 @@ function splitTwice() {
     ...['--split', '--all-features', remains, `--keep-funcs=@${keptFile('first')}`, '-o1', output(`${name}.wasm`), '-o2', output(`${name}_more.wasm`)],
     '--placeholder-namespace=more',
   );
+  const text = join(dirname(linked), `${name}.wat`);
+  writeFileSync(text, withStandIns(textOf(output(`${name}.wasm`)), ['placeholder', 'more']));
+  execFileSync(wasmAs, ['--all-features', text, '-o', output(`${name}.wasm`)], { stdio: 'inherit' });
 }
 
 const written = ['', ...(isSplit ? ['_more', '_later'] : [])].map((part) => `${name}${part}.wasm`);
@@ -86,7 +91,6 @@ if (!isSplit) {
 }
 if (isRelaxed) {
   for (const file of written) {
-    const text = execFileSync(wasmDis, ['--all-features', output(file)], { encoding: 'utf8', maxBuffer: 1 << 30 });
-    writeFileSync(output(file), renumber(readFileSync(output(file)), text));
+    writeFileSync(output(file), renumber(readFileSync(output(file)), textOf(output(file))));
   }
 }

@@ -8,7 +8,7 @@
  */
 import createSingle from './core/tabtensor_core.js';
 import { TensorError, abortError } from './errors.js';
-import { standIns } from './later.js';
+import { loadPart } from './later.js';
 import { coreFile } from './place.js';
 import { begun, compile, nameHere } from './start.js';
 import { isNode, nThreadsWanted } from './where.js';
@@ -50,7 +50,7 @@ if (isNode && globalThis.WebSocket === undefined) {
 
 const host = { random, wantFlush, wantFlushLater, wake: schedulePump, answer, events, portPost, portClosed, callback, callbackGone: (number) => callbackGone(number) };
 
-/** The parts that are loaded later, by the names under which the first imports what stands in for them. */
+/** The parts that are loaded later, by the names under which the first asks for them. */
 const PARTS = { placeholder: 'later', more: 'more' };
 
 async function load(createCore, name, compiled = compile(name)) {
@@ -59,7 +59,8 @@ async function load(createCore, name, compiled = compile(name)) {
     createCore({
       host,
       instantiateWasm(imports, receive) {
-        for (const [namespace, part] of Object.entries(PARTS)) imports[namespace] = standIns(() => coreFile(`${nameHere(name)}_${part}.wasm`), () => instance.exports);
+        for (const [namespace, part] of Object.entries(PARTS))
+          imports[namespace] = { load: () => loadPart(coreFile(`${nameHere(name)}_${part}.wasm`), instance.exports) };
         WebAssembly.instantiate(module, imports).then((made) => {
           instance = made;
           watchMemory(imports);
