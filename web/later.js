@@ -1,7 +1,7 @@
 /**
- * The parts of the core that not every page needs. wasm-build/to_web.js has put them into files of their own; the first call of a
- * function that is not there loads its file, there and then: a call into the core cannot wait for an answer. That is cheap in a Worker and in Node, where cores compute; a
- * page comes here only for what it rarely does itself, or for modules and gradients, of which it does the smaller part.
+ * The parts of the core that not every page needs. wasm-build/to_web.js has put them into files of their own; the first call of a function that is not there
+ * loads its file, there and then: a call into the core cannot wait for an answer. That is cheap in a Worker and in Node, where cores compute; a page comes
+ * here only for what it rarely does itself, or for modules and gradients, of which it does the smaller part.
  */
 import { TensorError } from './errors.js';
 import { isNode, isPage } from './where.js';

@@ -40,8 +40,7 @@ function begin() {
       all.thread = undefined;
     };
   }
-  // Then the modules, which whoever evaluates this asks for, and then what takes a moment to say which core it is.
-  queueMicrotask(() => giveCompiled(compile('tabtensor_core')));
+  giveCompiled(compile('tabtensor_core'));
   // Whoever waits for it hears of a failure.
   all.compiled.catch(() => {});
   return all;

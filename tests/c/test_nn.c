@@ -567,7 +567,6 @@ static void clipping_scales_all_gradients_together(void **state) {
 static void rows_are_written_as_json(void **state) {
   (void)state;
   tt_buffer text;
-  tt_error trouble = {.status = TT_OK};
   assert_int_equal(tt_nn_init(&trouble), TT_OK);
   ASSERT_ROW(tt_module, "LSTM", "torch.nn.")
   ASSERT_ROW(tt_optimizer, "AdamW", "torch.optim.")
