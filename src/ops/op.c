@@ -399,7 +399,7 @@ void tt_ops_lines(tt_buffer *text) {
   static const struct {
     uint32_t flag;
     char mark;
-  } marks[] = {{TT_OP_INPLACE, 'i'}, {TT_OP_FACTORY, 'f'}, {TT_OP_HIDDEN, 'h'}, {TT_OP_FUNCTIONAL, 'n'}, {TT_OP_GRAPH, 'g'}};
+  } marks[] = {{TT_OP_INPLACE, 'i'}, {TT_OP_FACTORY, 'f'}, {TT_OP_HIDDEN, 'h'}, {TT_OP_FUNCTIONAL, 'n'}};
   for (int i = 1; i <= TT_N_OPS; i++) {
     const tt_op *op = &table[i];
     put(text, op->name);

@@ -232,7 +232,7 @@ void tt_op_json(tt_buffer *text, const tt_op *op, void (*more)(tt_buffer *text, 
 
 /*
  * What JavaScript wants to know before a row is first called, for which no row is read: a line a row, its name, a space, and letters: m a method of
- * tensors, i in place, f a factory, h hidden, n one of torch.nn.functional, g about the graph of gradients.
+ * tensors, i in place, f a factory, h hidden, n one of torch.nn.functional.
  */
 void tt_ops_lines(tt_buffer *text);
 
