@@ -59,15 +59,17 @@ set(core_link_options
   -s${stack_setting}=1MB
   -sFILESYSTEM=0
   -sINVOKE_RUN=0
+  -sINCOMING_MODULE_JS_API=instantiateWasm,host
+  -sTEXTDECODER=2
   -Wno-pthreads-mem-growth
   --no-entry)
 
 ask_emscripten(BINARYEN_ROOT binaryen_root)
-foreach(tool wasm-split wasm-dis)
+foreach(tool wasm-split wasm-dis wasm-as)
   find_program(TT_${tool} ${tool} HINTS ${binaryen_root}/bin NO_CMAKE_FIND_ROOT_PATH REQUIRED)
 endforeach()
 find_program(TT_NODE node NO_CMAKE_FIND_ROOT_PATH REQUIRED)
-set(to_web ${TT_NODE} ${CMAKE_CURRENT_LIST_DIR}/to_web.js ${TT_wasm-split} ${TT_wasm-dis} ${CMAKE_SOURCE_DIR}/web/core)
+set(to_web ${TT_NODE} ${CMAKE_CURRENT_LIST_DIR}/to_web.js ${TT_wasm-split} ${TT_wasm-dis} ${TT_wasm-as} ${CMAKE_SOURCE_DIR}/web/core)
 # One that is loaded in two parts is split where the first one is, which the tour goes through.
 set(splits $<$<NOT:$<BOOL:${TT_THREADS}>>:--split>)
 
@@ -78,7 +80,7 @@ function(tt_core name)
   set_target_properties(${name} PROPERTIES
     RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/linked
     SUFFIX .js
-    LINK_DEPENDS "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/exports;${CMAKE_CURRENT_FUNCTION_LIST_DIR}/to_web.js;${CMAKE_CURRENT_FUNCTION_LIST_DIR}/tour/tour.js")
+    LINK_DEPENDS "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/exports;${CMAKE_CURRENT_FUNCTION_LIST_DIR}/to_web.js;${CMAKE_CURRENT_FUNCTION_LIST_DIR}/sections.js;${CMAKE_CURRENT_FUNCTION_LIST_DIR}/stand_ins.js;${CMAKE_CURRENT_FUNCTION_LIST_DIR}/tour/tour.js")
   target_link_options(${name} PRIVATE ${core_link_options} -sEXPORTED_FUNCTIONS=${exported} -lwebsocket.js --profiling-funcs)
   add_custom_command(TARGET ${name} POST_BUILD COMMAND ${to_web} ${splits} $<TARGET_FILE:${name}> VERBATIM)
 endfunction()

@@ -4,36 +4,23 @@
 // f32x4.relaxed_madd as fd 85 02 (https://github.com/WebAssembly/relaxed-simd). The operands were named differently too (a + b * c, now a * b + c); the
 // kernels give them in today's order (src/kernels/simd.h).
 
-const CODE_SECTION = 10;
+import { CODE, readNumber, sectionsOf } from './sections.js';
+
 const OLD = Buffer.from([0xfd, 0xaf, 0x01]);
 const NEW = Buffer.from([0xfd, 0x85, 0x02]);
 
-/** Reads an unsigned LEB128 number; answers it and where it ends. */
-function readNumber(bytes, at) {
-  let value = 0;
-  for (let shift = 0; ; shift += 7, at++) {
-    value += (bytes[at] & 0x7f) * 2 ** shift;
-    if (bytes[at] < 0x80) return [value, at + 1];
-  }
-}
-
 /** Where the body of each function begins and ends. */
 function findBodies(module) {
-  for (let at = 8; at < module.length; ) {
-    const [length, begins] = readNumber(module, at + 1);
-    if (module[at] === CODE_SECTION) {
-      let [n, position] = readNumber(module, begins);
-      const bodies = [];
-      for (; n > 0; n--) {
-        const [nBytes, first] = readNumber(module, position);
-        position = first + nBytes;
-        bodies.push([first, position]);
-      }
-      return bodies;
-    }
-    at = begins + length;
+  const code = sectionsOf(module).find(({ id }) => id === CODE);
+  if (code === undefined) return [];
+  let [n, position] = readNumber(module, code.begins);
+  const bodies = [];
+  for (; n > 0; n--) {
+    const [nBytes, first] = readNumber(module, position);
+    position = first + nBytes;
+    bodies.push([first, position]);
   }
-  return [];
+  return bodies;
 }
 
 function findAll(bytes, pattern, begins, ends) {

@@ -6,15 +6,14 @@
  * without asking: x.grad is null when none can have arrived, else a pointer, whose reading fails when none has.
  */
 import { addCallback, removeCallback } from './callback.js';
-import { table } from './call.js';
+import { opNamed } from './call.js';
 import { at, check, core, f64, i32, readId, readText, writeId } from './core.js';
 import { TensorError } from './errors.js';
 import { checkOptions, describe } from './options.js';
 import { Tensor, homeOf, invoke, isTensor, liveHandle, nChangesSoFar, setGradOption, torch } from './tensor.js';
 
 const FLAG = { POINTER: 1, REQUIRES_GRAD: 8, NO_LEAF: 16, HAS_GRAD: 32, MULTI: 64 };
-const rows = new Map(table.filter(({ flags }) => flags.includes('graph')).map((op) => [op.name, op]));
-const run = (name, self, ...args) => invoke(rows.get(name), self, args);
+const run = (name, self, ...args) => invoke(opNamed(name), self, args);
 
 function bad(message, code = 'argument', op) {
   return new TensorError(message, { code, op });

@@ -1,3 +1,4 @@
-/** What .scripts/bundle.js makes one file of: the module, and what a page's dedicated Worker takes from it. */
-export * from './tabtensor.js';
-export { serve } from './serve.js';
+/** What pages import, before .scripts/bundle.js writes the names below it that the modules export: it begins, and loads them. */
+import { begun, place } from './start.js';
+
+globalThis[place] = begun;

@@ -15,7 +15,6 @@ import {
   dtypeNames,
   f64,
   i32,
-  readText,
   takeThrown,
   u32,
   u8,
@@ -24,6 +23,7 @@ import {
 } from './core.js';
 import { TensorError } from './errors.js';
 import { describe, isPlain, noDtype } from './options.js';
+import { readTable } from './rows.js';
 
 const { value: types, dtype: dtypeNumbers, limit } = constants;
 const { OPERAND } = types;
@@ -31,29 +31,15 @@ const [ARGS, RESULTS, N_RESULTS, N_INTS, N_OPERANDS] = ['args', 'results', 'n_re
 
 const callCore = direct('_tt_wasm_call');
 
-core._tt_wasm_ops();
+/** The op table: one row an op. */
+export const table = readTable('ops', { run: callCore, first: 1 });
 
-/** A row of a table, as the core writes it, with what calls need beside it. `run` is the function of the core that runs it. */
-export function prepareRow(row, run = callCore) {
-  const flags = new Set(row.flags);
-  const positional = row.params.filter((param) => !param.keyword_only);
-  const last = positional.at(-1);
-  return {
-    ...row,
-    run,
-    isInPlace: flags.has('inplace'),
-    isFactory: flags.has('factory'),
-    isHidden: flags.has('hidden'),
-    isMethod: row.params[0]?.type === 'Tensor' && !flags.has('factory') && !flags.has('function') && !flags.has('hidden'),
-    nPositional: positional.length,
-    // Where ints without brackets may begin: PyTorch allows it where the list is what the op is about.
-    spread: last?.type === 'int[]' && !last.has_default && !last.optional ? positional.length - 1 : -1,
-    index: new Map(row.params.map((param, i) => [param.name, i])),
-  };
+let byName;
+/** The op of that name; undefined: there is none. */
+export function opNamed(name) {
+  byName ??= new Map(table.map((op) => [op.name, op]));
+  return byName.get(name);
 }
-
-/** The op table: one object an op. */
-export const table = JSON.parse(readText()).map((row) => prepareRow(row));
 
 let handleOf;
 /**
@@ -203,6 +189,7 @@ function writeNamed(op, nGiven, options) {
  * arguments that are. Throws a TensorError.
  */
 export function writeArguments(op, self, args) {
+  const { nPositional, spread, params } = op.signature;
   checkViews();
   nInts = 0;
   nOperands = 0;
@@ -217,24 +204,24 @@ export function writeArguments(op, self, args) {
   let nGiven = args.length;
   const options = nGiven > 0 && isPlain(args[nGiven - 1]) ? args[--nGiven] : undefined;
   for (let k = 0; k < nGiven; k++) {
-    if (nArgs === op.spread && (typeof args[k] === 'number' || typeof args[k] === 'bigint')) {
-      writeList(op, (at.args >> 2) + 4 * nArgs, op.params[nArgs], args.slice(k, nGiven));
+    if (nArgs === spread && (typeof args[k] === 'number' || typeof args[k] === 'bigint')) {
+      writeList(op, (at.args >> 2) + 4 * nArgs, params[nArgs], args.slice(k, nGiven));
       nArgs++;
       break;
     }
-    if (nArgs >= op.nPositional)
+    if (nArgs >= nPositional)
       fail(
         op,
-        nArgs < op.params.length
+        nArgs < params.length
           ? `${describe(args[k])} is one argument too many; what follows is given by name`
           : `${describe(args[k])} is one argument too many`,
       );
     writePositional(op, nArgs, args[k]);
     nArgs++;
   }
-  if (op.spread >= 0 && nArgs === op.spread && options === undefined && nGiven === 0 && self !== undefined) {
+  if (spread >= 0 && nArgs === spread && options === undefined && nGiven === 0 && self !== undefined) {
     // x.permute(), x.view(): no ints at all are an empty list.
-    writeList(op, (at.args >> 2) + 4 * nArgs, op.params[nArgs], []);
+    writeList(op, (at.args >> 2) + 4 * nArgs, params[nArgs], []);
     nArgs++;
   }
   if (options !== undefined) nArgs = writeNamed(op, nArgs, options);
@@ -249,9 +236,10 @@ export function writeArguments(op, self, args) {
  * then.
  */
 function writePlainArguments(op, self, args) {
+  const { nPositional, spread, params } = op.signature;
   let i = self === undefined ? 0 : 1;
   const nArgs = i + args.length;
-  if (nArgs > op.nPositional || op.spread >= 0) return -1;
+  if (nArgs > nPositional || spread >= 0) return -1;
   checkViews();
   let slot = ARGS;
   if (i === 1) {
@@ -262,7 +250,7 @@ function writePlainArguments(op, self, args) {
   for (let k = 0; i < nArgs; k++, i++, slot += 4) {
     const value = args[k];
     if (typeof value === 'number') {
-      writeNumber(slot, op.params[i].type === 'float', value);
+      writeNumber(slot, params[i].type === 'float', value);
       continue;
     }
     const handle = handleOf(value, op.name);

@@ -12,7 +12,6 @@ import { describe } from './options.js';
 import { tidy } from './scope.js';
 import { homeAt, isTensor, liveHandle, makeTensor } from './tensor.js';
 
-const rows = new Map(table.map((op) => [op.number, op]));
 const functions = new Map();
 let last = 0;
 
@@ -47,7 +46,7 @@ function run(number, worker, opNumber, nArgs) {
     const { what, fn } = functions.get(number);
     const home = homeAt(worker);
     tidy(() => {
-      const op = rows.get(opNumber);
+      const op = table[opNumber - 1];
       const args = readArguments(op, nArgs, (handle) => makeTensor(handle, home));
       for (const tensor of answersOf(what, fn(op, args))) check(core._tt_wasm_callback_result(liveHandle(tensor, what)));
     });

@@ -8,9 +8,10 @@
  */
 import createSingle from './core/tabtensor_core.js';
 import { TensorError, abortError } from './errors.js';
-import { standIns } from './later.js';
+import { loadPart } from './later.js';
 import { coreFile } from './place.js';
-import { hasFusedMultiplyAdd, isNode, nThreadsWanted } from './where.js';
+import { begun, compile, nameHere } from './start.js';
+import { isNode, nThreadsWanted } from './where.js';
 
 export { isNode, isPage } from './where.js';
 
@@ -41,16 +42,6 @@ function watchMemory(imports) {
   };
 }
 
-const nameHere = (name) => (hasFusedMultiplyAdd ? `${name}_relaxed` : name);
-
-async function instantiate(name, imports) {
-  const url = coreFile(`${name}.wasm`);
-  imports.placeholder = standIns(coreFile(`${name}_later.wasm`), () => instance.exports);
-  if (!isNode) return WebAssembly.instantiateStreaming(fetch(url), imports);
-  const { readFile } = await import('node:fs/promises');
-  return WebAssembly.instantiate(await readFile(url), imports);
-}
-
 // Node has a WebSocket of its own from version 22 on; before that the package ws serves, when it is there.
 if (isNode && globalThis.WebSocket === undefined) {
   const ws = await import('ws').catch(() => undefined);
@@ -59,33 +50,39 @@ if (isNode && globalThis.WebSocket === undefined) {
 
 const host = { random, wantFlush, wantFlushLater, wake: schedulePump, answer, events, portPost, portClosed, callback, callbackGone: (number) => callbackGone(number) };
 
-const load = (createCore, name) =>
-  new Promise((resolve, reject) => {
+/** The parts that are loaded later, by the names under which the first asks for them. */
+const PARTS = { placeholder: 'later', more: 'more' };
+
+async function load(createCore, name, compiled = compile(name)) {
+  const module = await compiled;
+  return new Promise((resolve, reject) => {
     createCore({
       host,
       instantiateWasm(imports, receive) {
-        instantiate(name, imports).then((made) => {
-          instance = made.instance;
+        for (const [namespace, part] of Object.entries(PARTS))
+          imports[namespace] = { load: () => loadPart(coreFile(`${nameHere(name)}_${part}.wasm`), instance.exports) };
+        WebAssembly.instantiate(module, imports).then((made) => {
+          instance = made;
           watchMemory(imports);
-          receive(instance, made.module);
+          receive(instance, module);
         }, reject);
         return {};
       },
     }).then(resolve, reject);
   });
+}
 
 /** The core with threads is another file, for whoever wants them; a machine may have no room for its memory. */
 async function loadWanted() {
   if (nThreadsWanted > 1) {
     try {
-      const name = nameHere('tabtensor_threads');
-      const { default: createThreads } = await import(coreFile(`${name}.js`).href);
-      return await load(createThreads, name);
+      const { default: createThreads } = await import(coreFile(`${nameHere('tabtensor_threads')}.js`).href);
+      return await load(createThreads, 'tabtensor_threads');
     } catch (error) {
       console.warn(`tabtensor: one thread instead of ${nThreadsWanted}: ${error.message}`);
     }
   }
-  return load(createSingle, nameHere('tabtensor_core'));
+  return load(createSingle, 'tabtensor_core', begun?.compiled);
 }
 
 /** The exported functions, as core._tt_wasm_... */
@@ -141,7 +138,7 @@ export function refuseWithinOps(what) {
 
 // What may be called in there: ops, and what only looks.
 const ALLOWED_WITHIN_OPS =
-  /^_tt_wasm_(start|scratch|input|text|text_bytes|constants|ops|call|n_tensors|numpy_.*|tensor_.*|kind.*|callback_.*|register_hook|remove_hook|set_recording|set_threads|get_threads|count_helpers|nn_tables|init|gain|schedule_rate|clip_.*|module_.*|optimizer_(?!step|bring).*|get_object|create_pointer|worker_(listen|seed|counters|events|whoami|search|peers))$/;
+  /^_tt_wasm_(start|scratch|input|text|text_bytes|constants|table|row|call|n_tensors|numpy_.*|tensor_.*|kind.*|callback_.*|register_hook|remove_hook|set_recording|set_threads|get_threads|count_helpers|init|gain|schedule_rate|clip_.*|module_.*|optimizer_(?!step|bring).*|get_object|create_pointer|worker_(listen|seed|counters|events|whoami|search|peers))$/;
 for (const [name, plain] of Object.entries(core)) {
   if (!name.startsWith('_tt_wasm_') || ALLOWED_WITHIN_OPS.test(name)) continue;
   // Emscripten's functions put the exported one in their own place when they are first called.

@@ -6,10 +6,12 @@ import { resultAt } from './call.js';
 import { TensorError } from './errors.js';
 import { checkOptions, describe, isPlain } from './options.js';
 import { adopt, isTensor } from './tensor.js';
-import { unzip, zip } from './zip.js';
 
 /** What the members of one archive may take together, unless the option max_bytes says another number. */
 const MAX_NPZ_BYTES = 2 ** 30;
+
+/** Few have archives. */
+const archives = () => import('./zip.js');
 
 const bad = (where, message, code = 'argument') => new TensorError(`${where}: ${message}`, { code, op: where });
 
@@ -92,6 +94,7 @@ export async function loadNumpy(source, options) {
   const bytes = await bytesOf('load', source);
   if (!isZip(bytes)) return readNpy(bytes);
   const found = Object.create(null);
+  const { unzip } = await archives();
   for (const [name, data] of await unzip(bytes, maxBytes)) {
     const key = name.endsWith('.npy') ? name.slice(0, -4) : name;
     if (key in found) throw bad('load', `.npz: there are two members '${key}'`);
@@ -123,6 +126,7 @@ export async function saveNumpy(path, tensor) {
 export async function saveNpz(where, path, tensors, deflate) {
   const members = [];
   for (const [name, tensor] of Object.entries(tensors)) members.push([`${name}.npy`, await npyBytes(tensor)]);
+  const { zip } = await archives();
   return deliver(where, path, await zip(members, { deflate }));
 }
 

@@ -18,13 +18,12 @@
  *     const x = Doubling.wrap(tensor([1, 2]));
  */
 import { addCallback, removeCallback } from './callback.js';
-import { table } from './call.js';
+import { opNamed, table } from './call.js';
 import { at, check, checkViews, core, i32, readText, writeInput } from './core.js';
 import { TensorError } from './errors.js';
 import { describe } from './options.js';
 import { invoke, isTensor, liveHandle, moveTo, setKindNames } from './tensor.js';
 
-const opsByName = new Map(table.map((op) => [op.name, op]));
 /** Classes by their names in the core. */
 const classes = new Map();
 
@@ -118,8 +117,8 @@ export function registerKind(kind) {
   const methods = methodsOf(kind);
   const seesAll = methods.delete('handleCall');
   for (const name of methods)
-    if (!opsByName.has(name)) throw bad(`${kind.name}: there is no op ${name}; a method that is no op begins with _ or #`);
-  const overridden = seesAll ? table : [...methods].map((name) => opsByName.get(name));
+    if (opNamed(name) === undefined) throw bad(`${kind.name}: there is no op ${name}; a method that is no op begins with _ or #`);
+  const overridden = seesAll ? table : [...methods].map(opNamed);
   const instance = new kind();
   const number = addCallback(`a method of ${kind.name}`, (op, args) => runMethod(instance, kind, op, args));
   writeInput(kind.name);

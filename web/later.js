@@ -1,7 +1,7 @@
 /**
- * The part of the core that few pages need. wasm-build/to_web.js has put it into a file of its own; in its place there are imports, and the first call of
- * one loads the file, there and then: a call into the core cannot wait for an answer. That is cheap in a Worker and in Node, where cores compute; a page
- * comes here only for what it rarely does itself.
+ * The parts of the core that not every page needs. wasm-build/to_web.js has put them into files of their own; the first call of a function that is not there
+ * loads its file, there and then: a call into the core cannot wait for an answer. That is cheap in a Worker and in Node, where cores compute; a page comes
+ * here only for what it rarely does itself, or for modules and gradients, of which it does the smaller part.
  */
 import { TensorError } from './errors.js';
 import { isNode, isPage } from './where.js';
@@ -27,23 +27,7 @@ function load(url) {
   }
 }
 
-/** What stands in for the functions of the file at `url`; `primary()` answers the exports of the core that lacks them. */
-export function standIns(url, primary) {
-  let table;
-  return new Proxy(
-    {},
-    {
-      get:
-        (_, slot) =>
-        (...args) => {
-          if (table === undefined) {
-            const exports = primary();
-            new WebAssembly.Instance(load(url), { primary: exports });
-            table = Object.values(exports).find((value) => value instanceof WebAssembly.Table);
-          }
-          // The file has put its functions where these were.
-          return table.get(Number(slot))(...args);
-        },
-    },
-  );
+/** Puts the functions of the part at `url` into the table of the core that lacks them, whose exports are given. */
+export function loadPart(url, exports) {
+  new WebAssembly.Instance(load(url), { primary: exports });
 }

@@ -15,15 +15,15 @@
  *
  * Parameters belong to their module: no tidy takes them, dispose() of the module frees them.
  */
-import { endCall, prepareRow, resultAt, writeArguments, writeHandles } from './call.js';
+import { endCall, resultAt, writeArguments, writeHandles } from './call.js';
 import { at, check, checkViews, core, f64, i32, readText, takeThrown, u32, writeInput } from './core.js';
 import { TensorError } from './errors.js';
 import { checkOptions, describe, isPlain, noDtype } from './options.js';
+import { Row, readTable } from './rows.js';
 import { forgetMeta, homeOf, homeOfNew, isTensor, liveHandle, makeTensor, moveTo, noteChange, takeResults, torch } from './tensor.js';
 
-check(core._tt_wasm_nn_tables());
-/** The tables of src/nn/: the rows of modules and of optimisers. */
-export const tables = Object.fromEntries(Object.entries(JSON.parse(readText())).map(([name, rows]) => [name, rows.map((row) => prepareRow(row))]));
+/** The tables of src/nn/. */
+export const tables = Object.fromEntries(['modules', 'optimizers', 'inits', 'schedules'].map((name) => [name, readTable(name)]));
 
 function bad(where, message, code = 'argument') {
   return new TensorError(`${where}: ${message}`, { code, op: where });
@@ -453,13 +453,13 @@ function construct(module, row, args) {
 }
 
 /** What forward takes, as a row. */
-const inputsOf = (row) =>
-  prepareRow({
-    name: row.name,
-    schema: `${row.name}.forward(Tensor input, Tensor? ...)`,
-    flags: [],
+const inputsTable = {
+  read: ({ name: module }) => ({
+    schema: `${module}.forward(Tensor input, Tensor? ...)`,
     params: ['input', 'other', 'another', 'last'].map((name, i) => ({ name, type: 'Tensor', optional: i > 0, keyword_only: false, has_default: false })),
-  });
+  }),
+};
+const inputsOf = ({ name }) => new Row(inputsTable, name, 0, '');
 
 function forward(module, row, inputRow, inputs) {
   const { handle, home } = inCore.get(module);

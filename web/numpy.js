@@ -10,20 +10,18 @@
  * An ndarray stands for a tensor, `a.tensor`, and has NumPy's methods where PyTorch's of the same name mean something else (std, size, sort). Numbers are
  * float64 where NumPy would take 1 for an int, because JavaScript has one kind of number; BigInts are int64.
  */
-import { check, core, readText } from './core.js';
-import { prepareRow } from './call.js';
+import { core, readText } from './core.js';
 import { TensorError } from './errors.js';
 import { loadNumpy, saveNpz, saveNumpy, withElements } from './files.js';
 import { checkOptions, describe, isPlain } from './options.js';
+import { addMethods, readTable } from './rows.js';
 import { HELD } from './scope.js';
 import { Tensor, invoke, isTensor, liveHandle, tensor, torch } from './tensor.js';
 
-check(core._tt_wasm_numpy_table());
-
 const callNumpy = (worker, number, nArgs) => core._tt_wasm_numpy_call(worker, number, nArgs);
 
-/** NumPy's functions: one object each, as tt_numpy_json writes them. */
-export const numpyTable = JSON.parse(readText()).map((row) => ({ ...prepareRow(row, callNumpy), isMethod: row.flags.includes('method') }));
+/** NumPy's functions: one row each. */
+export const numpyTable = readTable('numpy', { run: callNumpy });
 
 const bad = (message, code = 'argument') => new TensorError(`np.${message}`, { code });
 
@@ -327,19 +325,19 @@ function saveArchive(name, args, deflate) {
   return saveNpz(name, path, Object.fromEntries(Object.entries(named).map(([key, a]) => [key, asarray(a).tensor])), deflate);
 }
 
+addMethods(
+  NDArray,
+  numpyTable,
+  (row) =>
+    function (...args) {
+      return run(row, [this, ...args]);
+    },
+);
 for (const row of numpyTable) {
   const words = row.name.split('.');
   const name = words.pop();
   const owner = words.length > 0 ? np[words[0]] : np;
-  if (row.isMethod && words.length === 0)
-    Object.defineProperty(NDArray.prototype, name, {
-      configurable: true,
-      writable: true,
-      value(...args) {
-        return run(row, [this, ...args]);
-      },
-    });
-  if (!row.flags.includes('only_method')) owner[name] = Object.defineProperty((...args) => run(row, args), 'name', { value: name });
+  if (!row.marks.includes('o')) owner[name] = Object.defineProperty((...args) => run(row, args), 'name', { value: name });
 }
 
 const { transpose } = NDArray.prototype;

@@ -1,3 +1,4 @@
-/** Where the files are that are not modules. (place_bundled.js is the same for the one file that .scripts/bundle.js makes of the modules.) */
+/** Where the files are that are not modules. (place_bundled.js is the same for what .scripts/bundle.js makes of the modules.) */
+export const here = new URL('.', import.meta.url).href;
 export const coreFile = (name) => new URL(`./core/${name}`, import.meta.url);
 export const threadUrl = new URL('./tabtensor_worker.js', import.meta.url);

@@ -11,7 +11,7 @@
  *
  * The core is loaded when this module is imported; from then on everything is synchronous but what waits for somebody else.
  */
-import './thread.js'; // first of all: it has a Worker started
+import './start.js'; // first of all
 export { TensorError } from './errors.js';
 export { GradFn } from './autograd.js';
 export { LogTensor, PlusIsMinusTensor, TensorKind } from './kinds.js';

@@ -33,6 +33,7 @@ import { askCopies, getCopies, locationsOf, reduceCopies } from './copies.js';
 import { arrays, bad, fill, inferDtype, survey, toNumber } from './elements.js';
 import { TensorError } from './errors.js';
 import { checkOptions, checkPolicy, checkWaiting, describe, isPlain, listOfTags, metadataOf, noDtype } from './options.js';
+import { addMethods } from './rows.js';
 import { scopeFor, setTensorRules } from './scope.js';
 import { get_num_threads, set_num_threads } from './threads.js';
 
@@ -232,12 +233,13 @@ export class Tensor {
       }
       const scope = scopeFor(source?.#scope);
       // max(), unlike max(dim), is one tensor.
-      if (op.result === 'tensor' || (op.result === 'tuple' && nResults === 1))
+      const { result, result_names } = op.signature;
+      if (result === 'tensor' || (result === 'tuple' && nResults === 1))
         return new Tensor(MADE_HERE, resultAt(0), home, scope);
       const results = takeResults(nResults, home, source);
       // As PyTorch's named tuples: x.max(0).values. Not listed, so that printing shows each once.
-      if (op.result === 'tuple')
-        op.result_names.forEach((name, i) => Object.defineProperty(results, name, { value: results[i] }));
+      if (result === 'tuple')
+        result_names.forEach((name, i) => Object.defineProperty(results, name, { value: results[i] }));
       return results;
     };
   }
@@ -905,16 +907,16 @@ function makeBy(op, args) {
   return gradOption(invoke(op, undefined, [...args.slice(0, -1), options]), requiresGrad);
 }
 
+addMethods(
+  Tensor,
+  table,
+  (op) =>
+    function (...args) {
+      return invoke(op, this, args);
+    },
+);
+
 for (const op of table) {
-  if (op.isMethod && !(op.name in Tensor.prototype)) {
-    Object.defineProperty(Tensor.prototype, op.name, {
-      configurable: true,
-      writable: true,
-      value(...args) {
-        return invoke(op, this, args);
-      },
-    });
-  }
   if (op.isInPlace || op.isHidden || op.name in torch) continue;
   const makes = op.isFactory || op.name.endsWith('_like');
   torch[op.name] = Object.defineProperty(makes ? (...args) => makeBy(op, args) : (...args) => invoke(op, undefined, args), 'name', {
@@ -934,6 +936,6 @@ for (const { name } of table) if (name.startsWith('linalg_')) torch.linalg[name.
 torch.nn = { functional: {} };
 const inFunctional = new Set(['relu', 'relu_', 'sigmoid', 'tanh', 'softmax', 'log_softmax']);
 for (const op of table) {
-  if (!op.flags.includes('functional') && !inFunctional.has(op.name)) continue;
+  if (!op.marks.includes('n') && !inFunctional.has(op.name)) continue;
   torch.nn.functional[op.name] = Object.defineProperty((...args) => invoke(op, undefined, args), 'name', { value: op.name });
 }

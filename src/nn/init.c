@@ -171,13 +171,7 @@ const tt_init_row *tt_init_row_find(const char *name, tt_error *error) {
 
 const tt_op *tt_init_row_signature(const tt_init_row *row) { return &row->signature; }
 
-void tt_inits_json(tt_buffer *text) {
-  for (size_t i = 0; i < N_ROWS; i++) {
-    tt_buffer_printf(text, i == 0 ? "[\n" : ",\n");
-    tt_row_json(&rows[i].signature, rows[i].torch_name, text);
-  }
-  tt_buffer_printf(text, "\n]\n");
-}
+const char *tt_init_row_torch_name(const tt_init_row *row) { return row->torch_name; }
 
 tt_status tt_init_fill(const tt_place *place, const tt_init_row *row, const tt_value *args, size_t n_args, tt_error *error) {
   tt_value bound[TT_MAX_PARAMS];

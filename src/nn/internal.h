@@ -22,8 +22,6 @@
 tt_status tt_optimizers_init(tt_error *error);
 tt_status tt_inits_init(tt_error *error);
 tt_status tt_schedules_init(tt_error *error);
-/* A row of any of the tables as an object of JSON. */
-void tt_row_json(const tt_op *signature, const char *torch_name, tt_buffer *text);
 
 enum { TT_FROM_NOWHERE = -1, TT_FROM_TRAINING = -2 /* whether the module trains */ };
 

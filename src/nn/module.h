@@ -80,7 +80,7 @@ tt_status tt_module_to(const tt_place *place, tt_module *module, tt_dtype dtype,
 tt_status tt_module_forward(const tt_place *place, tt_module *module, tt_node *const *inputs, size_t n_inputs,
                             tt_node **outputs, size_t *n_outputs, tt_error *error);
 
-/* The table as JSON text: [{"name":"Linear","schema":...,"torch_name":...,"params":[...]},...], as tt_ops_json writes ops. */
-void tt_modules_json(tt_buffer *text);
+/* A row of any of these tables as JSON text: {"name":"Linear","schema":...,"torch_name":...,"params":[...]}, as tt_op_json writes an op. */
+void tt_row_json(const tt_op *signature, const char *torch_name, tt_buffer *text);
 
 #endif

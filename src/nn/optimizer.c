@@ -90,13 +90,7 @@ const tt_optimizer_row *tt_optimizer_row_find(const char *name, tt_error *error)
 
 const tt_op *tt_optimizer_row_signature(const tt_optimizer_row *row) { return &row->signature; }
 
-void tt_optimizers_json(tt_buffer *text) {
-  for (size_t i = 0; i < N_ROWS; i++) {
-    tt_buffer_printf(text, i == 0 ? "[\n" : ",\n");
-    tt_row_json(&rows[i].signature, rows[i].torch_name, text);
-  }
-  tt_buffer_printf(text, "\n]\n");
-}
+const char *tt_optimizer_row_torch_name(const tt_optimizer_row *row) { return row->torch_name; }
 
 /* ---- life ---- */
 

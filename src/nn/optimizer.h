@@ -22,8 +22,7 @@ const tt_optimizer_row *tt_optimizer_row_at(size_t i); /* NULL behind the last *
 const tt_optimizer_row *tt_optimizer_row_find(const char *name, tt_error *error);
 /* "SGD(float lr, ...) -> Tensor", parsed: the options of a group. */
 const tt_op *tt_optimizer_row_signature(const tt_optimizer_row *row);
-/* The table as JSON text, as tt_modules_json. */
-void tt_optimizers_json(tt_buffer *text);
+const char *tt_optimizer_row_torch_name(const tt_optimizer_row *row);
 
 /* ---- optimisers ---- */
 

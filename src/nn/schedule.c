@@ -68,13 +68,7 @@ const tt_schedule_row *tt_schedule_row_find(const char *name, tt_error *error) {
 
 const tt_op *tt_schedule_row_signature(const tt_schedule_row *row) { return &row->signature; }
 
-void tt_schedules_json(tt_buffer *text) {
-  for (size_t i = 0; i < N_ROWS; i++) {
-    tt_buffer_printf(text, i == 0 ? "[\n" : ",\n");
-    tt_row_json(&rows[i].signature, rows[i].torch_name, text);
-  }
-  tt_buffer_printf(text, "\n]\n");
-}
+const char *tt_schedule_row_torch_name(const tt_schedule_row *row) { return row->torch_name; }
 
 tt_status tt_schedule_rate(const tt_schedule_row *row, const tt_value *args, size_t n_args, double base, int64_t n_steps,
                            double *rate, tt_error *error) {

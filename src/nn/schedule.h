@@ -15,10 +15,9 @@ const tt_schedule_row *tt_schedule_row_at(size_t i); /* NULL behind the last */
 /* NULL: TT_ERR_ARGUMENT (there is no such schedule). */
 const tt_schedule_row *tt_schedule_row_find(const char *name, tt_error *error);
 const tt_op *tt_schedule_row_signature(const tt_schedule_row *row);
+const char *tt_schedule_row_torch_name(const tt_schedule_row *row);
 /* The rate after n_steps of what began at `base`; the arguments are bound to the row's signature. Errors: TT_ERR_ARGUMENT. */
 tt_status tt_schedule_rate(const tt_schedule_row *row, const tt_value *args, size_t n_args, double base, int64_t n_steps,
                            double *rate, tt_error *error);
-/* The table as JSON text, as tt_modules_json. */
-void tt_schedules_json(tt_buffer *text);
 
 #endif

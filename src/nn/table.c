@@ -63,11 +63,3 @@ void tt_row_json(const tt_op *signature, const char *torch_name, tt_buffer *text
   tt_signature_json(text, signature);
   tt_buffer_u8(text, '}');
 }
-
-void tt_modules_json(tt_buffer *text) {
-  for (size_t i = 0; i < N_ROWS; i++) {
-    tt_buffer_printf(text, i == 0 ? "[\n" : ",\n");
-    tt_row_json(&rows[i].signature, rows[i].torch_name, text);
-  }
-  tt_buffer_printf(text, "\n]\n");
-}

@@ -52,7 +52,11 @@ tt_dtype tt_numpy_promote(tt_dtype a, tt_dtype b);
  */
 tt_dtype tt_numpy_result_type(const tt_value *values, size_t n);
 
-/* The table as JSON text, for JavaScript, the documentation and the comparison with NumPy: as tt_ops_json. */
+/* The table as JSON text, for the documentation and the comparison with NumPy: as tt_ops_json. */
 void tt_numpy_json(tt_buffer *text);
+/* One row of it. */
+void tt_numpy_row_json(tt_buffer *text, const tt_numpy_function *function);
+/* What JavaScript wants to know at once, for which tt_numpy_init need not have been: as tt_ops_lines. m: a method of ndarray, o: and no function of numpy's. */
+void tt_numpy_lines(tt_buffer *text);
 
 #endif

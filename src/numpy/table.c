@@ -43,7 +43,7 @@ const tt_numpy_function *tt_numpy_find(const char *name) {
   return NULL;
 }
 
-void tt_numpy_json(tt_buffer *text) {
+void tt_numpy_row_json(tt_buffer *text, const tt_numpy_function *row) {
   static const struct {
     uint32_t flag;
     const char *name;
@@ -51,20 +51,32 @@ void tt_numpy_json(tt_buffer *text) {
                {TT_NUMPY_ONLY_METHOD, "only_method"},
                {TT_NUMPY_FACTORY, "factory"},
                {TT_NUMPY_RANDOM, "random"}};
+  tt_buffer_printf(text, "{\"number\":%td,\"name\":\"%s\",\"op\":\"%s\",\"flags\":[", row - table, row->signature.name,
+                   row->op == TT_OP_NONE ? "" : tt_op_name(row->op));
+  const char *between = "";
+  for (size_t k = 0; k < sizeof flags / sizeof *flags; k++) {
+    if ((row->signature.flags & flags[k].flag) == 0) continue;
+    tt_buffer_printf(text, "%s\"%s\"", between, flags[k].name);
+    between = ",";
+  }
+  tt_buffer_printf(text, "],\"domain\":\"%s\"", row->domain);
+  tt_signature_json(text, &row->signature);
+  tt_buffer_u8(text, '}');
+}
+
+void tt_numpy_json(tt_buffer *text) {
   tt_buffer_u8(text, '[');
   for (size_t i = 0; i < N_ROWS; i++) {
-    const tt_numpy_function *row = &table[i];
-    tt_buffer_printf(text, "%s{\"number\":%zu,\"name\":\"%s\",\"op\":\"%s\",\"flags\":[", i == 0 ? "\n" : ",\n", i,
-                     row->signature.name, row->op == TT_OP_NONE ? "" : tt_op_get(row->op)->name);
-    const char *between = "";
-    for (size_t k = 0; k < sizeof flags / sizeof *flags; k++) {
-      if ((row->signature.flags & flags[k].flag) == 0) continue;
-      tt_buffer_printf(text, "%s\"%s\"", between, flags[k].name);
-      between = ",";
-    }
-    tt_buffer_printf(text, "],\"domain\":\"%s\"", row->domain);
-    tt_signature_json(text, &row->signature);
-    tt_buffer_u8(text, '}');
+    tt_buffer_printf(text, i == 0 ? "\n" : ",\n");
+    tt_numpy_row_json(text, &table[i]);
   }
   tt_buffer_printf(text, "\n]\n");
+}
+
+void tt_numpy_lines(tt_buffer *text) {
+  for (size_t i = 0; i < N_ROWS; i++) {
+    const uint32_t flags = table[i].signature.flags;
+    tt_buffer_printf(text, "%s %s%s\n", table[i].signature.name, (flags & TT_NUMPY_METHOD) != 0 ? "m" : "",
+                     (flags & TT_NUMPY_ONLY_METHOD) != 0 ? "o" : "");
+  }
 }

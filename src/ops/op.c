@@ -27,8 +27,8 @@ static tt_op table[TT_N_OPS_PLUS_ONE] = {
 #undef TT_OP
 };
 
-static const tt_op *by_name[TT_N_OPS_PLUS_ONE]; /* the rows in the order of their names, behind an unused first place */
-static bool is_ready;
+static const tt_op *by_name
+    [TT_N_OPS_PLUS_ONE]; /* the rows in the order of their names, behind an unused first place; sorted when first asked */
 
 static int compare_rows(const void *a, const void *b) {
   const tt_op *const *left = a;
@@ -53,33 +53,51 @@ static tt_status check_row(const tt_op *op, tt_error *error) {
   return TT_OK;
 }
 
-tt_status tt_ops_init(tt_error *error) {
-  if (is_ready) return TT_OK;
-  for (int i = 1; i <= TT_N_OPS; i++) {
-    TT_TRY(tt_schema_parse(&table[i], error));
-    TT_TRY(check_row(&table[i], error));
-    by_name[i] = &table[i];
-  }
+/* Reads a row's schema, once: until then it has no params, not even none. */
+static tt_status read_row(tt_op *op, tt_error *error) {
+  if (op->params != NULL) return TT_OK;
+  tt_status status = tt_schema_parse(op, error);
+  if (status == TT_OK) status = check_row(op, error);
+  if (status != TT_OK) op->params = NULL;
+  return status;
+}
+
+static void sort_names(void) {
+  if (by_name[1] != NULL) return;
+  for (int i = 1; i <= TT_N_OPS; i++) by_name[i] = &table[i];
   qsort(by_name + 1, TT_N_OPS, sizeof by_name[0], compare_rows);
+}
+
+tt_status tt_ops_init(tt_error *error) {
+  for (int i = 1; i <= TT_N_OPS; i++) TT_TRY(read_row(&table[i], error));
+  sort_names();
   for (int i = 2; i <= TT_N_OPS; i++) {
     if (strcmp(by_name[i - 1]->name, by_name[i]->name) == 0) {
       return tt_fail(error, TT_ERR_STATE, "two rows are named %s", by_name[i]->name);
     }
   }
-  is_ready = true;
   return TT_OK;
 }
 
-const tt_op *tt_op_get(unsigned number) { return number == 0 || number > TT_N_OPS ? NULL : &table[number]; }
+const char *tt_op_name(unsigned number) { return number == 0 || number > TT_N_OPS ? NULL : table[number].name; }
+
+const tt_op *tt_op_get(unsigned number) {
+  if (number == 0 || number > TT_N_OPS) return NULL;
+  tt_op *op = &table[number];
+  if (op->params != NULL) return op;
+  tt_error error = {.status = TT_OK};
+  return read_row(op, &error) == TT_OK ? op : NULL;
+}
 
 const tt_op *tt_op_find(const char *name, size_t n_bytes) {
+  sort_names();
   int low = 1, high = TT_N_OPS;
   while (low <= high) {
     int middle = low + (high - low) / 2;
     const char *other = by_name[middle]->name;
     int order = strncmp(name, other, n_bytes);
     if (order == 0 && other[n_bytes] != 0) order = -1;
-    if (order == 0) return by_name[middle];
+    if (order == 0) return tt_op_get(by_name[middle]->number);
     if (order < 0) {
       high = middle - 1;
     } else {
@@ -95,6 +113,8 @@ static uint64_t fnv1a(uint64_t hash, const char *text) {
 }
 
 uint64_t tt_ops_digest(void) {
+  static uint64_t digest;
+  if (digest != 0) return digest;
   uint64_t hash = UINT64_C(0xCBF29CE484222325);
   for (int i = 1; i <= TT_N_OPS; i++) {
     hash = fnv1a(hash, table[i].name);
@@ -102,6 +122,7 @@ uint64_t tt_ops_digest(void) {
     hash = fnv1a(hash, table[i].schema);
     hash = fnv1a(hash, "\n");
   }
+  digest = hash;
   return hash;
 }
 
@@ -269,7 +290,7 @@ static void write_json_string(tt_buffer *text, const char *string, size_t n_byte
   tt_buffer_u8(text, '"');
 }
 
-/* The tables are long and every page reads them at its start: plain text is not worth a format. */
+/* The tables are long: plain text is not worth a format. */
 static void put(tt_buffer *text, const char *string) { tt_buffer_append(text, string, strlen(string)); }
 
 static void write_pair(tt_buffer *text, const char *key, const char *string) {
@@ -368,17 +389,46 @@ void tt_signature_json(tt_buffer *text, const tt_op *op) {
   tt_buffer_u8(text, ']');
 }
 
+void tt_op_json(tt_buffer *text, const tt_op *op, void (*more)(tt_buffer *text, const tt_op *op)) {
+  tt_buffer_printf(text, "{\"number\":%d", (int)op->number);
+  write_pair(text, "name", op->name);
+  write_flags(text, op->flags);
+  write_bool(text, "differentiable", op->grad != NULL);
+  tt_signature_json(text, op);
+  if (more != NULL) more(text, op);
+  tt_buffer_u8(text, '}');
+}
+
 void tt_ops_json(tt_buffer *text, void (*more)(tt_buffer *text, const tt_op *op)) {
   tt_buffer_u8(text, '[');
-  for (int i = 1; i <= TT_N_OPS; i++) {
-    const tt_op *op = &table[i];
-    tt_buffer_printf(text, "%s{\"number\":%d", i == 1 ? "\n" : ",\n", i);
-    write_pair(text, "name", op->name);
-    write_flags(text, op->flags);
-    write_bool(text, "differentiable", op->grad != NULL);
-    tt_signature_json(text, op);
-    if (more != NULL) more(text, op);
-    tt_buffer_u8(text, '}');
+  for (unsigned i = 1; i <= TT_N_OPS; i++) {
+    put(text, i == 1 ? "\n" : ",\n");
+    tt_op_json(text, tt_op_get(i), more);
   }
   tt_buffer_printf(text, "\n]\n");
+}
+
+/* Whether the first parameter is a Tensor, without reading the schema: "name(Tensor self, ...", also "Tensor?" and "Tensor(a!)". */
+static bool begins_with_tensor(const tt_op *op) {
+  static const char type[] = "Tensor";
+  const char *params = op->schema + strlen(op->name) + 1;
+  if (strncmp(params, type, sizeof type - 1) != 0) return false;
+  return strchr(" ?(", params[sizeof type - 1]) != NULL;
+}
+
+void tt_ops_lines(tt_buffer *text) {
+  static const struct {
+    uint32_t flag;
+    char mark;
+  } marks[] = {{TT_OP_INPLACE, 'i'}, {TT_OP_FACTORY, 'f'}, {TT_OP_HIDDEN, 'h'}, {TT_OP_FUNCTIONAL, 'n'}};
+  for (int i = 1; i <= TT_N_OPS; i++) {
+    const tt_op *op = &table[i];
+    put(text, op->name);
+    tt_buffer_u8(text, ' ');
+    if (begins_with_tensor(op) && (op->flags & (TT_OP_FACTORY | TT_OP_FUNCTION | TT_OP_HIDDEN)) == 0) tt_buffer_u8(text, 'm');
+    for (size_t k = 0; k < sizeof marks / sizeof marks[0]; k++) {
+      if ((op->flags & marks[k].flag) != 0) tt_buffer_u8(text, (uint8_t)marks[k].mark);
+    }
+    tt_buffer_u8(text, '\n');
+  }
 }

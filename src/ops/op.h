@@ -9,7 +9,7 @@
  * None" (for int[]: an int stands for a list of one), and defaults (None, True, a number, [1, 2], 'text', float32).
  * "Tensor(b!)" as a parameter is one that the call writes to (running statistics, an optimiser's state).
  * "-> Tensor(a)" is a view of its input, "-> Tensor(a!)" the changed input itself, "-> (Tensor values, Tensor indices)" a tuple,
- * "-> Tensor[]" a list whose length the shape rule tells. Parsed once at tt_ops_init; the test of the table parses every row.
+ * "-> Tensor[]" a list whose length the shape rule tells. Parsed when the row is first asked for; the test of the table parses every row.
  *
  * A call passes through three functions of its row, in this order, at whoever holds what is needed:
  *     infer   metas of the arguments -> metas of the results          (at the caller, and again at the worker)
@@ -161,7 +161,8 @@ struct tt_op {
 };
 
 /*
- * Parses the table; call once before anything else, again is harmless. Errors: TT_ERR_STATE naming the row that does not parse.
+ * Reads every row. Rows are read when they are first asked for in any case: this is for who wants to know that all of them are sound, and for who has
+ * several threads that ask. Errors: TT_ERR_STATE naming the row that does not parse.
  */
 tt_status tt_ops_init(tt_error *error);
 
@@ -177,6 +178,7 @@ static inline bool tt_op_writes(const tt_op *op, const tt_value *bound) {
 }
 
 const tt_op *tt_op_get(unsigned number);                   /* NULL when there is none */
+const char *tt_op_name(unsigned number);                   /* its name alone, for which the row is not read */
 const tt_op *tt_op_find(const char *name, size_t n_bytes); /* NULL when there is none */
 
 /* 64-bit FNV-1a over "name schema\n" of all rows in order: two builds with the same digest agree on every number. */
@@ -231,6 +233,14 @@ tt_status tt_op_check_inplace(const tt_op *op, const tt_value *bound, const tt_m
  * (JavaScript needs no more; for generators and the oracle ops/oracle.h has one).
  */
 void tt_ops_json(tt_buffer *text, void (*more)(tt_buffer *text, const tt_op *op));
+/* One row of it. */
+void tt_op_json(tt_buffer *text, const tt_op *op, void (*more)(tt_buffer *text, const tt_op *op));
+
+/*
+ * What JavaScript wants to know before a row is first called, for which no row is read: a line a row, its name, a space, and letters: m a method of
+ * tensors, i in place, f a factory, h hidden, n one of torch.nn.functional.
+ */
+void tt_ops_lines(tt_buffer *text);
 
 /* The part that a signature gives, of a row of any table: ,"schema":...,"params":[...],"result":"tensor". */
 void tt_signature_json(tt_buffer *text, const tt_op *op);

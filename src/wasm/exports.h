@@ -26,7 +26,21 @@ int tt_wasm_constants(void); /* text: JSON of the offsets in the scratch and of 
 int tt_wasm_set_threads(int n_threads);
 int tt_wasm_get_threads(void);
 int tt_wasm_count_helpers(void);
-int tt_wasm_ops(void); /* text: the op table, as tt_ops_json writes it */
+
+/* ---- the tables: ops, and the rows of nn.def, optim.def, init.def, schedule.def and numpy.def ---- */
+
+enum {
+  TT_WASM_OPS,
+  TT_WASM_MODULES,
+  TT_WASM_OPTIMIZERS,
+  TT_WASM_INITS,
+  TT_WASM_SCHEDULES,
+  TT_WASM_NUMPY,
+};
+/* text: what is to be known of rows at once: a line a row, its name, a space, and letters (tt_ops_lines, tt_numpy_lines). */
+int tt_wasm_table(uint32_t table);
+/* text: JSON of one row, by its number in the table. Of nn/ and numpy/ a row is asked for before any is called. */
+int tt_wasm_row(uint32_t table, uint32_t number);
 
 /* ---- tensors ---- */
 
@@ -65,7 +79,6 @@ int tt_wasm_kind_log(tt_handle tensor); /* text: a line per command that its _Lo
 
 /* ---- modules and optimisers: their handles are of types of their own ---- */
 
-int tt_wasm_nn_tables(void); /* text: JSON: { modules, optimizers, inits, schedules }, each as tt_wasm_ops writes ops */
 /* results[0]: a module of the row (its number in the table), its constructor's arguments being the scratch's args. */
 int tt_wasm_module_new(tt_handle worker, uint32_t row, uint32_t n_args);
 int tt_wasm_module_copy(tt_handle worker, tt_handle module); /* results[0] */
@@ -115,7 +128,6 @@ void tt_wasm_callback_fail(uint32_t status);   /* input: why */
 
 /* ---- NumPy's functions (numpy/numpy.h) ---- */
 
-int tt_wasm_numpy_table(void); /* text: as tt_numpy_json writes it */
 /* As tt_wasm_call, of a row of that table. */
 int tt_wasm_numpy_call(tt_handle worker, uint32_t number, uint32_t n_args);
 int tt_wasm_numpy_print(tt_handle tensor, int is_repr); /* text: as NumPy prints it. TT_ERR_STATE for a pointer */

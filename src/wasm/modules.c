@@ -78,24 +78,6 @@ static int show_head(tt_node *head, tt_error *error) {
   return tt_door_give(tt_node_ref(head), &tt_wasm_area.results[0], error) == TT_OK ? TT_OK : tt_scratch_fail(error);
 }
 
-int tt_wasm_nn_tables(void) {
-  tt_error error = {.status = TT_OK};
-  if (tt_nn_init(&error) != TT_OK) return tt_scratch_fail(&error);
-  tt_buffer *text = tt_scratch_text();
-  tt_buffer_printf(text, "{\"modules\":");
-  tt_modules_json(text);
-  tt_buffer_printf(text, ",\"optimizers\":");
-  tt_optimizers_json(text);
-  tt_buffer_printf(text, ",\"inits\":");
-  tt_inits_json(text);
-  tt_buffer_printf(text, ",\"schedules\":");
-  tt_schedules_json(text);
-  tt_buffer_u8(text, '}');
-  if (tt_scratch_show_text() == TT_OK) return TT_OK;
-  tt_fail(&error, TT_ERR_MEMORY, "no memory for the text");
-  return tt_scratch_fail(&error);
-}
-
 /* ---- modules ---- */
 
 int tt_wasm_module_new(tt_handle worker, uint32_t row_number, uint32_t n_args) {

@@ -11,13 +11,6 @@ static int show_text(void) {
   return tt_scratch_fail(&error);
 }
 
-int tt_wasm_numpy_table(void) {
-  tt_error error = {.status = TT_OK};
-  if (tt_numpy_init(&error) != TT_OK) return tt_scratch_fail(&error);
-  tt_numpy_json(tt_scratch_text());
-  return show_text();
-}
-
 /* From a page, what is made from numbers is made at its own worker. */
 static tt_status make_at_own(void *host, const tt_op *op, const tt_value *args, size_t n_args, tt_node **results,
                              size_t *n_results, tt_error *error) {

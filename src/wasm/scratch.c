@@ -110,18 +110,11 @@ const uint8_t *tt_wasm_text(void) { return tt_wasm_area.text; }
 uint32_t tt_wasm_text_bytes(void) { return tt_wasm_area.text_bytes; }
 
 int tt_wasm_start(void) {
-  tt_error error = {.status = TT_OK};
-  if (tt_ops_init(&error) != TT_OK) return tt_scratch_fail(&error);
   tt_random_set_source(tt_host_random);
   tt_virtual_set_wake(tt_host_wake);
   /* Room for a frame from the start, so that receiving one does not depend on memory. */
   if (tt_wasm_input(TT_MAX_FRAME_BYTES) == NULL) return TT_ERR_MEMORY;
   return TT_OK;
-}
-
-int tt_wasm_ops(void) {
-  tt_ops_json(tt_scratch_text(), NULL);
-  return (int)tt_scratch_show_text();
 }
 
 static void write_name(tt_buffer *json, const char *name, int number, int *n_written) {
@@ -199,6 +192,16 @@ int tt_wasm_constants(void) {
   LIMIT("workerIdBytes", TT_MAX_WORKER_ID_BYTES)
   LIMIT("frameBytes", TT_MAX_FRAME_BYTES)
 #undef LIMIT
+  n = 0;
+  tt_buffer_printf(json, "},\"table\":{");
+#define TABLE(name, number) write_name(json, name, number, &n);
+  TABLE("ops", TT_WASM_OPS)
+  TABLE("modules", TT_WASM_MODULES)
+  TABLE("optimizers", TT_WASM_OPTIMIZERS)
+  TABLE("inits", TT_WASM_INITS)
+  TABLE("schedules", TT_WASM_SCHEDULES)
+  TABLE("numpy", TT_WASM_NUMPY)
+#undef TABLE
   tt_buffer_printf(json, "},\"software\":\"%s\"}", tt_software());
   return (int)tt_scratch_show_text();
 }

@@ -184,7 +184,7 @@ tt_status tt_hello_write(tt_buffer *json, const char *id, const char *kind, tt_e
   begin_field(&writer, "names");
   open_bracket(&writer, '[');
   for (unsigned number = 1; number <= TT_N_OPS; number++) {
-    const char *name = tt_op_get(number)->name;
+    const char *name = tt_op_name(number);
     begin_item(&writer);
     put_text(&writer, name, strlen(name));
   }

@@ -554,18 +554,24 @@ static void clipping_scales_all_gradients_together(void **state) {
   end(&all);
 }
 
-static void tables_are_written_as_json(void **state) {
+#define ASSERT_ROW(type, row_name, pytorch_name)                                          \
+  {                                                                                       \
+    const type##_row *row = type##_row_find(row_name, &trouble);                          \
+    tt_buffer_init(&text);                                                                \
+    tt_row_json(type##_row_signature(row), type##_row_torch_name(row), &text);            \
+    assert_says(tt_buffer_string(&text), "\"name\":\"" row_name "\"");                    \
+    assert_says(tt_buffer_string(&text), "\"torch_name\":\"" pytorch_name row_name "\""); \
+    tt_buffer_release(&text);                                                             \
+  }
+
+static void rows_are_written_as_json(void **state) {
   (void)state;
   tt_buffer text;
-  void (*const writers[])(tt_buffer *) = {tt_modules_json, tt_optimizers_json, tt_inits_json, tt_schedules_json};
-  static const char *const says[] = {"\"name\":\"LSTM\"", "\"name\":\"AdamW\"", "\"name\":\"orthogonal_\"",
-                                     "\"name\":\"CosineAnnealingLR\""};
-  for (size_t i = 0; i < 4; i++) {
-    tt_buffer_init(&text);
-    writers[i](&text);
-    assert_says(tt_buffer_string(&text), says[i]);
-    tt_buffer_release(&text);
-  }
+  assert_int_equal(tt_nn_init(&trouble), TT_OK);
+  ASSERT_ROW(tt_module, "LSTM", "torch.nn.")
+  ASSERT_ROW(tt_optimizer, "AdamW", "torch.optim.")
+  ASSERT_ROW(tt_init, "orthogonal_", "torch.nn.init.")
+  ASSERT_ROW(tt_schedule, "CosineAnnealingLR", "torch.optim.lr_scheduler.")
 }
 
 int main(void) {
@@ -576,7 +582,7 @@ int main(void) {
       cmocka_unit_test(groups_have_options_of_their_own), cmocka_unit_test(state_follows_its_parameter),
       cmocka_unit_test(a_step_elsewhere_is_one_command),  cmocka_unit_test(init_fills_with_and_without_memory),
       cmocka_unit_test(schedules_are_formulas),           cmocka_unit_test(clipping_scales_all_gradients_together),
-      cmocka_unit_test(tables_are_written_as_json),       cmocka_unit_test(modules_without_memory),
+      cmocka_unit_test(rows_are_written_as_json),         cmocka_unit_test(modules_without_memory),
       cmocka_unit_test(training_without_memory),          cmocka_unit_test(a_recurrent_net_without_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-// The part of the core that is loaded when a function of it is first called: in this thread, in a page and in its thread.
+// The parts of the core that are loaded when a function of them is first called: in this thread, in a page and in its thread.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { test } from 'node:test';
@@ -6,14 +6,16 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** What a module of its own process prints; it is told when the later part is read. */
+/** What a module of its own process prints; it is told how often the last part is read, and how often the one before it. */
 async function printed(code) {
   const watched = `
     const fs = require('node:fs');
     const { readFileSync } = fs;
     let n = 0;
+    let nMore = 0;
     let isThere = true;
     fs.readFileSync = (path, ...rest) => {
+      if (String(path).endsWith('_more.wasm')) nMore++;
       if (!String(path).endsWith('_later.wasm')) return readFileSync(path, ...rest);
       if (!isThere) throw new Error('it is not there');
       n++;
@@ -34,6 +36,18 @@ for (const module of ['../../web/tabtensor.js', '../../web/core/tabtensor.js']) 
     assert.equal(await printed(code), 'tensor([2., 3.]) 0 tensor([[0.5000, 0.0000],\n        [0.0000, 0.2500]]) 1 [[2. 1.]] tensor(8.) 1');
   });
 }
+
+test('what every page does needs one part, and training another', async () => {
+  const code = `const { nn, optim, tensor, torch } = await import('../../web/tabtensor.js');
+    const x = tensor([[1, 2], [3, 4]]);
+    const out = [String(x.add(x).mul(2).sum()), String(torch.zeros([1])), nMore, n];
+    const model = new nn.Linear(2, 1);
+    const sgd = new optim.SGD(model.parameters(), { lr: 0.1 });
+    model.call(x.matmul(x)).relu().sum().backward();
+    sgd.step();
+    console.log([...out, nMore, n].join(' '));`;
+  assert.equal(await printed(code), 'tensor(40.) tensor([0.]) 0 0 1 0');
+});
 
 test('a page and its thread each load it for themselves', async () => {
   const code = `const { becomePage, threads } = await import('./page_in_node.js');

@@ -30,6 +30,20 @@ test('S2: every row of the op table is a function or a method, and none is hidde
   }
 });
 
+test('the signature of a row is read when it is first asked for, and says what its line does', () => {
+  for (const op of table) {
+    const { name, number, flags, params } = op;
+    assert.equal(table[number - 1], op);
+    assert.match(op.schema, new RegExp(`^${name}\\(`));
+    assert.equal(op.isInPlace, flags.includes('inplace'), name);
+    assert.equal(op.isFactory, flags.includes('factory'), name);
+    assert.equal(op.isHidden, flags.includes('hidden'), name);
+    assert.equal(op.marks.includes('n'), flags.includes('functional'), name);
+    const isMethod = params[0]?.type === 'Tensor' && !['factory', 'function', 'hidden'].some((flag) => flags.includes(flag));
+    assert.equal(op.isMethod, isMethod, name);
+  }
+});
+
 test('the dtype follows the data', () => {
   const cases = [
     [[1, 2, 3], 'float32', [3]],

@@ -1,16 +1,18 @@
 /**
- * What any page may do in its first minutes: what is called here is in the core that pages load, and the rest in the part that is loaded when a
- * function of it is first called (wasm-build/to_web.js). Both parts belong to every core: the tour decides about loading, never about what works.
+ * What pages do, which tells into which part of the core a function goes (wasm-build/to_web.js): `first` is what every page does, and in the file that they load
+ * at once; `all` is what many do besides, such as training. The rest is what few do. A part is loaded when a function of it is first called. All belong to every
+ * core: the tour decides about loading, never about what works.
  *
- *     node --import ./wasm-build/tour/watch.js wasm-build/tour/tour.js [page]
+ *     node --import ./wasm-build/tour/watch.js wasm-build/tour/tour.js first|all here|page
  *
- * `page`: through a page's own worker in its thread, as tests/js/page_in_node.js has it; else in this thread.
+ * `page`: through a page's own worker in its thread, as tests/js/page_in_node.js has it; `here`: in this thread.
  */
 import { once } from 'node:events';
 import { becomePage, threads } from '../../tests/js/page_in_node.js';
 import { startRelay } from './relay.js';
 
-const isPage = process.argv[2] === 'page';
+const [part, thread] = process.argv.slice(2);
+const isPage = thread === 'page';
 if (isPage) becomePage('http://localhost');
 const { FloatTensor, LongTensor, TensorError, TorchHook, VirtualWorker, WebSocketWorker, nn, optim, tensor, tidy, torch } = await import('../../web/tabtensor.js');
 
@@ -33,14 +35,33 @@ async function refuses(call) {
   throw new Error(`nothing refused ${call}`);
 }
 
-/** Ops on tensors, wherever they are: float32 in full, indices and masks as far as they serve it. */
-async function ops(place) {
-  const of = (values, options) => place(tensor(values, options));
+async function show(tensors) {
+  for (const one of tensors) {
+    if (one.location !== null) await one.get();
+    await one.data();
+  }
+}
+
+/** Arithmetic, element by element, on float32, wherever tensors are. */
+async function arithmetic(at) {
+  const of = (data) => at(tensor(data));
   const a = of([[1, 2, 3], [4, 5, 6]]);
   const b = of([[0.5, -1, 2], [1, 0.25, -3]]);
   const row = of([1, 2, 3]);
-  const shown = [
-    ...['add', 'sub', 'mul', 'div'].flatMap((op) => [a[op](b), a[op](2), a[op](row), a.clone()[`${op}_`](b), a.t()[op](b.t())]),
+  await show([
+    ...['add', 'sub', 'mul', 'div'].flatMap((op) => [a[op](b), a[op](2), a[op](row), a.clone()[`${op}_`](b)]),
+    ...[a.sum(), a.t(), a.reshape([3, 2]), a.clone()],
+  ]);
+}
+
+/** Other ops: float32 in full, indices and masks as far as they serve it. */
+async function ops(at) {
+  const of = (data) => at(tensor(data));
+  const a = of([[1, 2, 3], [4, 5, 6]]);
+  const b = of([[0.5, -1, 2], [1, 0.25, -3]]);
+  const row = of([1, 2, 3]);
+  await show([
+    ...['add', 'sub', 'mul', 'div'].map((op) => a.t()[op](b.t())),
     ...['eq', 'gt', 'lt'].flatMap((op) => [a[op](b), a[op](1)]),
     ...['exp', 'log', 'sqrt', 'abs', 'neg', 'sigmoid', 'tanh', 'relu'].map((op) => a[op]()),
     ...[a.pow(2), a.clone().zero_(), a.clone().fill_(1), a.softmax(1), a.log_softmax(1)],
@@ -48,21 +69,12 @@ async function ops(place) {
     ...[a.matmul(b.t()), a.mm(b.t()), row.dot(row), a.mv(row)],
     ...[a.reshape([3, 2]), a.view(6), a.t(), a.t().contiguous(), a.transpose(0, 1), a.unsqueeze(0).squeeze(0), a.flatten(), a.select(0, 0), a.slice(1, 0, 2)],
     ...[torch.cat([a, b]), torch.stack([a, b])],
-    ...[a.to('float64'), a.to('int64'), a.gt(1).to('float32'), a.detach(), a.clone()],
-  ];
-  for (const one of shown) {
-    if (one.location !== null) await one.get();
-    await one.data();
-  }
+    ...[a.to('float64'), a.to('int64'), a.gt(1).to('float32'), a.detach()],
+  ]);
 }
 
-/** The same of this thread or page alone: making, printing, reading. */
-async function values() {
-  torch.manual_seed(1);
-  const made = [
-    ...[torch.zeros([2, 3]), torch.ones([2]), torch.arange(5), torch.rand([2]), torch.randn([2, 2]), torch.randint(0, 9, [4])],
-    ...[FloatTensor([1, 2.5, -3e-7]), LongTensor([1, 2]), tensor(3), tensor([true, false]), tensor(new Float32Array([1, 2])), tensor([1, 2], { dtype: 'float64' })],
-  ];
+/** Making, printing and reading tensors of this thread or page alone. */
+async function values(made) {
   for (const one of made) {
     String(one);
     await one.text();
@@ -70,9 +82,16 @@ async function values() {
     await one.array();
   }
   await tensor(3).item();
-  await torch.randn([20, 60]).text();
   tidy(() => made[0].add(1));
   for (const one of made) one.dispose();
+}
+
+async function makers() {
+  torch.manual_seed(1);
+  await values([
+    ...[torch.arange(5), torch.rand([2]), torch.randn([2, 2]), torch.randint(0, 9, [4]), torch.randn([20, 60])],
+    ...[LongTensor([1, 2]), tensor([true, false]), tensor([1, 2], { dtype: 'float64' })],
+  ]);
 }
 
 /** Both parts of a training step, with what is usual in it. */
@@ -126,19 +145,23 @@ async function gradients() {
   x.detach();
 }
 
-async function remote() {
+/** To another worker and back. */
+async function sending() {
   const x = FloatTensor([1, 2, 3]).send(bob, { tags: ['#x'] });
   String(x);
   await x.add(x).mul(2).get();
+  await bob.search('#x');
+  await bob.whoami();
+  await me.whoami();
+}
+
+async function remote() {
   const [y, z] = [FloatTensor([1, 2, 3]).send(bob), FloatTensor([1, 2, 3])];
   y.add(1);
   await refuses(() => y.matmul(FloatTensor([1, 2]).send(bob)).get());
   await refuses(() => z.add(FloatTensor([1, 2])));
   await refuses(() => z.add(y));
   await refuses(() => FloatTensor([1, 2, 3]).send(bob).select(0, 9).get());
-  await bob.search('#x');
-  await bob.whoami();
-  await me.whoami();
   const moved = FloatTensor([1, 2]).send(bob);
   await moved.move(alice);
   await moved.get();
@@ -150,14 +173,19 @@ async function remote() {
   await FloatTensor(new Array(70000).fill(1)).send(bob).get();
 }
 
-/** Workers at a relay, which then ends. */
+/** With a worker at a relay. */
 async function overRelay() {
   const there = await me.waitFor('there');
   await gone.close();
-  for (const type of ['object', 'command']) me.addEventListener(type, () => {});
   const x = FloatTensor([1, 2, 3]).send(there);
   await x.add(x).get();
   await x.get();
+}
+
+/** The relay ends. */
+async function withoutRelay() {
+  const there = me.getWorker('there');
+  for (const type of ['object', 'command']) me.addEventListener(type, () => {});
   const kept = FloatTensor([1, 2, 3]).send(there);
   const lost = [me, other].map((worker) => once(worker, 'disconnected'));
   relay.stop();
@@ -165,13 +193,21 @@ async function overRelay() {
   await refuses(() => kept.add(1).get());
 }
 
-await ops((value) => value);
-await ops((value) => value.send(bob));
-await values();
-await training();
-await training(bob);
-await gradients();
-await remote();
+await arithmetic((value) => value);
+await arithmetic((value) => value.send(bob));
+await values([torch.zeros([2, 3]), torch.ones([2]), FloatTensor([1, 2.5, -3e-7]), tensor(3), tensor(new Float32Array([1, 2]))]);
+await sending();
 await overRelay();
+if (part === 'all') {
+  await ops((value) => value);
+  await ops((value) => value.send(bob));
+  await makers();
+  await training();
+  await training(bob);
+  await gradients();
+  await remote();
+  await withoutRelay();
+}
 await me.close();
 await other.close();
+if (part !== 'all') relay.stop();

@@ -19,5 +19,5 @@ WebAssembly.instantiate = async (_, imports) => {
     const nBytes = exports.__write_profile(at, MAX_PROFILE_BYTES);
     writeFileSync(`${process.env.TT_TOUR_PROFILES}/${process.pid}-${threadId}`, new Uint8Array(memory.buffer, at, nBytes));
   });
-  return made;
+  return made.instance;
 };

@@ -73,7 +73,8 @@ const gzipKilobytes = (files) => files.reduce((sum, file) => sum + gzipSync(read
 const MAX_ROUNDS = 7;
 
 /** The parts of the core that are loaded when they are first called. */
-const laterFiles = (files) => files.map((file) => file.replace(/\.wasm$/, '_later.wasm')).filter((file) => !files.includes(file) && existsSync(file));
+const laterFiles = (files) =>
+  files.flatMap((file) => ['_more', '_later'].map((part) => file.replace(/\.wasm$/, `${part}.wasm`))).filter((file) => !files.includes(file) && existsSync(file));
 
 export async function run(bench) {
   bench.versions.tfjs = `tfjs ${versionOf('@tensorflow/tfjs')}`;

@@ -1,0 +1,83 @@
+// The sections of a WebAssembly module.
+
+/** Reads an unsigned LEB128 number; answers it and where it ends. */
+export function readNumber(bytes, at) {
+  let value = 0;
+  for (let shift = 0; ; shift += 7, at++) {
+    value += (bytes[at] & 0x7f) * 2 ** shift;
+    if (bytes[at] < 0x80) return [value, at + 1];
+  }
+}
+
+/** { id, from, begins, ends } of each: where it stands, and where what is in it begins. */
+export function sectionsOf(module) {
+  const found = [];
+  for (let from = 8; from < module.length; from = found.at(-1).ends) {
+    const [length, begins] = readNumber(module, from + 1);
+    found.push({ id: module[from], from, begins, ends: begins + length });
+  }
+  return found;
+}
+
+export const IMPORTS = 2;
+export const CODE = 10;
+const CUSTOM = 0;
+export const FUNCTION = 0;
+const TABLE = 1;
+const HAS_MAXIMUM = 1;
+
+/** { kind, from, ends } of each import: what it is, and where it is described. */
+export function importsOf(module) {
+  const section = sectionsOf(module).find(({ id }) => id === IMPORTS);
+  const found = [];
+  if (section === undefined) return found;
+  let [n, at] = readNumber(module, section.begins);
+  const skip = (nNumbers) => {
+    for (; nNumbers > 0; nNumbers--) [, at] = readNumber(module, at);
+  };
+  for (; n > 0; n--) {
+    for (let names = 0; names < 2; names++) {
+      const [nBytes, begins] = readNumber(module, at);
+      at = begins + nBytes;
+    }
+    const kind = module[at++];
+    const from = at;
+    if (kind === FUNCTION) {
+      skip(1);
+    } else if (kind === 3) {
+      at += 2; // a global: its type, and whether it changes
+    } else {
+      if (kind === TABLE) at++;
+      const flags = module[at++];
+      skip((flags & HAS_MAXIMUM) === 0 ? 1 : 2);
+    }
+    found.push({ kind, from, ends: at });
+  }
+  return found;
+}
+
+function numberBytes(value) {
+  const bytes = [];
+  do {
+    bytes.push((value & 0x7f) | (value > 0x7f ? 0x80 : 0));
+    value >>>= 7;
+  } while (value > 0);
+  return Buffer.from(bytes);
+}
+
+/** A module without what it says to people, and without how large a table may be that it imports. */
+export function relieved(module) {
+  const parts = [module.subarray(0, 8)];
+  for (const { id, from, begins, ends } of sectionsOf(module)) {
+    if (id === CUSTOM) continue;
+    const table = id === IMPORTS ? importsOf(module).find(({ kind }) => kind === TABLE) : undefined;
+    if (table === undefined) {
+      parts.push(module.subarray(from, ends));
+      continue;
+    }
+    const [, minimumEnds] = readNumber(module, table.from + 2);
+    const content = [module.subarray(begins, table.from + 1), Buffer.from([0]), module.subarray(table.from + 2, minimumEnds), module.subarray(table.ends, ends)];
+    parts.push(Buffer.from([id]), numberBytes(Buffer.concat(content).length), ...content);
+  }
+  return Buffer.concat(parts);
+}
