@@ -34,7 +34,59 @@ static void describe_operands(tt_wire_error *wire, const tt_value *args, size_t 
   }
 }
 
-/* What a command would have made or changed. */
+/* ---- names ---- */
+
+/* What records call objects: ids, or slots of a plan. */
+static uint64_t id_of(const tt_run *run, uint64_t name) { return run->slots == NULL ? name : run->slots[name].id; }
+
+/* NULL: it is one of the store's. */
+static tt_slot *passing(const tt_run *run, uint64_t name) {
+  return run->slots != NULL && run->slots[name].is_passing ? &run->slots[name] : NULL;
+}
+
+static tt_object *find_object(const tt_run *run, uint64_t name) { return tt_store_find(&run->worker->store, id_of(run, name)); }
+
+void tt_slot_release(tt_run *run, tt_slot *slot) {
+  if (slot->held != NULL) tt_storage_unhold(slot->held, run->worker->store.ledger);
+  tt_node_unref(slot->head);
+  tt_failure_unref(slot->failure);
+  slot->held = NULL;
+  slot->head = NULL;
+  slot->failure = NULL;
+  slot->is_withheld = false;
+}
+
+static tt_tensor *data_of(const tt_node *head) {
+  return head == NULL ? NULL : tt_local_tensor(tt_node_tail((tt_node *)(uintptr_t)head));
+}
+
+static void withhold_slot(tt_slot *slot) {
+  slot->is_withheld = true;
+  if (data_of(slot->head) != NULL) tt_local_withhold(tt_node_tail(slot->head));
+}
+
+/* Whatever shares memory with what must not leave must not leave. */
+static void withhold_slots(tt_run *run, const tt_storage *held) {
+  if (held == NULL || held->n_holds == 1) return;
+  for (size_t i = 1; i <= run->n_slots; i++) {
+    if (run->slots[i].held == held) withhold_slot(&run->slots[i]);
+  }
+}
+
+static void withhold_passing(tt_run *run, tt_slot *slot) {
+  if (slot->is_withheld) return;
+  withhold_slot(slot);
+  withhold_slots(run, slot->held);
+  if (slot->held != NULL && slot->held->n_holds > 1) tt_store_withhold_storage(&run->worker->store, slot->held);
+}
+
+static void withhold_object(tt_run *run, tt_object *object) {
+  if (object->is_withheld) return;
+  tt_store_withhold(&run->worker->store, object);
+  withhold_slots(run, object->held);
+}
+
+/* What a command would have made or changed: names. */
 static const uint64_t *products_of(const tt_record *record, const tt_op *op, size_t *n_ids) {
   bool is_inplace =
       op != NULL && (op->flags & TT_OP_INPLACE) && record->n_args > 0 && record->args[0].value.type == TT_VALUE_OPERAND;
@@ -47,11 +99,20 @@ static void poison_products(tt_run *run, const tt_record *record, const tt_op *o
   size_t n_ids;
   const uint64_t *ids = products_of(record, op, &n_ids);
   for (size_t i = 0; i < n_ids; i++) {
-    bool is_new = tt_store_find(&run->worker->store, ids[i]) == NULL;
+    tt_slot *slot = passing(run, ids[i]);
+    if (slot != NULL) {
+      if (slot->head != NULL && ids == record->results) continue; /* it was there before */
+      tt_failure *before = slot->failure;
+      slot->failure = tt_failure_ref(failure); /* it may be the one that is there */
+      tt_failure_unref(before);
+      continue;
+    }
+    uint64_t id = id_of(run, ids[i]);
+    bool is_new = tt_store_find(&run->worker->store, id) == NULL;
     /* A result's id was taken: what stands there is not the command's, and stays as it is. */
     if (!is_new && ids == record->results) continue;
     /* Somebody else's object, or a full store: then using the id fails for that reason. */
-    if (tt_store_poison(&run->worker->store, ids[i], failure, run->peer, NULL) == TT_OK && is_new) run->peer->n_objects++;
+    if (tt_store_poison(&run->worker->store, id, failure, run->peer, NULL) == TT_OK && is_new) run->peer->n_objects++;
   }
 }
 
@@ -76,7 +137,9 @@ static void fail_command(tt_run *run, const tt_record *record, const tt_op *op, 
   describe_operands(&wire, args, n_args);
 
   size_t n_ids;
-  const uint64_t *ids = products_of(record, op, &n_ids);
+  const uint64_t *names = products_of(record, op, &n_ids);
+  uint64_t ids[TT_MAX_RESULTS];
+  for (size_t i = 0; i < n_ids; i++) ids[i] = id_of(run, names[i]);
   tell_failure(run->worker, run->peer, &wire, ids, n_ids, false);
   tt_failure *failure = tt_failure_new(&wire);
   tt_run_failure *entry = tt_alloc(1, sizeof *entry);
@@ -164,11 +227,30 @@ static void end_loans(tt_operand_set *set) {
   tt_free(set->many_lent);
 }
 
-static tt_status look_up(tt_run *run, uint64_t id, tt_access access, bool is_combined, tt_operand_set *set,
+static tt_status look_up_passing(const tt_run *run, const tt_slot *slot, bool is_combined, tt_operand_set *set,
+                                 tt_operand **operand, tt_error *error) {
+  if (slot->failure != NULL) {
+    set->failure = slot->failure;
+    *error = slot->failure->error.error;
+    return slot->failure->error.error.status;
+  }
+  if (slot->head == NULL) {
+    return tt_fail(error, TT_ERR_UNKNOWN_OBJECT, "a plan at %s uses what it has not made yet, or has freed (slot %zu)",
+                   run->worker->id, (size_t)(slot - run->slots));
+  }
+  set->is_withheld |= slot->is_withheld;
+  set->stays |= slot->is_withheld && !is_combined;
+  *operand = (tt_operand *)(void *)slot->head;
+  return TT_OK;
+}
+
+static tt_status look_up(tt_run *run, uint64_t name, tt_access access, bool is_combined, tt_operand_set *set,
                          tt_operand **operand, tt_error *error) {
+  const tt_slot *slot = passing(run, name);
+  if (slot != NULL) return look_up_passing(run, slot, is_combined, set, operand, error);
   tt_object *object;
   const tt_peer *asker = tt_asker_of(run->peer);
-  TT_TRY(tt_store_read(&run->worker->store, id, asker, access, &object, error));
+  TT_TRY(tt_store_read(&run->worker->store, id_of(run, name), asker, access, &object, error));
   if (object->failure != NULL) {
     set->failure = object->failure;
     *error = object->failure->error.error;
@@ -227,7 +309,8 @@ static tt_status separate(tt_run *run, const tt_record *record, tt_node *result,
                : record->args[i].value.type == TT_VALUE_OPERANDS ? record->args[i].value.n
                                                                  : 0;
     for (size_t item = 0; item < n; item++) {
-      const tt_object *object = tt_store_find(&run->worker->store, record->args[i].ids[item]);
+      if (passing(run, record->args[i].ids[item]) != NULL) continue; /* its commander's own */
+      const tt_object *object = find_object(run, record->args[i].ids[item]);
       if (object == NULL || object->owner == run->peer) continue;
       const tt_tensor *source = tt_local_tensor(tt_node_tail(object->head));
       if (source == NULL || source->storage != made->storage) continue;
@@ -247,11 +330,18 @@ static tt_status separate(tt_run *run, const tt_record *record, tt_node *result,
 }
 
 /* Whether an object's data must not leave is known to the object and to its data, so that what is made of it in any way knows it too. */
-static void note_withheld(tt_worker *worker, tt_object *object) {
-  tt_node *tail = object->head == NULL ? NULL : tt_node_tail(object->head);
-  if (tail == NULL || tt_local_tensor(tail) == NULL) return;
+static void note_withheld(tt_run *run, tt_object *object) {
+  if (data_of(object->head) == NULL) return;
+  tt_node *tail = tt_node_tail(object->head);
   if (object->is_withheld) tt_local_withhold(tail);
-  if (tt_local_is_withheld(tail)) tt_store_withhold(&worker->store, object);
+  if (tt_local_is_withheld(tail)) withhold_object(run, object);
+}
+
+static void note_passing_withheld(tt_run *run, tt_slot *slot) {
+  if (data_of(slot->head) == NULL) return;
+  tt_node *tail = tt_node_tail(slot->head);
+  if (slot->is_withheld) tt_local_withhold(tail);
+  if (tt_local_is_withheld(tail)) withhold_passing(run, slot);
 }
 
 /* What a command wrote to may now have been made from what must not leave: an optimiser's step reads a gradient. */
@@ -259,9 +349,29 @@ static void note_written(tt_run *run, const tt_record *record, const tt_op *op) 
   if (!op->writes) return;
   for (size_t i = 0; i < record->n_args && i < op->n_params; i++) {
     if (!op->params[i].is_written || record->args[i].value.type != TT_VALUE_OPERAND) continue;
-    tt_object *object = tt_store_find(&run->worker->store, record->args[i].ids[0]);
-    if (object != NULL) note_withheld(run->worker, object);
+    tt_slot *slot = passing(run, record->args[i].ids[0]);
+    tt_object *object = slot != NULL ? NULL : find_object(run, record->args[i].ids[0]);
+    if (slot != NULL) note_passing_withheld(run, slot);
+    if (object != NULL) note_withheld(run, object);
   }
+}
+
+/* In a slot, until the plan frees it or has been performed. */
+static tt_status keep_passing(tt_run *run, tt_slot *slot, tt_node *head, bool stays, tt_error *error) {
+  tt_object_store *store = &run->worker->store;
+  if (slot->head != NULL)
+    return tt_fail(error, TT_ERR_DUPLICATE, "a command of a plan at %s answers two things in one slot", run->worker->id);
+  const tt_tensor *tensor = data_of(head);
+  tt_storage *storage = tensor == NULL ? NULL : tensor->storage;
+  TT_TRY(tt_store_check_room(store, storage != NULL && storage->n_holds == 0 ? storage->n_bytes : 0, error));
+  slot->head = tt_node_ref(head);
+  if (storage != NULL) {
+    slot->held = storage;
+    tt_storage_hold(storage, store->ledger);
+  }
+  slot->is_withheld = stays;
+  note_passing_withheld(run, slot);
+  return TT_OK;
 }
 
 static tt_status keep_results(tt_run *run, const tt_record *record, const tt_op *op, bool stays, tt_node **results,
@@ -274,16 +384,27 @@ static tt_status keep_results(tt_run *run, const tt_record *record, const tt_op 
   for (size_t i = 0; i < n_results; i++) {
     tt_object *object;
     TT_TRY(separate(run, record, results[i], error));
-    TT_TRY(tt_worker_keep_object(run->worker, record->results[i], results[i], run->peer, &object, error));
+    tt_slot *slot = passing(run, record->results[i]);
+    if (slot != NULL) {
+      TT_TRY(keep_passing(run, slot, results[i], stays, error));
+      continue;
+    }
+    TT_TRY(tt_worker_keep_object(run->worker, id_of(run, record->results[i]), results[i], run->peer, &object, error));
     object->is_withheld = stays;
-    note_withheld(run->worker, object);
+    note_withheld(run, object);
   }
   return TT_OK;
 }
 
 static tt_status check_result_ids(const tt_run *run, const tt_record *record, tt_error *error) {
   for (size_t i = 0; i < record->n_results; i++) {
-    uint64_t id = record->results[i];
+    const tt_slot *slot = passing(run, record->results[i]);
+    if (slot != NULL) {
+      if (slot->head == NULL && slot->failure == NULL) continue;
+      return tt_fail(error, TT_ERR_DUPLICATE, "a plan at %s makes one thing twice (slot %zu)", run->worker->id,
+                     (size_t)(slot - run->slots));
+    }
+    uint64_t id = id_of(run, record->results[i]);
     if (id == 0) return tt_fail(error, TT_ERR_ARGUMENT, "0 is no id of an object");
     if (tt_store_find(&run->worker->store, id) != NULL) {
       return tt_fail(error, TT_ERR_DUPLICATE, "%s has an object %" PRIu64 " already; nothing was overwritten", run->worker->id,
@@ -300,10 +421,10 @@ static void tell_command(tt_run *run, const tt_record *record, const tt_op *op) 
     size_t n = record->args[i].value.type == TT_VALUE_OPERAND    ? 1
                : record->args[i].value.type == TT_VALUE_OPERANDS ? record->args[i].value.n
                                                                  : 0;
-    for (size_t item = 0; item < n && n_ids < 2 * TT_MAX_PARAMS; item++) ids[n_ids++] = record->args[i].ids[item];
+    for (size_t item = 0; item < n && n_ids < 2 * TT_MAX_PARAMS; item++) ids[n_ids++] = id_of(run, record->args[i].ids[item]);
   }
   size_t n_operands = n_ids;
-  for (size_t i = 0; i < record->n_results; i++) ids[n_ids++] = record->results[i];
+  for (size_t i = 0; i < record->n_results; i++) ids[n_ids++] = id_of(run, record->results[i]);
   tt_worker_tell(run->worker, &(tt_event){.type = TT_EVENT_COMMAND,
                                           .peer = run->peer->id,
                                           .text = op->name,
@@ -315,8 +436,11 @@ static void tell_command(tt_run *run, const tt_record *record, const tt_op *op) 
 static void withhold_target(tt_run *run, const tt_record *record, const tt_op *op) {
   size_t n_ids;
   const uint64_t *ids = products_of(record, op, &n_ids);
-  tt_object *target = n_ids == 1 ? tt_store_find(&run->worker->store, ids[0]) : NULL;
-  if (target != NULL) tt_store_withhold(&run->worker->store, target);
+  if (n_ids != 1) return;
+  tt_slot *slot = passing(run, ids[0]);
+  tt_object *target = slot != NULL ? NULL : find_object(run, ids[0]);
+  if (slot != NULL) withhold_passing(run, slot);
+  if (target != NULL) withhold_object(run, target);
 }
 
 /* 0 would be no limit. */
@@ -350,7 +474,9 @@ void tt_execute_call(tt_run *run, const tt_record *record, size_t position) {
     bool was_recording = worker->hook.is_recording;
     worker->hook.is_recording = (record->flags & TT_CALL_NO_GRAD) == 0;
     /* What is passed on for a page keeps its ids, so that one names it here and there. Others would meet themselves in a circle of pointers. */
-    const uint64_t *ids = tt_asker_of(run->peer) == NULL && record->n_results > 0 ? record->results : NULL;
+    uint64_t ids_there[TT_MAX_RESULTS];
+    const uint64_t *ids = tt_asker_of(run->peer) == NULL && record->n_results > 0 ? ids_there : NULL;
+    for (size_t i = 0; ids != NULL && i < record->n_results; i++) ids_there[i] = id_of(run, record->results[i]);
     status = tt_hook_call(&worker->hook, op->number, values, record->n_args, ids, ids == NULL ? 0 : record->n_results, results,
                           &n_results, &error);
     worker->hook.is_recording = was_recording;
@@ -362,7 +488,9 @@ void tt_execute_call(tt_run *run, const tt_record *record, size_t position) {
     status = keep_results(run, record, op, operands.stays, results, n_results, &error);
     /* All or nothing: what was kept before the failing one goes again. */
     for (size_t i = 0; status != TT_OK && i < record->n_results; i++) {
-      tt_object *object = tt_store_find(&worker->store, record->results[i]);
+      tt_slot *slot = passing(run, record->results[i]);
+      tt_object *object = slot != NULL ? NULL : find_object(run, record->results[i]);
+      if (slot != NULL) tt_slot_release(run, slot);
       if (object != NULL && object->owner == run->peer) tt_worker_forget_object(worker, object, "its command failed");
     }
     for (size_t i = 0; i < n_results; i++) tt_node_unref(results[i]);

@@ -305,16 +305,32 @@ void tt_stream_return_credit(tt_peer *peer); /* when half of the window is used 
 /* What went wrong in a run, told to its sender at the end unless an answer has told it before. */
 typedef struct tt_run_failure tt_run_failure;
 
+/*
+ * What a plan calls an object: one of the store, by its id, or one that lives only as long as the plan is performed. The latter is its commander's, counts as the
+ * store's objects do, and is no object of the store.
+ */
+typedef struct tt_slot {
+  uint64_t id;
+  bool is_passing;
+  bool is_withheld;    /* as an object's; of a passing one, as all that follows */
+  tt_node *head;       /* one reference */
+  tt_failure *failure; /* one reference; NULL when sound */
+  tt_storage *held;    /* what is counted for it; one reference */
+} tt_slot;
+
 /* A run that is being executed. */
 typedef struct tt_run {
   tt_peer *peer;
   tt_worker *worker;
+  tt_slot *slots; /* within a plan: what the names in its records stand for, from 1 on; NULL elsewhere: names are ids */
+  size_t n_slots;
   tt_run_failure *first, **last;
 } tt_run;
 
 /* call.c */
 void tt_execute_call(tt_run *run, const tt_record *record, size_t position);
 void tt_run_report_failures(tt_run *run);
+void tt_slot_release(tt_run *run, tt_slot *slot); /* of a passing one: as FREE does */
 /* A command that is not even begun has failed: its results are poisoned and its sender told. */
 void tt_run_fail(tt_run *run, const tt_record *record, size_t position, const tt_error *error);
 

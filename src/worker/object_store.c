@@ -116,14 +116,17 @@ static void withhold(tt_object *object) {
   if (tail != NULL && tt_local_tensor(tail) != NULL) tt_local_withhold(tail);
 }
 
+void tt_store_withhold_storage(tt_object_store *store, const tt_storage *held) {
+  size_t cursor = 0;
+  for (tt_object *object; (object = tt_store_next(store, &cursor)) != NULL;) {
+    if (object->held == held) withhold(object);
+  }
+}
+
 void tt_store_withhold(tt_object_store *store, tt_object *object) {
   if (object->is_withheld) return;
   withhold(object);
-  if (object->held == NULL || object->held->n_holds == 1) return;
-  size_t cursor = 0;
-  for (tt_object *other; (other = tt_store_next(store, &cursor)) != NULL;) {
-    if (other->held == object->held) withhold(other);
-  }
+  if (object->held != NULL && object->held->n_holds > 1) tt_store_withhold_storage(store, object->held);
 }
 
 static tt_status add(tt_object_store *store, uint64_t id, struct tt_peer *owner, tt_object **object, tt_error *error) {

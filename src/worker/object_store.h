@@ -93,6 +93,7 @@ tt_status tt_store_poison(tt_object_store *store, uint64_t id, tt_failure *failu
 void tt_store_remove(tt_object_store *store, tt_object *object);
 /* Nobody else fetches it from now on, nor any other view of its memory, nor what gradients are made from it. */
 void tt_store_withhold(tt_object_store *store, tt_object *object);
+void tt_store_withhold_storage(tt_object_store *store, const tt_storage *held); /* all that have this memory */
 /* Counts an object's bytes anew: its head's tail has changed. */
 void tt_store_recount(tt_object_store *store, tt_object *object);
 tt_object *tt_store_next(const tt_object_store *store, size_t *cursor);

@@ -313,8 +313,7 @@ struct tt_kept_plan {
   uint32_t n_slots;
   size_t n_inputs, n_outputs;
   uint64_t outputs[TT_MAX_RESULTS];
-  uint64_t *ids;  /* owned; by slot, from 1 on */
-  uint64_t *list; /* owned; room for the longest list of a record */
+  tt_slot *slots; /* owned; from 1 on */
   uint8_t *body;  /* owned */
   size_t n_body_bytes;
   size_t n_bytes; /* that it takes, all in all */
@@ -322,8 +321,7 @@ struct tt_kept_plan {
 
 static void unref_kept(tt_kept_plan *kept) {
   if (kept == NULL || --kept->refs > 0) return;
-  tt_free(kept->ids);
-  tt_free(kept->list);
+  tt_free(kept->slots);
   tt_free(kept->body);
   tt_free(kept);
 }
@@ -350,19 +348,17 @@ static tt_status check_slots(const uint64_t *slots, size_t n, uint32_t n_slots, 
   return TT_OK;
 }
 
-/* Reads all of its records once. *longest: the longest list in one. */
-static tt_status check_body(const tt_record *plan, size_t *longest, tt_error *error) {
+/* Reads all of its records once. */
+static tt_status check_body(const tt_record *plan, tt_error *error) {
   tt_run_reader reader;
   tt_run_reader_init(&reader, plan->data, plan->n_data_bytes);
   tt_record record;
   tt_status status = TT_OK;
-  *longest = 1;
   for (bool at_end = false; status == TT_OK;) {
     status = tt_run_read(&reader, &record, &at_end, error);
     if (status != TT_OK || at_end) break;
     if (record.kind == TT_RECORD_FREE) {
       status = check_slots(record.ids, record.n_ids, plan->n_slots, error);
-      if (record.n_ids > *longest) *longest = record.n_ids;
       continue;
     }
     if (record.kind != TT_RECORD_CALL) {
@@ -371,38 +367,34 @@ static tt_status check_body(const tt_record *plan, size_t *longest, tt_error *er
       break;
     }
     status = check_slots(record.results, record.n_results, plan->n_slots, error);
-    size_t n_in_lists = 0;
     for (size_t i = 0; status == TT_OK && i < record.n_args; i++) {
       const tt_value *value = &record.args[i].value;
       if (value->type != TT_VALUE_OPERAND && value->type != TT_VALUE_OPERANDS) continue;
       size_t n = value->type == TT_VALUE_OPERAND ? 1 : value->n;
       status = check_slots(record.args[i].ids, n, plan->n_slots, error);
-      n_in_lists += n;
     }
-    if (n_in_lists > *longest) *longest = n_in_lists;
   }
   tt_run_reader_release(&reader);
   if (status != TT_OK) tt_error_prefix(error, "a plan");
   return status;
 }
 
-static size_t bytes_of(const tt_record *record, size_t longest) {
-  return sizeof(tt_kept_plan) + record->n_data_bytes + sizeof(uint64_t) * (record->n_slots + 1 + longest);
+static size_t bytes_of(const tt_record *record) {
+  return sizeof(tt_kept_plan) + record->n_data_bytes + sizeof(tt_slot) * (record->n_slots + 1);
 }
 
-static tt_kept_plan *new_kept(const tt_record *record, size_t longest) {
+static tt_kept_plan *new_kept(const tt_record *record) {
   tt_kept_plan *kept = tt_alloc(1, sizeof *kept);
   if (kept == NULL) return NULL;
   *kept = (tt_kept_plan){.refs = 1,
                          .n_slots = record->n_slots,
                          .n_inputs = record->n_ids,
                          .n_outputs = record->n_results,
-                         .ids = tt_alloc(record->n_slots + 1u, sizeof *kept->ids),
-                         .list = tt_alloc(longest, sizeof *kept->list),
+                         .slots = tt_alloc(record->n_slots + 1u, sizeof *kept->slots),
                          .body = tt_alloc(record->n_data_bytes, 1),
                          .n_body_bytes = record->n_data_bytes,
-                         .n_bytes = bytes_of(record, longest)};
-  if (kept->ids == NULL || kept->list == NULL || kept->body == NULL) {
+                         .n_bytes = bytes_of(record)};
+  if (kept->slots == NULL || kept->body == NULL) {
     unref_kept(kept);
     return NULL;
   }
@@ -421,16 +413,15 @@ tt_status tt_plan_keep(tt_peer *peer, const tt_record *record, tt_error *error) 
     return tt_fail(error, TT_ERR_PROTOCOL, "a plan of %zu bytes cannot have %" PRIu32 " slots", record->n_data_bytes,
                    record->n_slots);
   TT_TRY(check_slots(record->results, record->n_results, record->n_slots, error));
-  size_t longest;
-  TT_TRY(check_body(record, &longest, error));
+  TT_TRY(check_body(record, error));
   forget(peer, record->object);
   tt_error refusal;
   tt_status status = TT_OK;
-  if (peer->plans.n_entries >= TT_MAX_PLANS || peer->n_plan_bytes + bytes_of(record, longest) > TT_MAX_PLANS_BYTES) {
+  if (peer->plans.n_entries >= TT_MAX_PLANS || peer->n_plan_bytes + bytes_of(record) > TT_MAX_PLANS_BYTES) {
     status = tt_fail(&refusal, TT_ERR_FULL, "%s keeps %zu plans of %s (%zu bytes) already; dispose of some", peer->worker->id,
                      peer->plans.n_entries, peer->id, peer->n_plan_bytes);
   }
-  tt_kept_plan *kept = status == TT_OK ? new_kept(record, longest) : NULL;
+  tt_kept_plan *kept = status == TT_OK ? new_kept(record) : NULL;
   if (status == TT_OK && (kept == NULL || !tt_id_map_put(&peer->plans, record->object, kept)))
     status = tt_fail(&refusal, TT_ERR_MEMORY, "%s has no memory for a plan of %s", peer->worker->id, peer->id);
   if (status != TT_OK) { /* whoever has it performed hears of it */
@@ -442,22 +433,27 @@ tt_status tt_plan_keep(tt_peer *peer, const tt_record *record, tt_error *error) 
   return TT_OK;
 }
 
-/* Puts ids in the place of slots. */
-static void translate(tt_kept_plan *kept, tt_record *record) {
-  if (record->kind == TT_RECORD_FREE) {
-    for (size_t i = 0; i < record->n_ids; i++) kept->list[i] = kept->ids[record->ids[i]];
-    record->ids = kept->list;
-    return;
+/* What the slots stand for this time. */
+static void fill_slots(tt_kept_plan *kept, const tt_record *record) {
+  /* Ids of what is passing appear in what is told alone. */
+  uint64_t first_id = tt_random_id();
+  for (size_t i = 1; i <= kept->n_slots; i++) {
+    kept->slots[i].is_passing = i > kept->n_inputs;
+    kept->slots[i].id = i > kept->n_inputs ? first_id + i : record->ids[i - 1];
   }
-  for (size_t i = 0; i < record->n_results; i++) record->results[i] = kept->ids[record->results[i]];
-  uint64_t *list = kept->list;
-  for (size_t i = 0; i < record->n_args; i++) {
-    const tt_value *value = &record->args[i].value;
-    if (value->type != TT_VALUE_OPERAND && value->type != TT_VALUE_OPERANDS) continue;
-    size_t n = value->type == TT_VALUE_OPERAND ? 1 : value->n;
-    for (size_t k = 0; k < n; k++) list[k] = kept->ids[record->args[i].ids[k]];
-    record->args[i].ids = list;
-    list += n;
+  for (size_t i = 0; i < kept->n_outputs; i++) {
+    kept->slots[kept->outputs[i]].is_passing = false;
+    kept->slots[kept->outputs[i]].id = record->results[i];
+  }
+}
+
+static void free_slots(tt_run *run, const tt_record *record) {
+  for (size_t i = 0; i < record->n_ids; i++) {
+    tt_slot *slot = &run->slots[record->ids[i]];
+    if (slot->is_passing)
+      tt_slot_release(run, slot);
+    else
+      tt_execute_free(run, &(tt_record){.kind = TT_RECORD_FREE, .n_ids = 1, .ids = &slot->id});
   }
 }
 
@@ -483,20 +479,24 @@ void tt_plan_execute(tt_run *run, const tt_record *record, size_t position) {
     return;
   }
   kept->refs++; /* a command may end the stream, and all plans with it */
-  for (size_t slot = kept->n_inputs + 1; slot <= kept->n_slots; slot++) kept->ids[slot] = tt_random_id();
-  if (kept->n_inputs > 0) memcpy(kept->ids + 1, record->ids, kept->n_inputs * sizeof *kept->ids);
-  for (size_t i = 0; i < kept->n_outputs; i++) kept->ids[kept->outputs[i]] = record->results[i];
+  fill_slots(kept, record);
+  run->slots = kept->slots;
+  run->n_slots = kept->n_slots;
   tt_run_reader reader;
   tt_run_reader_init(&reader, kept->body, kept->n_body_bytes);
   tt_record inner;
   bool at_end = false;
   while (run->peer->in_stream != 0 && tt_run_read(&reader, &inner, &at_end, &error) == TT_OK && !at_end) {
-    translate(kept, &inner);
     if (inner.kind == TT_RECORD_FREE)
-      tt_execute_free(run, &inner);
+      free_slots(run, &inner);
     else
       tt_execute_call(run, &inner, position);
   }
   tt_run_reader_release(&reader);
+  for (size_t i = 1; i <= kept->n_slots; i++) {
+    if (kept->slots[i].is_passing) tt_slot_release(run, &kept->slots[i]);
+  }
+  run->slots = NULL;
+  run->n_slots = 0;
   unref_kept(kept);
 }

@@ -592,6 +592,78 @@ static void a_plan_with_the_objects_of_others(void **state) {
   tt_worker_free(worker);
 }
 
+/* Rows that must not leave are written into what passes, and into what shares its memory: all of it stays. */
+static void a_plan_that_passes_rows_on(void **state) {
+  (void)state;
+  tt_worker *worker = new_worker("worker", NULL);
+  wire *at = open_wire(worker, 0);
+  villain mallory = meet(at, "mallory");
+  tt_node *rows = floats(SOME, 4);
+  uint64_t rows_id;
+  assert_int_equal(tt_worker_set_object(worker, rows, 0, TT_POLICY_COMPUTE, NULL, &rows_id, NULL), TT_OK);
+  put_tensor(&mallory, 1, 11, 4, SOME, 4);
+  tt_operand slot[7];
+  for (uint64_t i = 1; i <= 6; i++) slot[i] = named(i);
+  tt_buffer run, body;
+  tt_buffer_init(&run);
+  tt_buffer_init(&body);
+  uint16_t neg = (uint16_t)op_number("neg"), add = (uint16_t)op_number("add_"), view = (uint16_t)op_number("view");
+  tt_run_write_call(&body, 0, view, (tt_value[]){tt_operand_value(&slot[2]), tt_ints((int64_t[]){2, 2}, 2)}, 2, id_of,
+                    (uint64_t[]){3}, 1);
+  tt_run_write_call(&body, 0, neg, (tt_value[]){tt_operand_value(&slot[1])}, 1, id_of, (uint64_t[]){4}, 1);
+  tt_run_write_call(&body, 0, add, (tt_value[]){tt_operand_value(&slot[2]), tt_operand_value(&slot[4])}, 2, id_of, NULL, 0);
+  tt_run_write_call(&body, 0, neg, (tt_value[]){tt_operand_value(&slot[3])}, 1, id_of, (uint64_t[]){5}, 1);
+  tt_run_write_call(&body, 0, neg, (tt_value[]){tt_operand_value(&slot[4])}, 1, id_of, (uint64_t[]){6}, 1);
+  tt_run_write_plan(&run, 5, 6, 2, (uint64_t[]){5, 6}, 2, &body);
+  tt_buffer_release(&body);
+  put_run(&mallory, &run);
+  put_perform(&mallory, 5, (uint64_t[]){rows_id, 11}, 2, (uint64_t[]){12, 13}, 2);
+  tt_error error;
+  assert_printed(tt_worker_get_object(worker, 12, &error), "tensor([[-0., -0.],\n        [-0., -0.]])");
+  assert_int_equal(tt_worker_n_objects(worker), 4);
+  for (uint64_t id = 11; id <= 13; id++) {
+    forget_said(at);
+    put_fetch(&mallory, 0, 100 + id, id);
+    assert_int_equal(n_said(at, TT_FRAME_DATA), 0);
+  }
+  tt_node_unref(rows);
+  free_wire(at);
+  tt_worker_free(worker);
+}
+
+/* What passes counts, and goes whatever the plan says of it. */
+static void a_plan_that_makes_more_than_the_store_holds(void **state) {
+  (void)state;
+  event_log log = {0};
+  tt_worker *worker = new_worker_with((tt_worker_options){.id = "worker", .max_store_bytes = 4096}, &log);
+  wire *at = open_wire(worker, 0);
+  villain mallory = meet(at, "mallory");
+  float many[256] = {0};
+  put_tensor(&mallory, 1, 11, 256, many, 256);
+  tt_operand slot[12];
+  for (uint64_t i = 1; i < 12; i++) slot[i] = named(i);
+  tt_buffer run, body;
+  tt_buffer_init(&run);
+  tt_buffer_init(&body);
+  uint16_t neg = (uint16_t)op_number("neg");
+  for (uint64_t i = 2; i < 12; i++)
+    tt_run_write_call(&body, 0, neg, (tt_value[]){tt_operand_value(&slot[i - 1])}, 1, id_of, &i, 1);
+  tt_run_write_call(&body, 0, neg, (tt_value[]){tt_operand_value(&slot[1])}, 1, id_of, (uint64_t[]){2}, 1); /* made already */
+  tt_run_write_plan(&run, 5, 11, 1, (uint64_t[]){11}, 1, &body);
+  tt_buffer_release(&body);
+  put_run(&mallory, &run);
+  for (uint64_t n = 0; n < 3; n++) put_perform(&mallory, 5, (uint64_t[]){11}, 1, (uint64_t[]){20 + n}, 1);
+  tt_error error;
+  assert_null(tt_worker_get_object(worker, 20, &error));
+  assert_int_equal(error.status, TT_ERR_FULL);
+  assert_int_equal(tt_worker_n_bytes(worker), 1024);
+  put_call(&mallory, "neg", (tt_value[]){tt_operand_value(&(tt_operand){.meta = {.shape = {.n_dims = 1, .dims = {11}}}})}, 1,
+           (uint64_t[]){30}, 1);
+  assert_non_null(tt_worker_get_object(worker, 30, &error)); /* there is room again */
+  free_wire(at);
+  tt_worker_free(worker);
+}
+
 static void plans_without_end(void **state) {
   (void)state;
   event_log log = {0};
@@ -648,6 +720,8 @@ int main(void) {
       cmocka_unit_test(plans_that_are_none),
       cmocka_unit_test(a_plan_that_is_not_there_and_one_of_other_numbers),
       cmocka_unit_test(a_plan_with_the_objects_of_others),
+      cmocka_unit_test(a_plan_that_passes_rows_on),
+      cmocka_unit_test(a_plan_that_makes_more_than_the_store_holds),
       cmocka_unit_test(plans_without_end),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
