@@ -83,10 +83,10 @@ function visit(model, worker) {
 const makeStep = (model, optimizer) =>
   func2plan(
     (inputs, prices) => {
-      optimizer.zero_grad();
       const loss = torch.nn.functional.mse_loss(model.call(inputs), prices);
       loss.backward();
       optimizer.step();
+      optimizer.zero_grad(); // here, so that no gradients travel
       return loss;
     },
     { state: [model, optimizer] },
