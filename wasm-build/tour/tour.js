@@ -14,7 +14,7 @@ import { startRelay } from './relay.js';
 const [part, thread] = process.argv.slice(2);
 const isPage = thread === 'page';
 if (isPage) becomePage('http://localhost');
-const { FloatTensor, LongTensor, TensorError, TorchHook, VirtualWorker, WebSocketWorker, nn, optim, tensor, tidy, torch } = await import('../../web/tabtensor.js');
+const { FloatTensor, LongTensor, TensorError, TorchHook, VirtualWorker, WebSocketWorker, func2plan, nn, optim, tensor, tidy, torch } = await import('../../web/tabtensor.js');
 
 const relay = await startRelay();
 const [me, other, gone] = ['me', 'there', 'gone'].map((id) => new WebSocketWorker({ id, url: relay.url }));
@@ -120,13 +120,19 @@ async function training(place) {
     const at = (value) => (place === undefined ? value : value.send(place));
     const x = at(torch.randn([2, 6]));
     const y = at(lossOf instanceof nn.MSELoss ? torch.randn([2, 4]) : torch.randint(0, 4, [2]));
-    for (let step = 0; step < 2; step++) {
+    const body = (inputs, targets) => {
       optimizer.zero_grad();
-      const loss = lossOf.call(model.call(x), y);
+      const loss = lossOf.call(model.call(inputs), targets);
       loss.backward();
       optimizer.step();
-      await (place === undefined ? loss : await loss.detach().get()).item();
+      return loss.detach();
+    };
+    const step = place === undefined ? body : func2plan(body, { state: [model, optimizer] });
+    for (let i = 0; i < 4; i++) {
+      const loss = step(x, y);
+      await (place === undefined ? loss : await loss.get()).item();
     }
+    step.dispose?.();
     if (place !== undefined) await model.get();
     model.eval();
     torch.no_grad(() => model.call(torch.randn([2, 6])));
