@@ -54,7 +54,37 @@ const nextTurn = () =>
 
 const medianOf = (values) => values.sort((a, b) => a - b)[values.length >> 1];
 
+/** What timeline.js shows: { what, bytes, begins, ends } of each frame, in ms that are the same for all tabs. */
+const trace = [];
+const now = () => performance.timeOrigin + performance.now();
+
+function traced(what, bytes, run) {
+  const begins = now();
+  run();
+  trace.push({ what, bytes, begins, ends: now() });
+}
+
 const verbs = {
+  /** From now on frames are noted, of connections that are opened later. */
+  async trace() {
+    const { send } = WebSocket.prototype;
+    const handler = Object.getOwnPropertyDescriptor(WebSocket.prototype, 'onmessage');
+    WebSocket.prototype.send = function (data) {
+      traced('sends', data.byteLength ?? data.length, () => send.call(this, data));
+    };
+    Object.defineProperty(WebSocket.prototype, 'onmessage', {
+      ...handler,
+      set(take) {
+        handler.set.call(this, take && ((event) => traced('takes', event.data.byteLength, () => take.call(this, event))));
+      },
+    });
+  },
+
+  /** What has been noted, and begins anew. */
+  async traced() {
+    return trace.splice(0);
+  },
+
   /** Connects a worker, and a bare connection under the id `bare-` before it. */
   async open({ id, url }) {
     me = new tt.WebSocketWorker({ id, url });
