@@ -35,8 +35,30 @@ function notesOf(tensor) {
 /** How many backwards there have been: a gradient elsewhere that was taken away has not come back before the next. */
 let nBackwards = 0;
 
+/** What a plan does to gradients: while it is noted, else null. */
+let watched = null;
+
+/** Runs a function and notes whether there is a backward in it, and whose gradients are taken away after the last. */
+export function watchGradients(fn) {
+  const outer = watched;
+  const seen = { hasBackward: false, cleared: new Set() };
+  watched = seen;
+  try {
+    return [fn(), seen];
+  } finally {
+    watched = outer;
+  }
+}
+
+/** The same has happened again, elsewhere. */
+export function repeatGradients(hasBackward, cleared) {
+  if (hasBackward) nBackwards++;
+  cleared.forEach(noteCleared);
+}
+
 /** No gradient has arrived at this tensor since. */
 export function noteCleared(tensor) {
+  watched?.cleared.add(tensor);
   const notes = notesOf(tensor);
   notes.cleared = nBackwards;
   notes.grad = null;
@@ -139,6 +161,10 @@ const methods = {
     ]);
     run('backward_', this, { gradient: given ?? named, retain_graph, create_graph });
     nBackwards++;
+    if (watched !== null) {
+      watched.hasBackward = true;
+      watched.cleared.clear();
+    }
   },
 
   retain_grad() {

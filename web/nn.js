@@ -90,7 +90,8 @@ const stateOf = (module, prefix = '') => [
   ...module.named_children().flatMap(([name, child]) => stateOf(child, join(prefix, name))),
 ];
 /** The same tensors without their names, each once: what every move of a model looks at. */
-export function allTensors(module, found = new Set()) {
+export function allTensors(module, found = new Set(), modules = null) {
+  modules?.push(module);
   const children = [];
   const { buffers } = notesOf(module);
   for (const name of Object.keys(module)) {
@@ -99,7 +100,7 @@ export function allTensors(module, found = new Set()) {
     if (value instanceof Module) children.push(value);
     else if (isTensor(value) && (isParameter(value) || buffers.has(name))) found.add(value);
   }
-  for (const child of children) allTensors(child, found);
+  for (const child of children) allTensors(child, found, modules);
   return found;
 }
 

@@ -19,6 +19,13 @@ typedef struct lent_head {
   tt_node *before; /* one reference */
 } lent_head;
 
+/* What it takes. */
+typedef struct plan_input {
+  tt_meta meta;
+  tt_node *placeholder; /* one reference; in the end it knows what of gradients is known of the tensor afterwards */
+  bool requires_grad;   /* when it was noted */
+} plan_input;
+
 /* Who has it: on that stream. */
 typedef struct holder {
   tt_location *location; /* one reference */
@@ -30,7 +37,7 @@ struct tt_plan {
   tt_peer *place; /* where placeholders are; one reference to its location */
   uint64_t id;
   uint32_t n_slots;
-  tt_meta *inputs; /* owned */
+  plan_input *inputs; /* owned */
   size_t n_inputs;
   lent_head *lent; /* owned */
   size_t n_lent;
@@ -88,7 +95,7 @@ static tt_node *pointer_of(tt_node *head, size_t position, tt_error *error) {
   }
   if (tt_node_is_pointer(head->child)) return head->child;
   tt_fail(error, TT_ERR_LOCATION,
-          "plan: input %zu is here, or has kinds of its own: a plan takes what is at a worker, as it is; send it there",
+          "plan: input %zu is here, at several workers or has kinds of its own: a plan takes what is at a worker, as it is",
           position);
   return NULL;
 }
@@ -99,7 +106,7 @@ static tt_node *new_placeholder(tt_plan *plan, const tt_node *pointer, tt_error 
             plan->n_inputs);
     return NULL;
   }
-  tt_meta *inputs = plan->n_inputs == UINT16_MAX ? NULL : tt_realloc(plan->inputs, (plan->n_inputs + 1) * sizeof *inputs);
+  plan_input *inputs = plan->n_inputs == UINT16_MAX ? NULL : tt_realloc(plan->inputs, (plan->n_inputs + 1) * sizeof *inputs);
   if (inputs == NULL) {
     tt_fail(error, TT_ERR_MEMORY, "no memory for a plan with %zu inputs", plan->n_inputs + 1);
     return NULL;
@@ -108,7 +115,9 @@ static tt_node *new_placeholder(tt_plan *plan, const tt_node *pointer, tt_error 
   tt_node *placeholder = tt_pointer_new(&plan->place->location, tt_plan_new_slot(plan), tt_node_meta(pointer), false, error);
   if (placeholder == NULL) return NULL;
   tt_pointer_copy_gradient(placeholder, pointer);
-  plan->inputs[plan->n_inputs++] = *tt_node_meta(pointer);
+  plan->inputs[plan->n_inputs++] = (plan_input){.meta = *tt_node_meta(pointer),
+                                                .placeholder = tt_node_ref(placeholder),
+                                                .requires_grad = tt_pointer_requires_grad(pointer)};
   return placeholder;
 }
 
@@ -199,6 +208,7 @@ void tt_plan_free(tt_plan *plan) {
   plan->place->plan = NULL;
   plan->place->worker = NULL;
   for (size_t i = 0; i < plan->n_outputs; i++) tt_node_unref(plan->outputs[i]);
+  for (size_t i = 0; i < plan->n_inputs; i++) tt_node_unref(plan->inputs[i].placeholder);
   for (size_t i = 0; i < plan->n_holders; i++) {
     tt_peer *peer = tt_peer_of_location(plan->holders[i].location);
     tt_buffer *run;
@@ -250,7 +260,10 @@ static tt_status check_inputs(const tt_plan *plan, tt_node *const *heads, size_t
       return tt_fail(error, TT_ERR_LOCATION, "plan: input 0 is at %s and input %zu at %s; send them to the same worker",
                      first->id, i, location->id);
     }
-    const tt_meta *meta = tt_node_meta(pointer), *wanted = &plan->inputs[i];
+    const tt_meta *meta = tt_node_meta(pointer), *wanted = &plan->inputs[i].meta;
+    if (tt_pointer_requires_grad(pointer) != plan->inputs[i].requires_grad)
+      return tt_fail(error, TT_ERR_ABORTED, "plan: input %zu %s grad now; note it anew", i,
+                     plan->inputs[i].requires_grad ? "requires no" : "requires");
     if (meta->dtype != wanted->dtype || !tt_shape_equal(&meta->shape, &wanted->shape)) {
       char is[TT_SHAPE_TEXT_BYTES], was[TT_SHAPE_TEXT_BYTES];
       return tt_fail(error, TT_ERR_SHAPE, "plan: input %zu is %s %s, and it was made for %s %s", i, tt_dtype_name(meta->dtype),
@@ -301,6 +314,11 @@ tt_status tt_plan_perform(tt_plan *plan, tt_node *const *heads, size_t n_heads, 
       tt_node_unref(results[i]);
     else
       tt_pointer_own(results[i]->child);
+  }
+  for (size_t i = 0; status == TT_OK && i < plan->n_inputs; i++) {
+    const tt_node *placeholder = plan->inputs[i].placeholder;
+    if (tt_pointer_requires_grad(placeholder) != plan->inputs[i].requires_grad)
+      tt_pointer_copy_gradient(heads[i]->child, placeholder);
   }
   *n_results = n_made;
   return status;

@@ -161,7 +161,8 @@ tt_status tt_plan_lend(tt_plan *plan, tt_node *head, tt_error *error);
 tt_status tt_plan_end(tt_plan *plan, tt_node *const *outputs, size_t n_outputs, tt_error *error);
 /*
  * Has it performed where its inputs are: pointers to one worker, of the shapes and dtypes that it was made with, first those of tt_plan_add_input and then
- * those that were lent. Answers heads of pointers, at most TT_MAX_RESULTS. Errors: TT_ERR_ARGUMENT, TT_ERR_LOCATION, TT_ERR_SHAPE, and those of a command.
+ * those that were lent. Answers heads of pointers, at most TT_MAX_RESULTS. Errors: TT_ERR_ABORTED (one requires grad and did not then, or the other way
+ * round: it is to be noted anew), TT_ERR_ARGUMENT, TT_ERR_LOCATION, TT_ERR_SHAPE, and those of a command.
  */
 tt_status tt_plan_perform(tt_plan *plan, tt_node *const *inputs, size_t n_inputs, tt_node **results, size_t *n_results,
                           tt_error *error);

@@ -211,3 +211,129 @@ test('a worker that comes back under its name has no plan, and gets it again', a
   await second.close();
   twice.dispose();
 });
+
+describe('beside a plan', () => {
+  const data = (bob) => [tensor([[1, 2]]).send(bob), tensor([[100]]).send(bob)];
+  const layer = (bob) => {
+    const made = new nn.Linear(2, 1);
+    torch.no_grad(() => [made.weight.fill_(0.5), made.bias.fill_(0.1)]);
+    return made.send(bob);
+  };
+
+  /** What `steps(isPlan)` answers is the same for plain functions and for plans. */
+  async function same(steps) {
+    const answers = [];
+    for (const plan of [(fn) => fn, func2plan]) {
+      const [bob] = workersOf('bob');
+      answers.push(await steps(bob, plan));
+      await bob.close();
+    }
+    assert.deepEqual(answers[1], answers[0]);
+  }
+
+  test('gradients that a plan leaves, and takes away', () =>
+    same(async (bob, plan) => {
+      const model = layer(bob);
+      const sgd = new optim.SGD(model.parameters(), { lr: 0.1 });
+      const [x, y] = data(bob);
+      const backward = plan((a, b) => {
+        const loss = torch.nn.functional.mse_loss(model.call(a), b);
+        loss.backward();
+        return loss;
+      }, { state: model });
+      const clear = plan((a) => {
+        sgd.zero_grad();
+        return a.mul(1);
+      }, { state: [model, sgd] });
+      const seen = [];
+      for (let i = 0; i < 5; i++) {
+        sgd.zero_grad();
+        seen.push(await tidy(() => backward(x, y).item()), model.weight.grad === null);
+        tidy(() => nn.utils.clip_grad_norm_(model.parameters(), 1));
+        sgd.step();
+        tidy(() => void clear(x));
+        seen.push(model.weight.grad === null);
+      }
+      return seen;
+    }));
+
+  test('tensors that require grad in one call and not in another, in it and after it', () =>
+    same(async (bob, plan) => {
+      const square = plan((a) => a.mul(a).sum());
+      const claim = plan((a) => void a.requires_grad_());
+      const seen = [];
+      for (const requiresGrad of [false, false, true, true, false, true]) {
+        const x = tensor([3, 4]).send(bob);
+        if (requiresGrad) x.requires_grad_();
+        const sum = square(x);
+        seen.push(sum.requires_grad);
+        if (requiresGrad) sum.backward();
+        seen.push(x.grad === null ? null : await x.grad.array());
+        const z = tensor([3, 4]).send(bob);
+        claim(z);
+        seen.push(z.requires_grad);
+        z.mul(z).sum().backward();
+        seen.push(await z.grad.array());
+      }
+      return seen;
+    }));
+
+  test('a parameter or a layer in the place of another', () =>
+    same(async (bob, plan) => {
+      const model = new nn.Sequential(layer(bob));
+      const [x] = data(bob);
+      const call = plan((a) => model.call(a), { state: model });
+      const seen = [];
+      for (let i = 0; i < 9; i++) {
+        if (i === 3) model[0].weight = new nn.Parameter(tensor([[10, 10]])).send(bob);
+        if (i === 6) model.append(new nn.Tanh());
+        seen.push(await tidy(() => call(x).item()));
+      }
+      return seen;
+    }));
+
+  test('plans in plans, names of results, several workers', () =>
+    same(async (bob, plan) => {
+      const twice = plan((a) => a.mul(2));
+      const more = plan((a) => twice(a).add(twice(a)));
+      const largest = plan((a) => a.max(1));
+      const half = plan((a) => (a.shape[0] === 1 ? a.mul(1) : half(a.narrow(0, 0, 1)).add(half(a.narrow(0, 1, 1)))));
+      const x = tensor([[1, 5], [7, 2]]).send(bob);
+      const seen = [];
+      for (let i = 0; i < 4; i++) {
+        const { values, indices } = largest(x);
+        for (const one of [more(x), values, indices, half(x)]) seen.push(await one.array());
+      }
+      return seen;
+    }));
+
+  test('what is refused is left as it was', async () => {
+    const [bob] = workersOf('bob');
+    const model = layer(bob);
+    const [x, y] = data(bob);
+    for (const [fn, state] of [
+      [(a) => [model.call(a), model.weight], model],
+      [() => y, []],
+      [() => y.add_(1), y],
+    ]) {
+      const plan = func2plan(fn, { state });
+      plan(x);
+      assert.throws(() => plan(x), { code: 'argument', message: /answers/ });
+      assert.equal(model.weight.isDisposed || x.isDisposed || y.isDisposed, false);
+    }
+    // An optimiser that has state of its own and is not named.
+    const adam = new optim.Adam(model.parameters());
+    const step = func2plan((a) => {
+      model.call(a).sum().backward();
+      adam.step();
+    }, { state: model });
+    step(x);
+    assert.throws(() => step(x), { code: 'state', message: /an optimiser too, belongs into `state`/ });
+    // Copies at several workers are no input of a plan, and the function's all the same.
+    const [alice] = workersOf('alice');
+    const copies = tensor([1, 2]).send(bob, alice);
+    const twice = func2plan((a) => a.mul(2));
+    for (let i = 0; i < 3; i++) assert.equal(twice(copies).isMultiPointer, true);
+    for (const worker of [bob, alice]) await worker.close();
+  });
+});
