@@ -35,8 +35,33 @@ function knownOf(state) {
   return { tensors: [...found], modules };
 }
 
-/** The options of an optimiser's groups, one behind the other. */
-const optionsOf = (optimizer) => optimizer.param_groups.flatMap(({ params, ...options }) => [params.length, ...Object.values(options)].flat());
+/** Calls `visit` with the options of an optimiser's groups, one behind the other, as long as it answers true; answers whether it always did. */
+function eachOption(optimizer, visit) {
+  for (const group of optimizer.param_groups) {
+    for (const name in group) {
+      const value = group[name];
+      if (name === 'params') {
+        if (!visit(value.length)) return false;
+      } else if (Array.isArray(value)) {
+        if (!value.every(visit)) return false;
+      } else if (!visit(value)) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+function optionsOf(optimizer) {
+  const options = [];
+  eachOption(optimizer, (value) => options.push(value) > 0);
+  return options;
+}
+
+function hasOptions(optimizer, options) {
+  let n = 0;
+  return eachOption(optimizer, (value) => Object.is(value, options[n++])) && n === options.length;
+}
 
 /** What is part of the commands: shapes, which tensors and modules there are, options, whether a layer is being trained. */
 const caseOf = (args, { tensors, modules }, optimizers) => ({
@@ -62,7 +87,7 @@ function isCase(one, args, { tensors, modules }, optimizers) {
   }
   if (!isSame(one.tensors, tensors) || !isSame(one.modules, modules)) return false;
   for (let i = 0; i < modules.length; i++) if (one.trainings[i] !== modules[i].training) return false;
-  return optimizers.every((optimizer, i) => one.versions[i] === stateVersion(optimizer) && isSame(one.options[i], optionsOf(optimizer)));
+  return optimizers.every((optimizer, i) => one.versions[i] === stateVersion(optimizer) && hasOptions(optimizer, one.options[i]));
 }
 
 /** A plan within a plan is called as it is. */

@@ -190,7 +190,9 @@ export class Bench {
       result.isReached = false;
     } else {
       const peers = Object.keys(samples).filter((name) => name !== ours);
-      const timesOf = (peer) => median(samples[peer].map((value, i) => (isRate ? samples[ours][i] / value : value / samples[ours][i])));
+      // Who sits out does so from some round on.
+      const nRounds = (peer) => Math.min(samples[peer].length, samples[ours].length);
+      const timesOf = (peer) => median(samples[peer].slice(0, nRounds(peer)).map((value, i) => (isRate ? samples[ours][i] / value : value / samples[ours][i])));
       result.times = Object.fromEntries(peers.map((peer) => [peer, timesOf(peer)]));
       const best = peers.reduce((found, peer) => (found === undefined || result.times[peer] < result.times[found] ? peer : found), undefined);
       result.best = target?.against ?? best;
