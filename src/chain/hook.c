@@ -5,8 +5,7 @@
 #include "base/alloc.h"
 #include "chain/variable.h"
 
-tt_status tt_hook_init(tt_hook *hook, const char *here, tt_error *error) {
-  (void)error;
+void tt_hook_init(tt_hook *hook, const char *here) {
   hook->here = here;
   hook->max_result_bytes = 0;
   hook->before_write = NULL;
@@ -16,7 +15,6 @@ tt_status tt_hook_init(tt_hook *hook, const char *here, tt_error *error) {
   hook->is_in_backward = false;
   hook->ledger = NULL;
   tt_generator_init(&hook->generator, tt_random_id());
-  return TT_OK;
 }
 
 void tt_hook_seed(tt_hook *hook, uint64_t seed) { tt_generator_init(&hook->generator, seed); }

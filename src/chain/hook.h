@@ -24,8 +24,7 @@ struct tt_hook {
   tt_ledger *ledger;   /* on which memory saved for gradients is counted; NULL: nobody counts. Borrowed */
 };
 
-/* Errors: TT_ERR_STATE when the op table does not parse. */
-tt_status tt_hook_init(tt_hook *hook, const char *here, tt_error *error);
+void tt_hook_init(tt_hook *hook, const char *here);
 
 /* torch.manual_seed */
 void tt_hook_seed(tt_hook *hook, uint64_t seed);

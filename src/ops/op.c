@@ -27,8 +27,8 @@ static tt_op table[TT_N_OPS_PLUS_ONE] = {
 #undef TT_OP
 };
 
-static const tt_op *by_name
-    [TT_N_OPS_PLUS_ONE]; /* the rows in the order of their names, behind an unused first place; sorted when first asked */
+/* The rows in the order of their names, behind an unused first place; sorted when it is first asked. */
+static const tt_op *by_name[TT_N_OPS_PLUS_ONE];
 
 static int compare_rows(const void *a, const void *b) {
   const tt_op *const *left = a;

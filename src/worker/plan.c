@@ -33,7 +33,6 @@ typedef struct holder {
 } holder;
 
 struct tt_plan {
-  tt_worker *worker;
   tt_peer *place; /* where placeholders are; one reference to its location */
   uint64_t id;
   uint32_t n_slots;
@@ -56,7 +55,6 @@ tt_plan *tt_plan_begin(tt_worker *worker, tt_error *error) {
     tt_fail(error, TT_ERR_MEMORY, "no memory for a plan");
     return NULL;
   }
-  plan->worker = worker;
   plan->id = tt_random_id();
   tt_buffer_init(&plan->body);
   plan->place = tt_peer_new(worker, tt_name_of("the plan that is being made"), error);

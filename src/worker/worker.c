@@ -39,8 +39,9 @@ tt_worker *tt_worker_new(const tt_worker_options *options, tt_error *error) {
   worker->want_flush_later = options->want_flush_later;
   worker->full_bytes = TT_FIRST_RUN_BYTES;
   worker->event_mask = UINT32_MAX;
-  tt_status status = worker->id == NULL || worker->kind == NULL ? tt_fail(error, TT_ERR_MEMORY, "no memory for a worker")
-                                                                : tt_hook_init(&worker->hook, worker->id, error);
+  tt_status status = TT_OK;
+  if (worker->id == NULL || worker->kind == NULL) status = tt_fail(error, TT_ERR_MEMORY, "no memory for a worker");
+  tt_hook_init(&worker->hook, worker->id);
   if (has_store != TT_OK) status = has_store;
   worker->hook.ledger = worker->store.ledger;
   worker->hook.before_write = before_write;

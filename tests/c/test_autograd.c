@@ -56,7 +56,8 @@ static const float ONE_TO_FOUR[] = {1, 2, 3, 4};
 
 static int begin(void **state) {
   (void)state;
-  return tt_hook_init(&the_hook, "me", &trouble) == TT_OK ? 0 : -1;
+  tt_hook_init(&the_hook, "me");
+  return 0;
 }
 
 static void s17_backward_gives_leaves_their_gradients(void **state) {

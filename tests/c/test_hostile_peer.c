@@ -437,8 +437,7 @@ static void a_refusal_in_somebody_elses_name(void **state) {
 static void answers_to_a_flood_of_greetings(void **state) {
   (void)state;
   tt_worker *worker = new_worker("worker", NULL);
-  wire *at = open_wire(worker, TT_LINK_INITIATES);
-  put_frame(at, (tt_prelude){.type = TT_FRAME_WELCOME}, NULL);
+  wire *at = open_relay(worker);
   villain mallory = meet(at, "mallory");
   at->room = 0;
   size_t before = at->said.n_bytes;
@@ -462,8 +461,7 @@ static void tensors_whose_refusals_end_the_stream(void **state) {
   (void)state;
   event_log log = {0};
   tt_worker *worker = new_worker("worker", &log);
-  wire *at = open_wire(worker, TT_LINK_INITIATES);
-  put_frame(at, (tt_prelude){.type = TT_FRAME_WELCOME}, NULL);
+  wire *at = open_relay(worker);
   villain mallory = meet(at, "mallory");
   at->room = 0; /* nothing leaves */
   put_tensor(&mallory, 1, 11, 4, SOME, 4);
@@ -492,6 +490,12 @@ static void tensors_whose_refusals_end_the_stream(void **state) {
 }
 
 /* ---- plans ---- */
+
+/* Slot 1, negated, is slot 2, which it answers. */
+static void put_negation(villain *who, uint64_t plan) {
+  tt_operand one = named(1);
+  put_plan(who, plan, 2, 1, 2, "neg", (tt_value[]){tt_operand_value(&one)}, 1, 2);
+}
 
 static void plans_that_are_none(void **state) {
   (void)state;
@@ -540,10 +544,9 @@ static void a_plan_that_is_not_there_and_one_of_other_numbers(void **state) {
   tt_worker *worker = new_worker("worker", NULL);
   wire *at = open_wire(worker, 0);
   villain mallory = meet(at, "mallory");
-  tt_operand one = named(1);
   put_tensor(&mallory, 1, 11, 4, SOME, 4);
   put_perform(&mallory, 5, (uint64_t[]){11}, 1, (uint64_t[]){12}, 1);
-  put_plan(&mallory, 5, 2, 1, 2, "neg", (tt_value[]){tt_operand_value(&one)}, 1, 2);
+  put_negation(&mallory, 5);
   put_perform(&mallory, 5, (uint64_t[]){11, 11}, 2, (uint64_t[]){13}, 1);
   put_perform(&mallory, 5, (uint64_t[]){11}, 1, NULL, 0);
   put_perform(&mallory, 5, (uint64_t[]){11}, 1, (uint64_t[]){14}, 1);
@@ -565,8 +568,7 @@ static void a_plan_that_is_not_there_and_one_of_other_numbers(void **state) {
 static void a_plan_with_the_objects_of_others(void **state) {
   (void)state;
   tt_worker *worker = new_worker("worker", NULL);
-  wire *at = open_wire(worker, TT_LINK_INITIATES);
-  put_frame(at, (tt_prelude){.type = TT_FRAME_WELCOME}, NULL);
+  wire *at = open_relay(worker);
   villain alice = meet(at, "alice"), mallory = meet(at, "mallory");
   tt_node *rows = floats(SOME, 4);
   uint64_t rows_id;
@@ -574,7 +576,7 @@ static void a_plan_with_the_objects_of_others(void **state) {
   assert_int_equal(tt_worker_set_object(worker, rows, 0, TT_POLICY_COMPUTE, NULL, &rows_id, NULL), TT_OK);
   put_tensor(&alice, 1, 11, 4, SOME, 4);
   tt_operand one = named(1);
-  put_plan(&mallory, 5, 2, 1, 2, "neg", (tt_value[]){tt_operand_value(&one)}, 1, 2);
+  put_negation(&mallory, 5);
   put_plan(&mallory, 6, 1, 1, 1, "zero_", (tt_value[]){tt_operand_value(&one)}, 1, 1);
   put_perform(&mallory, 5, (uint64_t[]){11}, 1, (uint64_t[]){12}, 1); /* alice's are hers alone */
   assert_null(tt_worker_get_object(worker, 12, &error));
@@ -671,8 +673,7 @@ static void plans_without_end(void **state) {
   wire *at = open_wire(worker, 0);
   villain mallory = meet(at, "mallory");
   tt_operand one = named(1);
-  for (uint64_t plan = 1; plan <= TT_MAX_PLANS + 5; plan++)
-    put_plan(&mallory, plan, 2, 1, 2, "neg", (tt_value[]){tt_operand_value(&one)}, 1, 2);
+  for (uint64_t plan = 1; plan <= TT_MAX_PLANS + 5; plan++) put_negation(&mallory, plan);
   assert_int_equal(n_logged(&log, TT_EVENT_REFUSED), 5);
   tt_peer *peer = known(worker, "mallory");
   assert_int_equal(peer->plans.n_entries, TT_MAX_PLANS);

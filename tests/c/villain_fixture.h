@@ -65,6 +65,13 @@ static inline void put_frame(wire *at, tt_prelude prelude, const tt_buffer *payl
   tt_buffer_release(&frame);
 }
 
+/* A relay at the other end, behind which workers are. */
+static inline wire *open_relay(tt_worker *worker) {
+  wire *at = open_wire(worker, TT_LINK_INITIATES);
+  put_frame(at, (tt_prelude){.type = TT_FRAME_WELCOME}, NULL);
+  return at;
+}
+
 static inline void say_hello(villain *who, uint32_t stream) {
   tt_buffer json;
   tt_buffer_init(&json);

@@ -260,7 +260,7 @@ static void answer_line(const char *line) {
 
 static void begin(void) {
   tt_error error = {0};
-  if (tt_hook_init(&hook, "numpy_driver", &error) != TT_OK) give_up("the ops", error.message);
+  tt_hook_init(&hook, "numpy_driver");
   if (tt_numpy_init(&error) != TT_OK) give_up("the table", error.message);
 }
 

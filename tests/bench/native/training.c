@@ -131,7 +131,7 @@ static void release(trainer *self) {
 
 static void prepare(trainer *self, const char *model, const char *path, const tt_shape *input) {
   release(self);
-  check(tt_hook_init(&self->hook, "bench", &trouble), "hook");
+  tt_hook_init(&self->hook, "bench");
   self->hook.is_recording = true;
   self->place = (tt_place){.hook = &self->hook};
   self->network = tt_module_new(&self->place, tt_module_row_find("Sequential", &trouble), NULL, 0, &trouble);
