@@ -189,27 +189,24 @@ export function readText() {
   return text;
 }
 
-/** Workers' ids are written again and again. */
-const encodedIds = new Map();
-const MAX_ENCODED_IDS = 256;
+/** The other way: short texts and their bytes. */
+const encodedShort = new Map();
+const MAX_ENCODED = 256;
 
-/** Writes a worker's id to the input, with a terminator. */
-export function writeIdInput(id) {
-  let bytes = encodedIds.get(id);
+function encoded(text) {
+  if (text.length > MAX_SHORT_BYTES) return encoder.encode(text);
+  let bytes = encodedShort.get(text);
   if (bytes === undefined) {
-    if (encodedIds.size === MAX_ENCODED_IDS) encodedIds.clear();
-    bytes = encoder.encode(`${id}\0`);
-    encodedIds.set(id, bytes);
+    if (encodedShort.size === MAX_ENCODED) encodedShort.clear();
+    bytes = encoder.encode(text);
+    encodedShort.set(text, bytes);
   }
-  const at = core._tt_wasm_input(bytes.length) >>> 0;
-  if (at === 0) throw new TensorError(`the core has no memory for ${bytes.length} bytes of text`, { code: 'memory' });
-  checkViews();
-  u8.set(bytes, at);
+  return bytes;
 }
 
 /** Writes strings to the input, each with a terminator, and answers their offsets. */
 export function writeInput(...strings) {
-  const parts = strings.map((string) => encoder.encode(string));
+  const parts = strings.map(encoded);
   const nBytes = parts.reduce((sum, part) => sum + part.length + 1, 0);
   const at = core._tt_wasm_input(nBytes) >>> 0;
   if (at === 0) throw new TensorError(`the core has no memory for ${nBytes} bytes of text`, { code: 'memory' });

@@ -17,6 +17,32 @@ function bad(where, message, code = 'argument') {
   return new TensorError(`${where}: ${message}`, { code, op: where });
 }
 
+/** Calls `visit` with the options of a group, one behind the other, as long as it answers true; answers whether it always did. */
+function eachOption(group, visit) {
+  for (const name in group) {
+    const value = group[name];
+    if (name === 'params') {
+      if (!visit(value.length)) return false;
+    } else if (Array.isArray(value)) {
+      if (!value.every(visit)) return false;
+    } else if (!visit(value)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/** A group's options as they are now, and whether it still has them: asked at every step. */
+export function optionsOf(group) {
+  const options = [];
+  eachOption(group, (value) => options.push(value) > 0);
+  return options;
+}
+export function hasOptions(group, options) {
+  let n = 0;
+  return eachOption(group, (value) => Object.is(value, options[n++])) && n === options.length;
+}
+
 /** How often other state has been put in the place of an optimiser's. */
 const versions = new WeakMap();
 export const stateVersion = (optimizer) => versions.get(optimizer) ?? 0;
@@ -87,13 +113,8 @@ export class Optimizer {
     );
     takeThrown();
     endCall(this.#row, core._tt_wasm_optimizer_add_group(this.#live, params.length, nArgs));
-    this.#told.push(this.#optionsOf(made));
+    this.#told.push(optionsOf(made));
     this.param_groups.push(made);
-  }
-
-  /** The values of its options, one behind the other. */
-  #optionsOf(group) {
-    return Object.keys(this.defaults).flatMap((name) => group[name]);
   }
 
   /** What else is kept in a group, such as a scheduler's initial_lr, is not the core's. */
@@ -110,13 +131,11 @@ export class Optimizer {
     const loss = closure === undefined ? null : torch.enable_grad(closure);
     const handle = this.#live;
     this.param_groups.forEach((group, i) => {
-      const options = this.#optionsOf(group);
-      const told = this.#told[i];
-      if (told.length === options.length && told.every((value, k) => Object.is(value, options[k]))) return;
+      if (hasOptions(group, this.#told[i] ?? [])) return;
       const nArgs = this.#write(group);
       takeThrown();
       endCall(this.#row, core._tt_wasm_optimizer_set_options(handle, i, nArgs));
-      this.#told[i] = options;
+      this.#told[i] = optionsOf(group);
     });
     takeThrown();
     noteChange();

@@ -6,12 +6,12 @@
  * once, such as an optimiser's state, is made by then. The second time it is called with placeholders: what it calls is noted (src/worker/plan.c). From then on
  * it is not called any more.
  */
-import { resultAt, writeHandles } from './call.js';
 import { repeatGradients, watchGradients } from './autograd.js';
+import { resultAt, writeHandles } from './call.js';
 import { at, check, checkViews, constants, core, u32 } from './core.js';
 import { TensorError } from './errors.js';
 import { Module, allTensors } from './nn.js';
-import { Optimizer, bringState, stateVersion } from './optim.js';
+import { Optimizer, bringState, hasOptions, optionsOf, stateVersion } from './optim.js';
 import { checkOptions, describe } from './options.js';
 import { tidy } from './scope.js';
 import { homeOf, isTensor, liveHandle, makeTensor, moveTo, noteChange, takeResults, torch } from './tensor.js';
@@ -35,34 +35,6 @@ function knownOf(state) {
   return { tensors: [...found], modules };
 }
 
-/** Calls `visit` with the options of an optimiser's groups, one behind the other, as long as it answers true; answers whether it always did. */
-function eachOption(optimizer, visit) {
-  for (const group of optimizer.param_groups) {
-    for (const name in group) {
-      const value = group[name];
-      if (name === 'params') {
-        if (!visit(value.length)) return false;
-      } else if (Array.isArray(value)) {
-        if (!value.every(visit)) return false;
-      } else if (!visit(value)) {
-        return false;
-      }
-    }
-  }
-  return true;
-}
-
-function optionsOf(optimizer) {
-  const options = [];
-  eachOption(optimizer, (value) => options.push(value) > 0);
-  return options;
-}
-
-function hasOptions(optimizer, options) {
-  let n = 0;
-  return eachOption(optimizer, (value) => Object.is(value, options[n++])) && n === options.length;
-}
-
 /** What is part of the commands: shapes, which tensors and modules there are, options, whether a layer is being trained. */
 const caseOf = (args, { tensors, modules }, optimizers) => ({
   home: homeOf(args[0]),
@@ -72,7 +44,7 @@ const caseOf = (args, { tensors, modules }, optimizers) => ({
   tensors,
   modules,
   trainings: modules.map(({ training }) => training),
-  options: optimizers.map(optionsOf),
+  options: optimizers.map(({ param_groups }) => param_groups.map(optionsOf)),
   versions: optimizers.map(stateVersion),
   noted: null, // it was called once
 });
@@ -87,7 +59,12 @@ function isCase(one, args, { tensors, modules }, optimizers) {
   }
   if (!isSame(one.tensors, tensors) || !isSame(one.modules, modules)) return false;
   for (let i = 0; i < modules.length; i++) if (one.trainings[i] !== modules[i].training) return false;
-  return optimizers.every((optimizer, i) => one.versions[i] === stateVersion(optimizer) && hasOptions(optimizer, one.options[i]));
+  return optimizers.every(
+    (optimizer, i) =>
+      one.versions[i] === stateVersion(optimizer) &&
+      one.options[i].length === optimizer.param_groups.length &&
+      one.options[i].every((options, k) => hasOptions(optimizer.param_groups[k], options)),
+  );
 }
 
 /** A plan within a plan is called as it is. */

@@ -25,7 +25,6 @@ import {
   u32,
   u8,
   writeId,
-  writeIdInput,
   writeInput,
   writeMeta,
 } from './core.js';
@@ -618,7 +617,7 @@ export class Tensor {
       throw new TensorError(`move: await get() brings it to ${home.id}`, { code: 'argument', op: 'move' });
     if (home.isPage) home.worker.getWorker(peer);
     const there = options?.id === undefined ? 0n : idText(options.id);
-    writeIdInput(peer);
+    writeInput(peer);
     writeId(there);
     this.#follow(
       request(home.handle, (token) => core._tt_wasm_move(home.handle, handle, token), {
