@@ -80,7 +80,7 @@ function(tt_core name)
   set_target_properties(${name} PROPERTIES
     RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/linked
     SUFFIX .js
-    LINK_DEPENDS "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/exports;${CMAKE_CURRENT_FUNCTION_LIST_DIR}/to_web.js;${CMAKE_CURRENT_FUNCTION_LIST_DIR}/sections.js;${CMAKE_CURRENT_FUNCTION_LIST_DIR}/stand_ins.js;${CMAKE_CURRENT_FUNCTION_LIST_DIR}/tour/tour.js")
+    LINK_DEPENDS "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/exports;${CMAKE_CURRENT_FUNCTION_LIST_DIR}/to_web.js;${CMAKE_CURRENT_FUNCTION_LIST_DIR}/sections.js;${CMAKE_CURRENT_FUNCTION_LIST_DIR}/instructions.js;${CMAKE_CURRENT_FUNCTION_LIST_DIR}/stand_ins.js;${CMAKE_CURRENT_FUNCTION_LIST_DIR}/tour/tour.js")
   target_link_options(${name} PRIVATE ${core_link_options} -sEXPORTED_FUNCTIONS=${exported} -lwebsocket.js --profiling-funcs)
   add_custom_command(TARGET ${name} POST_BUILD COMMAND ${to_web} ${splits} $<TARGET_FILE:${name}> VERBATIM)
 endfunction()

@@ -20,13 +20,17 @@ export function sectionsOf(module) {
 }
 
 export const IMPORTS = 2;
+export const GLOBALS = 6;
+export const EXPORTS = 7;
 export const CODE = 10;
-const CUSTOM = 0;
+export const DATA = 11;
+export const CUSTOM = 0;
 export const FUNCTION = 0;
 const TABLE = 1;
+export const GLOBAL = 3;
 const HAS_MAXIMUM = 1;
 
-/** { kind, from, ends } of each import: what it is, and where it is described. */
+/** { names, kind, from, ends } of each import: [its module, its own], what it is, and where it is described. */
 export function importsOf(module) {
   const section = sectionsOf(module).find(({ id }) => id === IMPORTS);
   const found = [];
@@ -36,33 +40,56 @@ export function importsOf(module) {
     for (; nNumbers > 0; nNumbers--) [, at] = readNumber(module, at);
   };
   for (; n > 0; n--) {
-    for (let names = 0; names < 2; names++) {
+    const names = [0, 1].map(() => {
       const [nBytes, begins] = readNumber(module, at);
       at = begins + nBytes;
-    }
+      return module.toString('utf8', begins, at);
+    });
     const kind = module[at++];
     const from = at;
     if (kind === FUNCTION) {
       skip(1);
-    } else if (kind === 3) {
-      at += 2; // a global: its type, and whether it changes
+    } else if (kind === GLOBAL) {
+      at += 2; // its type, and whether it changes
     } else {
       if (kind === TABLE) at++;
       const flags = module[at++];
       skip((flags & HAS_MAXIMUM) === 0 ? 1 : 2);
     }
-    found.push({ kind, from, ends: at });
+    found.push({ names, kind, from, ends: at });
   }
   return found;
 }
 
-function numberBytes(value) {
+export function numberBytes(value) {
   const bytes = [];
   do {
     bytes.push((value & 0x7f) | (value > 0x7f ? 0x80 : 0));
     value >>>= 7;
   } while (value > 0);
   return Buffer.from(bytes);
+}
+
+/** { name, kind, index, from, ends } of each export; it is written from one of these places to the other. */
+export function exportsOf(module) {
+  const section = sectionsOf(module).find(({ id }) => id === EXPORTS);
+  const found = [];
+  if (section === undefined) return found;
+  let [n, at] = readNumber(module, section.begins);
+  for (; n > 0; n--) {
+    const from = at;
+    const [nBytes, begins] = readNumber(module, from);
+    const [index, ends] = readNumber(module, begins + nBytes + 1);
+    found.push({ name: module.toString('utf8', begins, begins + nBytes), kind: module[begins + nBytes], index, from, ends });
+    at = ends;
+  }
+  return found;
+}
+
+/** A module with another content of the section `id`. */
+export function replaced(module, id, content) {
+  const { from, ends } = sectionsOf(module).find((section) => section.id === id);
+  return Buffer.concat([module.subarray(0, from), Buffer.from([id]), numberBytes(content.length), content, module.subarray(ends)]);
 }
 
 /** A module without what it says to people, and without how large a table may be that it imports. */

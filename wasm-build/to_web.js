@@ -12,7 +12,7 @@ import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { renumber } from './relaxed.js';
 import { FUNCTION, importsOf, relieved } from './sections.js';
-import { withStandIns } from './stand_ins.js';
+import { withPlacesTold, withStandIns } from './stand_ins.js';
 
 const [wasmSplit, wasmDis, wasmAs, folder, ...rest] = process.argv.slice(2);
 const linkedScript = rest.at(-1);
@@ -71,6 +71,7 @@ function splitTwice() {
   const text = join(dirname(linked), `${name}.wat`);
   writeFileSync(text, withStandIns(textOf(output(`${name}.wasm`)), ['placeholder', 'more']));
   execFileSync(wasmAs, ['--all-features', text, '-o', output(`${name}.wasm`)], { stdio: 'inherit' });
+  for (const file of written) writeFileSync(output(file), withPlacesTold(readFileSync(output(file))));
 }
 
 const written = ['', ...(isSplit ? ['_more', '_later'] : [])].map((part) => `${name}${part}.wasm`);

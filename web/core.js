@@ -42,6 +42,21 @@ function watchMemory(imports) {
   };
 }
 
+/** Who calls through the table tells the core which place is meant (wasm-build/stand_ins.js): what the core does itself, JavaScript has to do too. */
+function watchTable() {
+  const { place } = instance.exports;
+  // The core with threads is not in parts.
+  if (place === undefined) return;
+  const table = Object.values(instance.exports).find((value) => value instanceof WebAssembly.Table);
+  table.get = (i) => {
+    const run = WebAssembly.Table.prototype.get.call(table, i);
+    return (...args) => {
+      place.value = i;
+      return run(...args);
+    };
+  };
+}
+
 // Node has a WebSocket of its own from version 22 on; before that the package ws serves, when it is there.
 if (isNode && globalThis.WebSocket === undefined) {
   const ws = await import('ws').catch(() => undefined);
@@ -64,6 +79,7 @@ async function load(createCore, name, compiled = compile(name)) {
         WebAssembly.instantiate(module, imports).then((made) => {
           instance = made;
           watchMemory(imports);
+          watchTable();
           receive(instance, module);
         }, reject);
         return {};

@@ -1,0 +1,118 @@
+// The instructions of a function's body, one after the other: as far as it takes to find where each begins and ends.
+
+import { readNumber } from './sections.js';
+
+export const CALL_INDIRECT = 0x11;
+export const I32_CONST = 0x41;
+export const I64_CONST = 0x42;
+const VECTOR = 0xfd;
+export const V128_CONST = (VECTOR << 8) | 12;
+
+/** Reads a signed LEB128 number as a BigInt; answers it and where it ends. */
+export function readSigned(bytes, at) {
+  let value = 0n;
+  for (let shift = 0n; ; shift += 7n, at++) {
+    value |= BigInt(bytes[at] & 0x7f) << shift;
+    if (bytes[at] < 0x80) return [BigInt.asIntN(Number(shift) + 7, value), at + 1];
+  }
+}
+
+const skipNumber = (bytes, at) => {
+  while (bytes[at] >= 0x80) at++;
+  return at + 1;
+};
+const skipNumbers = (n) => (bytes, at) => {
+  for (let i = 0; i < n; i++) at = skipNumber(bytes, at);
+  return at;
+};
+const skipBytes = (n) => (_, at) => at + n;
+const nothing = skipBytes(0);
+const one = skipNumbers(1);
+const address = skipNumbers(2);
+const branchTable = (bytes, at) => {
+  const [n, begins] = readNumber(bytes, at);
+  return skipNumbers(n + 1)(bytes, begins);
+};
+
+/** By opcode: [first, last, how its operands are skipped]. */
+const PLAIN = [
+  [0x00, 0x01, nothing],
+  [0x02, 0x04, one], // block, loop, if: their type
+  [0x05, 0x05, nothing],
+  [0x0b, 0x0b, nothing],
+  [0x0c, 0x0d, one], // br, br_if
+  [0x0e, 0x0e, branchTable],
+  [0x0f, 0x0f, nothing],
+  [0x10, 0x10, one], // call
+  [CALL_INDIRECT, CALL_INDIRECT, address],
+  [0x1a, 0x1b, nothing],
+  [0x20, 0x24, one], // variables
+  [0x28, 0x3e, address], // loads and stores
+  [0x3f, 0x40, one], // memory.size, memory.grow
+  [I32_CONST, I64_CONST, one],
+  [0x43, 0x43, skipBytes(4)],
+  [0x44, 0x44, skipBytes(8)],
+  [0x45, 0xc4, nothing], // arithmetic
+];
+const MISCELLANEOUS = [
+  [0, 7, nothing], // conversions that saturate
+  [8, 8, skipNumbers(2)], // memory.init
+  [9, 9, one], // data.drop
+  [10, 10, skipNumbers(2)], // memory.copy
+  [11, 11, one], // memory.fill
+];
+const VECTORS = [
+  [0, 11, address],
+  [12, 13, skipBytes(16)], // v128.const, i8x16.shuffle
+  [14, 20, nothing],
+  [21, 34, skipBytes(1)], // lanes
+  [35, 83, nothing],
+  [84, 91, (bytes, at) => address(bytes, at) + 1], // loads and stores of lanes
+  [92, 93, address],
+  [94, 275, nothing], // with relaxed SIMD under its final numbers, or an older one (relaxed.js)
+];
+
+const byOpcode = (rows) => {
+  const skips = [];
+  for (const [first, last, skip] of rows) for (let opcode = first; opcode <= last; opcode++) skips[opcode] = skip;
+  return skips;
+};
+const plain = byOpcode(PLAIN);
+const prefixed = new Map([[0xfc, byOpcode(MISCELLANEOUS)], [VECTOR, byOpcode(VECTORS)]]);
+
+/**
+ * Calls `visit(opcode, at, operands, ends)` for each instruction between two places; one that begins with a prefix has the number (prefix << 8) | what follows
+ * it. Fails at one that is not known, because what follows would be misread.
+ */
+export function visitInstructions(bytes, begins, ends, visit) {
+  for (let at = begins; at < ends; ) {
+    let opcode = bytes[at];
+    let operands = at + 1;
+    let skip = plain[opcode];
+    const followed = prefixed.get(opcode);
+    if (followed !== undefined) {
+      const [number, after] = readNumber(bytes, operands);
+      operands = after;
+      skip = followed[number];
+      opcode = (opcode << 8) | number;
+    }
+    if (skip === undefined) throw new Error(`instruction 0x${opcode.toString(16)} is not known`);
+    const after = skip(bytes, operands);
+    visit(opcode, at, operands, after);
+    at = after;
+  }
+}
+
+/** Where the instructions of each function begin and end, after its locals. `code` is the section of code. */
+export function bodiesOf(bytes, code) {
+  let [n, at] = readNumber(bytes, code.begins);
+  const bodies = [];
+  for (; n > 0; n--) {
+    const [nBytes, first] = readNumber(bytes, at);
+    at = first + nBytes;
+    let [nLocals, begins] = readNumber(bytes, first);
+    for (; nLocals > 0; nLocals--) begins = skipNumber(bytes, begins) + 1;
+    bodies.push({ first, begins, ends: at });
+  }
+  return bodies;
+}
