@@ -5,8 +5,9 @@ import { readNumber } from './sections.js';
 export const CALL_INDIRECT = 0x11;
 export const I32_CONST = 0x41;
 export const I64_CONST = 0x42;
+const MISCELLANEOUS = 0xfc;
 const VECTOR = 0xfd;
-export const V128_CONST = (VECTOR << 8) | 12;
+export const V128_CONST = (VECTOR << 12) | 12;
 
 /** Reads a signed LEB128 number as a BigInt; answers it and where it ends. */
 export function readSigned(bytes, at) {
@@ -28,14 +29,16 @@ const skipNumbers = (n) => (bytes, at) => {
 const skipBytes = (n) => (_, at) => at + n;
 const nothing = skipBytes(0);
 const one = skipNumbers(1);
+const two = skipNumbers(2);
 const address = skipNumbers(2);
+const addressAndLane = (bytes, at) => address(bytes, at) + 1;
 const branchTable = (bytes, at) => {
   const [n, begins] = readNumber(bytes, at);
   return skipNumbers(n + 1)(bytes, begins);
 };
 
 /** By opcode: [first, last, how its operands are skipped]. */
-const PLAIN = [
+const single = [
   [0x00, 0x01, nothing],
   [0x02, 0x04, one], // block, loop, if: their type
   [0x05, 0x05, nothing],
@@ -44,7 +47,7 @@ const PLAIN = [
   [0x0e, 0x0e, branchTable],
   [0x0f, 0x0f, nothing],
   [0x10, 0x10, one], // call
-  [CALL_INDIRECT, CALL_INDIRECT, address],
+  [CALL_INDIRECT, CALL_INDIRECT, two],
   [0x1a, 0x1b, nothing],
   [0x20, 0x24, one], // variables
   [0x28, 0x3e, address], // loads and stores
@@ -54,20 +57,20 @@ const PLAIN = [
   [0x44, 0x44, skipBytes(8)],
   [0x45, 0xc4, nothing], // arithmetic
 ];
-const MISCELLANEOUS = [
+const miscellaneous = [
   [0, 7, nothing], // conversions that saturate
-  [8, 8, skipNumbers(2)], // memory.init
+  [8, 8, two], // memory.init
   [9, 9, one], // data.drop
-  [10, 10, skipNumbers(2)], // memory.copy
+  [10, 10, two], // memory.copy
   [11, 11, one], // memory.fill
 ];
-const VECTORS = [
+const vectors = [
   [0, 11, address],
   [12, 13, skipBytes(16)], // v128.const, i8x16.shuffle
   [14, 20, nothing],
   [21, 34, skipBytes(1)], // lanes
   [35, 83, nothing],
-  [84, 91, (bytes, at) => address(bytes, at) + 1], // loads and stores of lanes
+  [84, 91, addressAndLane], // loads and stores of lanes
   [92, 93, address],
   [94, 275, nothing], // with relaxed SIMD under its final numbers, or an older one (relaxed.js)
 ];
@@ -77,11 +80,18 @@ const byOpcode = (rows) => {
   for (const [first, last, skip] of rows) for (let opcode = first; opcode <= last; opcode++) skips[opcode] = skip;
   return skips;
 };
-const plain = byOpcode(PLAIN);
-const prefixed = new Map([[0xfc, byOpcode(MISCELLANEOUS)], [VECTOR, byOpcode(VECTORS)]]);
+const plain = byOpcode(single);
+const prefixed = new Map([[MISCELLANEOUS, byOpcode(miscellaneous)], [VECTOR, byOpcode(vectors)]]);
+
+const skipOf = (opcode) => (opcode > 0xff ? prefixed.get(opcode >> 12)[opcode & 0xfff] : plain[opcode]);
+
+/** Whether an instruction reads or writes memory: an alignment and an offset are its first operands. */
+export const hasOffset = (opcode) => skipOf(opcode) === address || skipOf(opcode) === addressAndLane;
+/** Whether it takes data by its number: memory.init and data.drop. */
+export const usesPieces = (opcode) => opcode === ((MISCELLANEOUS << 12) | 8) || opcode === ((MISCELLANEOUS << 12) | 9);
 
 /**
- * Calls `visit(opcode, at, operands, ends)` for each instruction between two places; one that begins with a prefix has the number (prefix << 8) | what follows
+ * Calls `visit(opcode, at, operands, ends)` for each instruction between two places; one that begins with a prefix has the number (prefix << 12) | what follows
  * it. Fails at one that is not known, because what follows would be misread.
  */
 export function visitInstructions(bytes, begins, ends, visit) {
@@ -94,7 +104,7 @@ export function visitInstructions(bytes, begins, ends, visit) {
       const [number, after] = readNumber(bytes, operands);
       operands = after;
       skip = followed[number];
-      opcode = (opcode << 8) | number;
+      opcode = (opcode << 12) | number;
     }
     if (skip === undefined) throw new Error(`instruction 0x${opcode.toString(16)} is not known`);
     const after = skip(bytes, operands);

@@ -69,24 +69,54 @@ foreach(tool wasm-split wasm-dis wasm-as)
   find_program(TT_${tool} ${tool} HINTS ${binaryen_root}/bin NO_CMAKE_FIND_ROOT_PATH REQUIRED)
 endforeach()
 find_program(TT_NODE node NO_CMAKE_FIND_ROOT_PATH REQUIRED)
-set(to_web ${TT_NODE} ${CMAKE_CURRENT_LIST_DIR}/to_web.js ${TT_wasm-split} ${TT_wasm-dis} ${TT_wasm-as} ${CMAKE_SOURCE_DIR}/web/core)
-# One that is loaded in two parts is split where the first one is, which the tour goes through.
-set(splits $<$<NOT:$<BOOL:${TT_THREADS}>>:--split>)
+set(here ${CMAKE_CURRENT_LIST_DIR})
+set(web ${CMAKE_SOURCE_DIR}/web/core)
+set(linked ${CMAKE_BINARY_DIR}/linked)
+file(GLOB scripts CONFIGURE_DEPENDS ${here}/*.js ${here}/tour/*.js)
+set(to_web ${TT_NODE} ${here}/to_web.js ${TT_wasm-split} ${TT_wasm-dis} ${TT_wasm-as} ${web})
+list(APPEND core_link_options -sEXPORTED_FUNCTIONS=${exported} -lwebsocket.js --profiling-funcs)
 
-# tt_core(name LINKED... ): a core of everything, and of objects that stand before the libraries' own.
-function(tt_core name)
-  add_executable(${name} ${ARGN})
-  target_link_libraries(${name} PRIVATE tt_exports)
-  set_target_properties(${name} PROPERTIES
-    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/linked
-    SUFFIX .js
-    LINK_DEPENDS "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/exports;${CMAKE_CURRENT_FUNCTION_LIST_DIR}/to_web.js;${CMAKE_CURRENT_FUNCTION_LIST_DIR}/sections.js;${CMAKE_CURRENT_FUNCTION_LIST_DIR}/instructions.js;${CMAKE_CURRENT_FUNCTION_LIST_DIR}/stand_ins.js;${CMAKE_CURRENT_FUNCTION_LIST_DIR}/tour/tour.js")
-  target_link_options(${name} PRIVATE ${core_link_options} -sEXPORTED_FUNCTIONS=${exported} -lwebsocket.js --profiling-funcs)
-  add_custom_command(TARGET ${name} POST_BUILD COMMAND ${to_web} ${splits} $<TARGET_FILE:${name}> VERBATIM)
-endfunction()
-tt_core(${core})
-tt_core(${core}_relaxed $<TARGET_OBJECTS:tt_relaxed>)
-add_dependencies(${core}_relaxed ${core})
+if(TT_THREADS)
+  # Whole. The objects of the other one stand before the libraries' own.
+  add_executable(${core})
+  add_executable(${core}_relaxed $<TARGET_OBJECTS:tt_relaxed>)
+  foreach(name ${core} ${core}_relaxed)
+    target_link_libraries(${name} PRIVATE tt_exports)
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${linked} SUFFIX .js LINK_DEPENDS "${here}/exports;${scripts}")
+    target_link_options(${name} PRIVATE ${core_link_options})
+    add_custom_command(TARGET ${name} POST_BUILD COMMAND ${to_web} $<TARGET_FILE:${name}> VERBATIM)
+  endforeach()
+  add_dependencies(${core}_relaxed ${core})
+else()
+  # In parts, of functions and of data. Where data goes has to be known when it is linked: so there is a core before those, made in a second, for a tour.
+  set(objects $<TARGET_OBJECTS:tt_begin>)
+  foreach(library exports virtual worker nn numpy chain wire cjson prelude ops kernels tensor base)
+    list(APPEND objects $<TARGET_OBJECTS:tt_${library}>)
+  endforeach()
+  add_library(tt_begin OBJECT ${here}/regions/begin.c)
+  add_executable(${core}_tour ${objects} $<TARGET_OBJECTS:tt_kernels_plain>)
+  set_target_properties(${core}_tour PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${linked} SUFFIX .js LINK_DEPENDS ${here}/exports)
+  target_link_options(${core}_tour PRIVATE ${core_link_options} -O1)
+  ask_emscripten(CACHE emscripten_cache)
+  add_custom_command(OUTPUT ${linked}/placed/${core}.objects ${linked}/placed/${core}_relaxed.objects
+    DEPENDS ${core}_tour ${scripts} ${objects} $<TARGET_OBJECTS:tt_kernels_plain> $<TARGET_OBJECTS:tt_relaxed>
+    COMMAND ${TT_NODE} ${here}/place_data.js ${TT_wasm-split} ${web} ${linked}/placed $<TARGET_FILE:${core}_tour> ${emscripten_cache}/sysroot/lib/wasm32-emscripten/libc.a
+      --common ${objects} --of ${core} $<TARGET_OBJECTS:tt_kernels_plain> --of ${core}_relaxed $<TARGET_OBJECTS:tt_relaxed> $<TARGET_OBJECTS:tt_kernels_plain>
+    COMMAND_EXPAND_LISTS VERBATIM)
+  add_custom_target(tt_placed DEPENDS ${linked}/placed/${core}.objects)
+
+  foreach(name ${core} ${core}_relaxed)
+    add_executable(${name} ${here}/regions/end.c)
+    add_dependencies(${name} tt_placed)
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${linked} SUFFIX .js LINK_DEPENDS ${linked}/placed/${name}.objects)
+    target_link_options(${name} PRIVATE @${linked}/placed/${name}.objects ${core_link_options})
+  endforeach()
+  add_custom_command(OUTPUT ${linked}/split DEPENDS ${core} ${core}_relaxed ${scripts}
+    COMMAND ${to_web} --split $<TARGET_FILE:${core}>
+    COMMAND ${to_web} --split $<TARGET_FILE:${core}_relaxed>
+    COMMAND ${CMAKE_COMMAND} -E touch ${linked}/split VERBATIM)
+  add_custom_target(tt_split ALL DEPENDS ${linked}/split)
+endif()
 
 if(TT_THREADS)
   return() # the drivers that follow have no use for them

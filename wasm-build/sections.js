@@ -24,6 +24,7 @@ export const GLOBALS = 6;
 export const EXPORTS = 7;
 export const CODE = 10;
 export const DATA = 11;
+export const DATA_COUNT = 12;
 export const CUSTOM = 0;
 export const FUNCTION = 0;
 const TABLE = 1;
@@ -70,17 +71,19 @@ export function numberBytes(value) {
   return Buffer.from(bytes);
 }
 
-/** { name, kind, index, from, ends } of each export; it is written from one of these places to the other. */
+/** A name as it is written. */
+export const nameBytes = (name) => Buffer.concat([numberBytes(Buffer.byteLength(name)), Buffer.from(name)]);
+
+/** { name, kind, index } of each export. */
 export function exportsOf(module) {
   const section = sectionsOf(module).find(({ id }) => id === EXPORTS);
   const found = [];
   if (section === undefined) return found;
   let [n, at] = readNumber(module, section.begins);
   for (; n > 0; n--) {
-    const from = at;
-    const [nBytes, begins] = readNumber(module, from);
+    const [nBytes, begins] = readNumber(module, at);
     const [index, ends] = readNumber(module, begins + nBytes + 1);
-    found.push({ name: module.toString('utf8', begins, begins + nBytes), kind: module[begins + nBytes], index, from, ends });
+    found.push({ name: module.toString('utf8', begins, begins + nBytes), kind: module[begins + nBytes], index });
     at = ends;
   }
   return found;

@@ -7,7 +7,7 @@
 // JavaScript that calls what is in the table has to do the same (web/core.js).
 
 import { CALL_INDIRECT, bodiesOf, visitInstructions } from './instructions.js';
-import { CODE, GLOBAL, GLOBALS, IMPORTS, exportsOf, importsOf, numberBytes, readNumber, replaced, sectionsOf } from './sections.js';
+import { CODE, GLOBAL, GLOBALS, IMPORTS, exportsOf, importsOf, nameBytes, numberBytes, readNumber, replaced, sectionsOf } from './sections.js';
 
 /** The name by which the global is exported. */
 export const PLACE = 'place';
@@ -52,7 +52,6 @@ export function withStandIns(text, namespaces) {
 const GLOBAL_GET = 0x23;
 const GLOBAL_SET = 0x24;
 const I32 = 0x7f;
-const name = (text) => Buffer.concat([numberBytes(text.length), Buffer.from(text)]);
 
 /** The number of that global in a module, which imports it if it is not the first part. */
 function withPlace(module) {
@@ -63,7 +62,7 @@ function withPlace(module) {
   const [, begins] = readNumber(module, section.begins);
   const number = imports.filter(({ kind }) => kind === GLOBAL).length;
   if (sectionsOf(module).some(({ id }) => id === GLOBALS)) throw new Error('a part has globals of its own, whose numbers would have to change');
-  const added = Buffer.concat([name('primary'), name(PLACE), Buffer.from([GLOBAL, I32, 1])]);
+  const added = Buffer.concat([nameBytes('primary'), nameBytes(PLACE), Buffer.from([GLOBAL, I32, 1])]);
   return [replaced(module, IMPORTS, Buffer.concat([numberBytes(imports.length + 1), module.subarray(begins, section.ends), added])), number];
 }
 
