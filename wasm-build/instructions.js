@@ -18,6 +18,18 @@ export function readSigned(bytes, at) {
   }
 }
 
+/** The other way, of a number that has 32 bits. */
+export function signedBytes(value) {
+  const bytes = [];
+  for (;;) {
+    const byte = value & 0x7f;
+    value >>= 7;
+    const isLast = (value === 0 && byte < 0x40) || (value === -1 && byte >= 0x40);
+    bytes.push(isLast ? byte : byte | 0x80);
+    if (isLast) return Buffer.from(bytes);
+  }
+}
+
 const skipNumber = (bytes, at) => {
   while (bytes[at] >= 0x80) at++;
   return at + 1;

@@ -13,10 +13,12 @@
 //
 // The data of NAME_more is in NAME_later too, whose functions may refer to all of it. Both write the same: it is constant.
 
-import { I32_CONST, I64_CONST, V128_CONST, bodiesOf, hasOffset, readSigned, usesPieces, visitInstructions } from './instructions.js';
+import { I32_CONST, I64_CONST, V128_CONST, bodiesOf, hasOffset, readSigned, signedBytes, usesPieces, visitInstructions } from './instructions.js';
 import { CODE, CUSTOM, DATA, DATA_COUNT, FUNCTION, importsOf, numberBytes, readNumber, replaced, sectionsOf } from './sections.js';
 
 const GUARD_BYTES = 64 * 1024;
+/** Zeros between two pieces of data that are written rather than left out: gzip makes less of them than of another piece's beginning. */
+const MAX_ZEROS = 256;
 const MORE = 1;
 const LATER = 2;
 
@@ -128,6 +130,29 @@ function checkReferences(module, regions, parts, what) {
   if (referencesOf(module, regions).some((found) => (found & parts) !== 0)) throw new Error(`${what} refers to data of a part that may not be there`);
 }
 
+const END = 0x0b;
+
+/** What a section of data has for pieces of `module`, of which those that lie close together become one. Memory has zeros between them. */
+function sectionOf(module, pieces) {
+  const joined = [];
+  for (const { address, begins, ends } of pieces) {
+    const bytes = module.subarray(begins, ends);
+    const last = joined.at(-1);
+    const nZeros = last === undefined ? -1 : address - last.ends;
+    if (nZeros >= 0 && nZeros <= MAX_ZEROS) last.parts.push(Buffer.alloc(nZeros), bytes);
+    else joined.push({ address, parts: [bytes] });
+    joined.at(-1).ends = address + bytes.length;
+  }
+  const written = joined.flatMap(({ address, parts, ends }) => [
+    Buffer.from([0, I32_CONST]),
+    signedBytes(address),
+    Buffer.from([END]),
+    numberBytes(ends - address),
+    ...parts,
+  ]);
+  return { n: joined.length, content: Buffer.concat([numberBytes(joined.length), ...written]) };
+}
+
 /** The parts { first, more, later } with the data of the regions where it belongs. */
 export function withDataMoved({ first, more, later }, regions) {
   checkReferences(first, regions, MORE | LATER, 'the first part');
@@ -136,16 +161,16 @@ export function withDataMoved({ first, more, later }, regions) {
   const moved = new Map([[MORE, []], [LATER, []]]);
   for (const piece of dataIn(first)) {
     const region = regions.find(({ begins, ends }) => piece.address >= begins && piece.address < ends);
-    (moved.get(region?.part) ?? kept).push(first.subarray(piece.from, piece.ends));
+    (moved.get(region?.part) ?? kept).push(piece);
   }
-  const written = (pieces) => Buffer.concat([numberBytes(pieces.length), ...pieces]);
   const withData = (module, pieces) => {
     if (sectionsOf(module).some(({ id }) => id === DATA)) throw new Error('a part has data of its own');
-    const content = written(pieces);
+    const { content } = sectionOf(first, pieces);
     return Buffer.concat([module, Buffer.from([DATA]), numberBytes(content.length), content]);
   };
+  const { n, content } = sectionOf(first, kept);
   return {
-    first: replaced(replaced(first, DATA, written(kept)), DATA_COUNT, numberBytes(kept.length)),
+    first: replaced(replaced(first, DATA, content), DATA_COUNT, numberBytes(n)),
     more: withData(more, moved.get(MORE)),
     later: withData(later, [...moved.get(MORE), ...moved.get(LATER)]),
   };

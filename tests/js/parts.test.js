@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
+import { signedBytes } from '../../wasm-build/instructions.js';
 import { dataIn, referring, regionsOf, withDataMoved } from '../../wasm-build/regions.js';
 import { numberBytes } from '../../wasm-build/sections.js';
 import { withPlacesTold, withStandIns } from '../../wasm-build/stand_ins.js';
@@ -174,15 +175,7 @@ test('what is of another part and not only in the table is refused', () => {
 
 // ---- by modules of a few bytes ----
 
-const leb = (value) => {
-  const bytes = [];
-  for (;;) {
-    const byte = value & 0x7f;
-    value >>= 7;
-    if ((value === 0 && byte < 0x40) || (value === -1 && byte >= 0x40)) return [...bytes, byte];
-    bytes.push(byte | 0x80);
-  }
-};
+const leb = (value) => [...signedBytes(value)];
 const vector = (items) => [...numberBytes(items.length), ...items.flat()];
 const text = (value) => vector([...Buffer.from(value)]);
 const section = (id, content) => [id, ...numberBytes(content.length), ...content];
