@@ -16,8 +16,9 @@ import { basename, join } from 'node:path';
 import { membersOf, readObject, withSegmentNames } from './objects.js';
 import { takeTour } from './take_tour.js';
 
-/** A function of no more bytes may be made a part of those that call it. */
+/** A function of no more bytes may be made a part of those that call it, or of the one that does. */
 const MAX_INLINED_BYTES = 48;
+const MAX_INLINED_ONCE_BYTES = 120;
 /** So far off its beginning or end data may be referred to; regions.js relies on it. */
 const MAX_OFF_BYTES = 32 * 1024;
 
@@ -62,7 +63,7 @@ const nCalls = new Map();
 for (const item of linked) {
   for (const { symbol, isCall } of item.references) if (isCall) for (const called of meant(symbol)) nCalls.set(called, (nCalls.get(called) ?? 0) + 1);
 }
-const mayBeInlined = (item) => item.nBytes <= MAX_INLINED_BYTES || nCalls.get(item) === 1;
+const mayBeInlined = (item) => item.nBytes <= (nCalls.get(item) === 1 ? MAX_INLINED_ONCE_BYTES : MAX_INLINED_BYTES);
 
 /** The data that functions of these names refer to. */
 function dataOf(list) {

@@ -65,7 +65,7 @@ set(core_link_options
   --no-entry)
 
 ask_emscripten(BINARYEN_ROOT binaryen_root)
-foreach(tool wasm-split wasm-dis wasm-as)
+foreach(tool wasm-split wasm-dis wasm-as wasm-opt)
   find_program(TT_${tool} ${tool} HINTS ${binaryen_root}/bin NO_CMAKE_FIND_ROOT_PATH REQUIRED)
 endforeach()
 find_program(TT_NODE node NO_CMAKE_FIND_ROOT_PATH REQUIRED)
@@ -73,7 +73,7 @@ set(here ${CMAKE_CURRENT_LIST_DIR})
 set(web ${CMAKE_SOURCE_DIR}/web/core)
 set(linked ${CMAKE_BINARY_DIR}/linked)
 file(GLOB scripts CONFIGURE_DEPENDS ${here}/*.js ${here}/tour/*.js)
-set(to_web ${TT_NODE} ${here}/to_web.js ${TT_wasm-split} ${TT_wasm-dis} ${TT_wasm-as} ${web})
+set(to_web ${TT_NODE} ${here}/to_web.js ${TT_wasm-split} ${TT_wasm-dis} ${TT_wasm-as} ${TT_wasm-opt} ${web})
 list(APPEND core_link_options -sEXPORTED_FUNCTIONS=${exported} -lwebsocket.js --profiling-funcs)
 
 if(TT_THREADS)
@@ -105,11 +105,14 @@ else()
     COMMAND_EXPAND_LISTS VERBATIM)
   add_custom_target(tt_placed DEPENDS ${linked}/placed/${core}.objects)
 
+  set(max_inlined 20) # in binaryen's instructions; place_data.js has it in bytes
   foreach(name ${core} ${core}_relaxed)
     add_executable(${name} ${here}/regions/end.c)
     add_dependencies(${name} tt_placed)
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${linked} SUFFIX .js LINK_DEPENDS ${linked}/placed/${name}.objects)
-    target_link_options(${name} PRIVATE @${linked}/placed/${name}.objects ${core_link_options})
+    # What is called from one place alone is made a part of it when the parts have been told apart (to_web.js): it may be of another part than its caller.
+    target_link_options(${name} PRIVATE @${linked}/placed/${name}.objects ${core_link_options}
+      -sBINARYEN_EXTRA_PASSES=--one-caller-inline-max-function-size=${max_inlined})
   endforeach()
   add_custom_command(OUTPUT ${linked}/split DEPENDS ${core} ${core}_relaxed ${scripts}
     COMMAND ${to_web} --split $<TARGET_FILE:${core}>

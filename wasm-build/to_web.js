@@ -1,6 +1,6 @@
 // Puts a core that Emscripten linked into web/core/.
 //
-//     node wasm-build/to_web.js WASM_SPLIT WASM_DIS WASM_AS FOLDER [--split] LINKED.js
+//     node wasm-build/to_web.js WASM_SPLIT WASM_DIS WASM_AS WASM_OPT FOLDER [--split] LINKED.js
 //
 // LINKED.js has LINKED.wasm beside it. With --split FOLDER gets NAME.wasm, what every page needs and loads at once, NAME_more.wasm, what many need, and
 // NAME_later.wasm, the rest: web/later.js loads those two when a function of them is first called. Which functions are which is found by a tour
@@ -16,7 +16,7 @@ import { exportsOf, relieved } from './sections.js';
 import { PLACE, withPlacesTold, withStandIns } from './stand_ins.js';
 import { takeTour } from './take_tour.js';
 
-const [wasmSplit, wasmDis, wasmAs, folder, ...rest] = process.argv.slice(2);
+const [wasmSplit, wasmDis, wasmAs, wasmOpt, folder, ...rest] = process.argv.slice(2);
 const linkedScript = rest.at(-1);
 const isSplit = rest[0] === '--split';
 const linked = linkedScript.replace(/\.js$/, '.wasm');
@@ -46,6 +46,7 @@ function splitTwice() {
   // Functions keep their names until they have been told apart by them once more. Their table becomes larger by that.
   split('--split', '--all-features', '-g', linked, keep('all', notMore), '-o1', remains, '-o2', later);
   split('--split', '--all-features', remains, keep('first', notFirst), '-o1', first, '-o2', more, '--placeholder-namespace=more');
+  for (const part of [first, more]) execFileSync(wasmOpt, ['--all-features', '-O3', '--low-memory-unused', '--zero-filled-memory', part, '-o', part], { stdio: 'inherit' });
   const text = join(dirname(linked), `${name}.wat`);
   writeFileSync(text, withStandIns(textOf(first), ['placeholder', 'more']));
   execFileSync(wasmAs, ['--all-features', text, '-o', first], { stdio: 'inherit' });
