@@ -148,6 +148,11 @@ export function readObject(bytes) {
     else (functions[symbol.index - imported.length] ??= []).push(symbol.item);
   }
 
+  data.forEach((items, segment) => {
+    const { begins, ends } = segments[segment];
+    if (items.length === 0) items.push({ name: '', isData: true, isLocal: true, nBytes: ends - begins, segment, offset: 0, references: [] });
+  });
+
   for (const { name, at } of custom) {
     if (!name.startsWith('reloc.')) continue;
     const relocations = new Reader(bytes, at);

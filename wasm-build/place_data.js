@@ -1,10 +1,10 @@
 // Has the linker put data that the first part of a core does not need where it can be taken out of it (regions/begin.c).
 //
-//     node wasm-build/place_data.js WASM_SPLIT WEB FOLDER TOUR.js LIBRARY.a --common OBJECT... [--of CORE OBJECT...]...
+//     node wasm-build/place_data.js WASM_SPLIT WEB FOLDER TOUR.js LIBRARY.a... --common OBJECT... [--of CORE OBJECT...]...
 //
 // TOUR.js is a core of these objects, linked with little effort, through which a tour is taken (take_tour.js; WEB is where it is run). FOLDER gets copies of
-// the objects in which data has another section's name, and for each CORE a file CORE.objects with what to link. Of the library, those members are copied that
-// have such data. Among the objects of a CORE, the first of a name is meant.
+// the objects in which data has another section's name, and for each CORE a file CORE.objects with what to link. Of the libraries, those members are
+// copied that have such data. Among the objects of a CORE, the first of a name is meant.
 //
 // wasm-split moves functions alone, and data stays in the first part. The relocations in the objects tell which function refers to which data, and data to data.
 // What no function of a part refers to, nor one that may have been made a part of it (inlined), and nothing that it refers to either, belongs to a later part.
@@ -55,7 +55,17 @@ function closure(items, follow) {
   for (const item of found) for (const one of follow(item)) found.add(one);
   return found;
 }
+
+// What lies in one segment goes together.
+const together = new Map();
+for (const object of allObjects) {
+  object.segments.forEach((segment, i) => {
+    const items = object.items.filter((item) => item.isData && item.segment === i);
+    for (const item of items) together.set(item, items);
+  });
+}
 const everything = ({ references }) => references.flatMap(({ symbol }) => meant(symbol));
+const dataOf = (item) => [...everything(item), ...(together.get(item) ?? [])].filter(({ isData }) => isData);
 const exported = new Set(readFileSync(new URL('./exports', import.meta.url), 'utf8').split('\n'));
 const linked = closure(allObjects.flatMap(({ items }) => items.filter(({ name }) => exported.has(name))), everything);
 
@@ -66,31 +76,36 @@ for (const item of linked) {
 const mayBeInlined = (item) => item.nBytes <= (nCalls.get(item) === 1 ? MAX_INLINED_ONCE_BYTES : MAX_INLINED_BYTES);
 
 /** The data that functions of these names refer to. */
-function dataOf(list) {
+function neededBy(list) {
   // Functions of one name have numbers behind it.
   const names = new Set(list.map((name) => name.replace(/\.\d+$/, '')));
   const called = [...linked].filter((item) => !item.isData && names.has(item.name));
   const functions = closure(called, (item) => item.references.flatMap(({ symbol, isCall }) => (isCall ? meant(symbol).filter(mayBeInlined) : [])));
-  const data = [...functions].flatMap(everything).filter(({ isData }) => isData);
-  return closure(data, (item) => everything(item).filter(({ isData }) => isData));
+  return closure([...functions].flatMap(dataOf), dataOf);
 }
 
 const tour = await takeTour({ wasmSplit, web, script: tourScript });
-const [first, all] = [tour.first, tour.all].map(dataOf);
+const [first, all] = [tour.first, tour.all].map(neededBy);
+const inObjects = allObjects.flatMap(({ items }) => items);
+const isConstant = new Set(allObjects.flatMap(({ items, segments }) => items.filter(({ isData, segment }) => isData && segments[segment].isConstant)));
 const farOff = new Set();
-for (const { references } of linked) {
+for (const { references } of inObjects) {
   for (const { symbol, addend } of references) {
     for (const item of meant(symbol)) if (item.isData && (addend < -MAX_OFF_BYTES || addend > item.nBytes + MAX_OFF_BYTES)) farOff.add(item);
   }
 }
+// What stays, whoever refers to it, may not refer to what goes: nobody would see who follows it. What seems not to be linked stays as it is.
+const unlinked = members.filter(({ items }) => !items.some((item) => linked.has(item)));
+const stays = closure(
+  [...first, ...farOff, ...inObjects.filter((item) => item.isData && !isConstant.has(item)), ...unlinked.flatMap(({ items }) => items.filter(({ isData }) => isData))],
+  dataOf,
+);
 
 const partOf = new Map();
 for (const object of allObjects) {
-  object.segments.forEach((segment, i) => {
-    const items = object.items.filter((item) => item.isData && item.segment === i);
-    if (!segment.isConstant || items.length === 0 || items.some((item) => first.has(item) || farOff.has(item))) return;
-    partOf.set(segment, items.some((item) => all.has(item)) ? 'tt_more' : 'tt_later');
-  });
+  for (const item of object.items) {
+    if (item.isData && !stays.has(item)) partOf.set(object.segments[item.segment], all.has(item) ? 'tt_more' : 'tt_later');
+  }
 }
 
 rmSync(folder, { recursive: true, force: true });
@@ -104,7 +119,7 @@ const copied = (objects) =>
     return file;
   });
 const sharedFiles = copied(shared);
-const fromLibraries = copied(members.filter(({ items, segments }) => segments.some((segment) => partOf.has(segment)) && items.some((item) => linked.has(item))));
+const fromLibraries = copied(members.filter(({ segments }) => segments.some((segment) => partOf.has(segment))));
 for (const { name, objects } of perCore) {
   writeFileSync(join(folder, `${name}.objects`), [...sharedFiles, ...copied(objects), ...fromLibraries].map((file) => `"${file}"\n`).join(''));
 }

@@ -98,9 +98,11 @@ else()
   set_target_properties(${core}_tour PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${linked} SUFFIX .js LINK_DEPENDS ${here}/exports)
   target_link_options(${core}_tour PRIVATE ${core_link_options} -O1)
   ask_emscripten(CACHE emscripten_cache)
+  set(system_libraries libc.a libdlmalloc.a libcompiler_rt.a)
+  list(TRANSFORM system_libraries PREPEND ${emscripten_cache}/sysroot/lib/wasm32-emscripten/)
   add_custom_command(OUTPUT ${linked}/placed/${core}.objects ${linked}/placed/${core}_relaxed.objects
     DEPENDS ${core}_tour ${scripts} ${objects} $<TARGET_OBJECTS:tt_kernels_plain> $<TARGET_OBJECTS:tt_relaxed>
-    COMMAND ${TT_NODE} ${here}/place_data.js ${TT_wasm-split} ${web} ${linked}/placed $<TARGET_FILE:${core}_tour> ${emscripten_cache}/sysroot/lib/wasm32-emscripten/libc.a
+    COMMAND ${TT_NODE} ${here}/place_data.js ${TT_wasm-split} ${web} ${linked}/placed $<TARGET_FILE:${core}_tour> ${system_libraries}
       --common ${objects} --of ${core} $<TARGET_OBJECTS:tt_kernels_plain> --of ${core}_relaxed $<TARGET_OBJECTS:tt_relaxed> $<TARGET_OBJECTS:tt_kernels_plain>
     COMMAND_EXPAND_LISTS VERBATIM)
   add_custom_target(tt_placed DEPENDS ${linked}/placed/${core}.objects)

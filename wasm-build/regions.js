@@ -5,7 +5,8 @@
 // right to it, because of three things:
 //
 // - An address comes from a constant in the code or from data. (What code stores at run time came from one of these, or from a part that is there.)
-// - Data refers to data by relocations, which place_data.js follows, all of them: what data of the first part refers to stays there.
+// - Data refers to data by relocations, which place_data.js follows, all of them: what data that stays refers to stays too, and so does all data that is written.
+//   (To look for addresses in the data itself would find bytes that look like one.)
 // - A constant in the code is the address of some data, as its relocation says, plus what the compilers have added: a member's place, or an index that begins
 //   elsewhere, times the size of what it counts. No address of other data is within GUARD_BYTES of a region, so a constant belongs to the region that it is in or
 //   near. referencesOf() takes all constants and offsets that are there, even if they are plain numbers; and what has one is of the part that has the data.
