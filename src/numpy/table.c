@@ -76,7 +76,10 @@ void tt_numpy_json(tt_buffer *text) {
 void tt_numpy_lines(tt_buffer *text) {
   for (size_t i = 0; i < N_ROWS; i++) {
     const uint32_t flags = table[i].signature.flags;
-    tt_buffer_printf(text, "%s %s%s\n", table[i].signature.name, (flags & TT_NUMPY_METHOD) != 0 ? "m" : "",
-                     (flags & TT_NUMPY_ONLY_METHOD) != 0 ? "o" : "");
+    tt_buffer_append(text, table[i].signature.name, strlen(table[i].signature.name));
+    tt_buffer_u8(text, ' ');
+    if ((flags & TT_NUMPY_METHOD) != 0) tt_buffer_u8(text, 'm');
+    if ((flags & TT_NUMPY_ONLY_METHOD) != 0) tt_buffer_u8(text, 'o');
+    tt_buffer_u8(text, '\n');
   }
 }

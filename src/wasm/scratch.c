@@ -117,8 +117,18 @@ int tt_wasm_start(void) {
   return TT_OK;
 }
 
+/* Without printf: there are two hundred, at every start. */
 static void write_name(tt_buffer *json, const char *name, int number, int *n_written) {
-  tt_buffer_printf(json, "%s\"%s\":%d", (*n_written)++ == 0 ? "" : ",", name, number);
+  if ((*n_written)++ > 0) tt_buffer_u8(json, ',');
+  tt_buffer_u8(json, '"');
+  tt_buffer_append(json, name, strlen(name));
+  tt_buffer_append(json, "\":", 2);
+  if (number < 0) tt_buffer_u8(json, '-');
+  uint8_t digits[10];
+  size_t n_digits = 0;
+  for (unsigned left = number < 0 ? 0U - (unsigned)number : (unsigned)number; left > 0 || n_digits == 0; left /= 10)
+    digits[n_digits++] = (uint8_t)('0' + left % 10);
+  while (n_digits > 0) tt_buffer_u8(json, digits[--n_digits]);
 }
 
 int tt_wasm_constants(void) {
