@@ -41,7 +41,7 @@ static int show_text(void) {
   return tt_scratch_fail(&error);
 }
 
-/* Without printf, which takes a page 5 ms of its start for all lines. */
+/* Without printf: there are several hundred lines, at every start. */
 int tt_wasm_table(uint32_t table) {
   tt_buffer *text = tt_scratch_text();
   if (table == TT_WASM_OPS) {
