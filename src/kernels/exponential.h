@@ -12,6 +12,8 @@
 enum { TT_EXPONENTIAL_LANES = 16 }; /* sums are taken in so many lanes, whatever the width of a vector */
 
 typedef struct tt_exponentials {
+  /* The largest of n > 0 numbers; NaN is passed over unless it is the first. */
+  float (*largest)(const float *x, int64_t n);
   /* y = exp(x - largest), where no x is above `largest`; each is added to lane i % TT_EXPONENTIAL_LANES. y may be x. */
   void (*minus)(const float *x, float *y, int64_t n, float largest, float lanes[TT_EXPONENTIAL_LANES]);
   /* y = 1 / (1 + exp(-x)). y may be x. */

@@ -36,7 +36,7 @@ static inline void read_lanes(vector into[N_VECTORS], const float *from, int64_t
 static inline void write_lanes(float *to, const vector from[N_VECTORS], int64_t n) { memcpy(to, from, (size_t)n * sizeof *to); }
 
 static void minus(const float *x, float *y, int64_t n, float largest, float lanes[LANES]) {
-  vector sums[N_VECTORS] = {{0}}, terms[N_VECTORS];
+  vector sums[N_VECTORS] = {{0}};
   int64_t i = 0;
   for (; i + LANES <= n; i += LANES) {
     TT_UNROLL for (int v = 0; v < N_VECTORS; v++) {
@@ -47,10 +47,27 @@ static void minus(const float *x, float *y, int64_t n, float largest, float lane
   }
   memcpy(lanes, sums, sizeof sums);
   if (i == n) return;
+  vector terms[N_VECTORS];
   read_lanes(terms, x + i, n - i);
-  for (int v = 0; v < N_VECTORS; v++) terms[v] = exp_minus(all(largest) - terms[v]);
+  for (int v = 0; v * TT_F32_LANES < n - i; v++) terms[v] = exp_minus(all(largest) - terms[v]);
   write_lanes(y + i, terms, n - i);
   for (int64_t l = 0; i + l < n; l++) lanes[l] += y[i + l];
+}
+
+static float largest(const float *x, int64_t n) {
+  float lanes[LANES], result = x[0];
+  int64_t i = 0;
+  if (n >= LANES) {
+    vector best[N_VECTORS];
+    for (int v = 0; v < N_VECTORS; v++) best[v] = ((const vector *)x)[v];
+    for (i = LANES; i + LANES <= n; i += LANES) {
+      TT_UNROLL for (int v = 0; v < N_VECTORS; v++) best[v] = TT_AT_LEAST_F32(((const vector *)(x + i))[v], best[v]);
+    }
+    memcpy(lanes, best, sizeof lanes);
+    for (int l = 0; l < LANES; l++) result = result < lanes[l] ? lanes[l] : result;
+  }
+  for (; i < n; i++) result = result < x[i] ? x[i] : result;
+  return result;
 }
 
 static inline vector sigmoid_of(vector x) {
@@ -71,4 +88,4 @@ static void sigmoid(const float *x, float *y, int64_t n) {
 }
 
 extern const tt_exponentials TT_VARIANT_NAME(tt_exponentials);
-const tt_exponentials TT_VARIANT_NAME(tt_exponentials) = {.minus = minus, .sigmoid = sigmoid};
+const tt_exponentials TT_VARIANT_NAME(tt_exponentials) = {.largest = largest, .minus = minus, .sigmoid = sigmoid};

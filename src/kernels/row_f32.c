@@ -61,21 +61,7 @@ double tt_row_squares_f32(const float *x, int64_t n, double mean) {
   return squares - 2 * lacking * sum + (double)n * lacking * lacking;
 }
 
-static inline float larger(float a, float b) { return b < a ? a : b; }
-
-float tt_row_largest_f32(const float *x, int64_t n) {
-  float lanes[LANES], largest = x[0];
-  int64_t i = 0;
-  if (n >= LANES) {
-    for (int l = 0; l < LANES; l++) lanes[l] = x[l];
-    for (i = LANES; i + LANES <= n; i += LANES) {
-      for (int l = 0; l < LANES; l++) lanes[l] = larger(x[i + l], lanes[l]);
-    }
-    for (int l = 0; l < LANES; l++) largest = larger(lanes[l], largest);
-  }
-  for (; i < n; i++) largest = larger(x[i], largest);
-  return largest;
-}
+float tt_row_largest_f32(const float *x, int64_t n) { return tt_exponentials_chosen()->largest(x, n); }
 
 double tt_row_exp_f32(const float *x, float *y, int64_t n, float largest) {
   const tt_exponentials *use = tt_exponentials_chosen();
