@@ -10,6 +10,7 @@
 
 enum {
   IMAGE_BYTES = 256 * 1024, /* of the planes kept at once: half of a small second cache */
+  WEIGHT_BYTES = 16 * 1024, /* of the rows that meet the same places of the image, unless a tile has more */
   DEPTH = 256,              /* products summed in registers, about: then the sum goes to where the others are */
   SHARED_WORK = 1 << 22,    /* multiplications that are worth more than one thread */
   PARTS = 2,                /* of the samples, for each thread: each part sets an image up */
@@ -163,10 +164,12 @@ static void run_sweep(const sweep *s, const uint8_t *planes, const uint8_t *weig
       int64_t n_channels = smaller(s->n_block, s->n_channels - channel);
       fill_image(s, planes + channel * down->n_in * across->n_in * s->bytes, n_channels, y);
       const uint8_t *block = weights + channel * s->n_taps * s->bytes;
-      tt_tile tile = {.k = n_channels * s->n_taps, .n_runs = 1, .b_at = s->at, .c_row = to.row, .is_sum = channel > 0};
-      for (int64_t r = 0; r < m; r += height) {
-        tile.n_rows = smaller(height, m - r);
-        for (int64_t q = 0; q < height; q++) tile.a[q] = block + smaller(r + q, m - 1) * window * s->bytes;
+      tt_tile tile = {
+          .k = n_channels * s->n_taps, .n_runs = 1, .a_row = window, .b_at = s->at, .c_row = to.row, .is_sum = channel > 0};
+      int64_t n_together = larger(height, WEIGHT_BYTES / (tile.k * s->bytes) / height * height);
+      for (int64_t r = 0; r < m; r += n_together) {
+        tile.n_rows = smaller(n_together, m - r);
+        tile.a = block + r * window * s->bytes;
         tile.start = start != NULL && channel == 0 ? start + r * s->bytes : NULL;
         uint8_t *rows = to.data + (r * to.row + y * to.line) * s->bytes;
         for (int64_t line = 0, x = 0; line < n_lines;) {
@@ -356,20 +359,22 @@ tt_status tt_convolution_run_input(const tt_convolution *c, const void *weight, 
 /* Adds to sums (channels * taps, width) what n_rows output rows from y on give, the image being filled from y on; packed: their gradient, turned. */
 static void add_weights(const sweep *s, int64_t n_channels, int64_t row, int64_t n_rows, const uint8_t *packed, int64_t width,
                         bool is_sum, uint8_t *sums) {
-  int64_t height = s->tiles->n_rows, lanes = s->tiles->n_lanes, window = n_channels * s->n_taps, n_out = s->across.n_out;
-  tt_tile tile = {.k = n_out, .n_runs = n_rows, .a_run = s->line_step * s->pitch, .c_row = width, .is_sum = is_sum};
-  tile.b_step = 2 * lanes;
-  tile.n_columns[0] = tile.n_columns[1] = lanes;
-  const uint8_t *image = s->image + row * s->line_step * s->pitch * s->bytes;
+  int64_t lanes = s->tiles->n_lanes, n_out = s->across.n_out;
+  tt_tile tile = {.k = n_out,
+                  .n_rows = n_channels * s->n_taps,
+                  .a = s->image + row * s->line_step * s->pitch * s->bytes,
+                  .a_at = s->at,
+                  .n_runs = n_rows,
+                  .a_run = s->line_step * s->pitch,
+                  .b_step = 2 * lanes,
+                  .c_row = width,
+                  .n_columns = {lanes, lanes},
+                  .is_sum = is_sum};
   for (int64_t o = 0; o < width; o += 2 * lanes) {
     tile.b[0] = packed + o * n_rows * n_out * s->bytes;
-    for (int64_t k = 0; k < window; k += height) {
-      tile.n_rows = smaller(height, window - k);
-      for (int64_t q = 0; q < height; q++) tile.a[q] = image + s->at[smaller(k + q, window - 1)] * s->bytes;
-      tile.c[0] = sums + (k * width + o) * s->bytes;
-      tile.c[1] = (uint8_t *)tile.c[0] + lanes * s->bytes;
-      s->tiles->dense(&tile);
-    }
+    tile.c[0] = sums + o * s->bytes;
+    tile.c[1] = (uint8_t *)tile.c[0] + lanes * s->bytes;
+    s->tiles->dense(&tile);
   }
 }
 

@@ -164,14 +164,15 @@ static void multiply_rows(void *context, int64_t begin, int64_t end, int slot) {
   const plan *use = &on->use;
   int64_t bytes = use->item_bytes, height = use->height, width = use->width, lanes = use->tiles->n_lanes, k = on->k;
   uint8_t *packed_a = on->packed_a + slot * use->packed_a * bytes;
-  tt_tile tile = {.k = k, .n_runs = 1, .c_row = p->c_row, .is_sum = on->is_sum};
+  tt_tile tile = {.k = k, .n_runs = 1, .a_row = p->a_row, .c_row = p->c_row, .is_sum = on->is_sum};
   tt_tile_fn *run = use->packs_a ? use->tiles->packed : use->tiles->dense;
-  int64_t first = first_packed(on), last_row = smaller(end * height, p->m), n_together = MC / height * height;
+  int64_t first = first_packed(on), last_row = smaller(end * height, p->m), n_together = round_up(MC, height);
   for (int64_t i = begin * height; i < last_row; i += n_together) {
-    int64_t m = smaller(n_together, last_row - i);
     const uint8_t *rows_a = on->a + i * p->a_row * bytes;
-    for (int64_t r = 0; use->packs_a && r < m; r += height) {
-      use->tiles->pack(rows_a + r * p->a_row * bytes, p->a_column, p->a_row, k, smaller(height, m - r), height,
+    tile.n_rows = smaller(n_together, last_row - i);
+    tile.a = use->packs_a ? packed_a : rows_a;
+    for (int64_t r = 0; use->packs_a && r < tile.n_rows; r += height) {
+      use->tiles->pack(rows_a + r * p->a_row * bytes, p->a_column, p->a_row, k, smaller(height, tile.n_rows - r), height,
                        packed_a + r * k * bytes);
     }
     for (int64_t s = 0; s < on->n; s += width) {
@@ -180,15 +181,9 @@ static void multiply_rows(void *context, int64_t begin, int64_t end, int slot) {
       tile.b_step = s < first ? p->b_row : width;
       tile.n_columns[0] = smaller(lanes, n_columns);
       tile.n_columns[1] = n_columns - tile.n_columns[0];
-      for (int64_t r = 0; r < m; r += height) {
-        tile.n_rows = smaller(height, m - r);
-        for (int64_t q = 0; q < height; q++) {
-          tile.a[q] = use->packs_a ? packed_a + (r * k + q) * bytes : rows_a + smaller(r + q, m - 1) * p->a_row * bytes;
-        }
-        tile.c[0] = on->c + ((i + r) * p->c_row + s) * bytes;
-        tile.c[1] = (uint8_t *)tile.c[0] + lanes * bytes;
-        run(&tile);
-      }
+      tile.c[0] = on->c + (i * p->c_row + s) * bytes;
+      tile.c[1] = (uint8_t *)tile.c[0] + lanes * bytes;
+      run(&tile);
     }
   }
 }

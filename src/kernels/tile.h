@@ -1,8 +1,8 @@
 /*
  * tile: the register-tiled inner loops of products and convolutions, for each variant and floating dtype.
  *
- * A tile is n_rows x n_columns of a product, summed over K in registers and then stored. Its rows begin anywhere,
- * its columns stand in two vectors that lie anywhere. Rows beyond n_rows are computed from the last one and dropped, so an edge needs no
+ * A column of tiles is n_rows x n_columns of a product, summed over K in registers and then stored. Its rows begin anywhere,
+ * its columns stand in two vectors that lie anywhere. At its end rows are computed from the last one and dropped, so an edge needs no
  * loop of its own; columns beyond n_columns are read as well, so who calls sees to it that they may be. Every
  * element is summed in the order of K whatever the tile it lies in. Nothing is allocated, nothing checked.
  */
@@ -15,13 +15,13 @@
 
 #include "tensor/dtype.h"
 
-enum { TT_TILE_MAX_ROWS = 8 };
-
-/* Strides are in elements. */
+/* Strides and offsets are in elements. */
 typedef struct tt_tile {
   ptrdiff_t k;
   ptrdiff_t n_rows;
-  const void *a[TT_TILE_MAX_ROWS]; /* each row's first element, those beyond n_rows set as well */
+  const void *a;       /* row r begins at a + r * a_row, or at a + a_at[r] where that is not NULL */
+  ptrdiff_t a_row;     /* unused by `packed` */
+  const int32_t *a_at; /* `dense` only */
   ptrdiff_t n_runs, a_run;         /* `dense` only: the k elements of a row come again n_runs times, a_run further each */
   const void *b[2];                /* the first elements of both vectors of columns */
   ptrdiff_t b_step;                /* and from there to those of the next k; unused by `indirect` */
@@ -37,8 +37,8 @@ typedef void tt_tile_fn(const tt_tile *tile);
 
 typedef struct tt_tiles {
   int n_rows, n_lanes;  /* the whole tile's rows, and the columns of one of its two vectors */
-  tt_tile_fn *packed;   /* rows are a[0] + r, their elements n_rows apart; b[1] follows b[0] */
-  tt_tile_fn *dense;    /* rows begin anywhere and are dense; b[1] follows b[0] */
+  tt_tile_fn *packed;   /* n_rows rows lie side by side, element by element, then the next n_rows; b[1] follows b[0] */
+  tt_tile_fn *dense;    /* rows are dense; b[1] follows b[0] */
   tt_tile_fn *indirect; /* dense rows, columns found by b_at */
   /* k vectors of n <= width numbers, from `from` with strides step (of k) and across, as k lines of `width`, padded with zeros. */
   void (*pack)(const void *from, ptrdiff_t step, ptrdiff_t across, ptrdiff_t k, ptrdiff_t n, ptrdiff_t width, void *to);

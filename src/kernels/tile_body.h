@@ -28,16 +28,22 @@ enum { TURN = 4 };
 
 typedef enum tile_kind { PACKED, DENSE, INDIRECT } tile_kind;
 
-static inline VECTOR read_part(const ELEMENT *from, ptrdiff_t n) {
-  ELEMENT part[N_LANES] = {0};
-  for (ptrdiff_t i = 0; i < n; i++) part[i] = from[i];
-  return *(const VECTOR *)part;
-}
-
-static inline void write_part(ELEMENT *to, ptrdiff_t n, VECTOR values) {
-  ELEMENT part[N_LANES];
-  *(VECTOR *)part = values;
-  for (ptrdiff_t i = 0; i < n; i++) to[i] = part[i];
+/* Adds `start` and what is in c to the sums of n_rows rows from `row` on and writes them: a tile of which not all is wanted. */
+static __attribute__((noinline)) void write_part(const tt_tile *t, ptrdiff_t row, ptrdiff_t n_rows, ELEMENT sums[][2][N_LANES]) {
+  for (ptrdiff_t r = 0; r < n_rows; r++) {
+    for (int v = 0; v < 2; v++) {
+      ELEMENT *to = (ELEMENT *)t->c[v] + (row + r) * t->c_row;
+      VECTOR sum = *(const VECTOR *)sums[r][v];
+      ptrdiff_t n = t->n_columns[v];
+      if (t->start != NULL) sum += ((const ELEMENT *)t->start)[row + r];
+      if (n < N_LANES) {
+        for (ptrdiff_t i = 0; i < n; i++) to[i] = t->is_sum ? to[i] + sum[i] : sum[i];
+        continue;
+      }
+      if (t->is_sum) sum += *(const VECTOR *)to;
+      *(VECTOR *)to = sum;
+    }
+  }
 }
 
 /* One k: the numbers of A that lie `q` steps on, times two vectors of B. */
@@ -51,12 +57,15 @@ static inline void write_part(ELEMENT *to, ptrdiff_t n, VECTOR values) {
     }                                                                                  \
   } while (0)
 
-static inline __attribute__((always_inline)) void run_tile(const tt_tile *t, const tile_kind kind, const int height) {
+/* One tile: `height` rows from `row` on, of which n_rows are wanted. */
+static inline __attribute__((always_inline)) void run_tile(const tt_tile *t, const tile_kind kind, const int height,
+                                                           ptrdiff_t row, ptrdiff_t n_rows) {
   VECTOR sums[N_ROWS][2];
   const ELEMENT *a[N_ROWS];
   TT_UNROLL for (int r = 0; r < height; r++) {
+    ptrdiff_t of = r < n_rows ? row + r : row + n_rows - 1;
     sums[r][0] = sums[r][1] = (VECTOR){0};
-    a[r] = t->a[r];
+    a[r] = (const ELEMENT *)t->a + (kind == PACKED ? row * t->k : kind == DENSE && t->a_at != NULL ? t->a_at[of] : of * t->a_row);
   }
   const ELEMENT *b = t->b[0], *second_b = kind == INDIRECT ? t->b[1] : b + N_LANES;
   const int32_t *b_at = t->b_at;
@@ -87,28 +96,54 @@ static inline __attribute__((always_inline)) void run_tile(const tt_tile *t, con
     }
     TT_UNROLL for (int r = 0; r < height; r++) a[r] += t->a_run - k;
   }
-  TT_UNROLL for (int r = 0; r < height; r++) {
-    if (r >= t->n_rows) break;
-    TT_UNROLL for (int v = 0; v < 2; v++) {
-      ELEMENT *to = (ELEMENT *)t->c[v] + r * t->c_row;
-      ptrdiff_t n = t->n_columns[v];
-      if (t->start != NULL) sums[r][v] += ((const ELEMENT *)t->start)[r];
-      if (t->is_sum) sums[r][v] += n == N_LANES ? *(const VECTOR *)to : read_part(to, n);
-      if (n == N_LANES) {
-        *(VECTOR *)to = sums[r][v];
-      } else {
-        write_part(to, n, sums[r][v]);
-      }
+  if (n_rows < height || t->n_columns[0] < N_LANES || t->n_columns[1] < N_LANES) {
+    ELEMENT kept[N_ROWS][2][N_LANES]; /* and not `sums`, which would be in memory from the beginning on */
+    TT_UNROLL for (int r = 0; r < height; r++) {
+      *(VECTOR *)kept[r][0] = sums[r][0];
+      *(VECTOR *)kept[r][1] = sums[r][1];
+    }
+    write_part(t, row, n_rows, kept);
+    return;
+  }
+  if (t->start != NULL) {
+    const ELEMENT *start = (const ELEMENT *)t->start + row;
+    TT_UNROLL for (int r = 0; r < height; r++) sums[r][0] += start[r], sums[r][1] += start[r];
+  }
+  ELEMENT *first = (ELEMENT *)t->c[0] + row * t->c_row, *second = (ELEMENT *)t->c[1] + row * t->c_row;
+  if (t->is_sum) {
+    TT_UNROLL for (int r = 0; r < height; r++) {
+      *(VECTOR *)(first + r * t->c_row) += sums[r][0];
+      *(VECTOR *)(second + r * t->c_row) += sums[r][1];
+    }
+  } else {
+    TT_UNROLL for (int r = 0; r < height; r++) {
+      *(VECTOR *)(first + r * t->c_row) = sums[r][0];
+      *(VECTOR *)(second + r * t->c_row) = sums[r][1];
     }
   }
 }
 
-#define RUN(name, kind)                                 \
-  static void name(const tt_tile *t) {                  \
-    if (N_ROWS > N_LOW_ROWS && t->n_rows <= N_LOW_ROWS) \
-      run_tile(t, kind, N_LOW_ROWS);                    \
-    else                                                \
-      run_tile(t, kind, N_ROWS);                        \
+/* Rows that are left go by low tiles if that wastes fewer. */
+static inline bool goes_low(tile_kind kind, ptrdiff_t n_rows) {
+  if (n_rows <= N_LOW_ROWS) return N_ROWS > N_LOW_ROWS;
+  return kind != PACKED && N_ROWS < 2 * N_LOW_ROWS && n_rows > N_ROWS && n_rows <= 2 * N_LOW_ROWS;
+}
+
+/* A tile is a function of its own, whose loop then has the registers for itself. */
+#define RUN(name, kind)                                                                                           \
+  static __attribute__((noinline)) void name##_tall(const tt_tile *t, ptrdiff_t row, ptrdiff_t n_rows) {          \
+    run_tile(t, kind, N_ROWS, row, n_rows);                                                                       \
+  }                                                                                                               \
+  static __attribute__((noinline)) void name##_low(const tt_tile *t, ptrdiff_t row, ptrdiff_t n_rows) {           \
+    run_tile(t, kind, N_LOW_ROWS, row, n_rows);                                                                   \
+  }                                                                                                               \
+  static void name(const tt_tile *t) {                                                                            \
+    for (ptrdiff_t row = 0, n; row < t->n_rows; row += n) {                                                       \
+      ptrdiff_t left = t->n_rows - row;                                                                           \
+      bool is_low = goes_low(kind, left);                                                                         \
+      n = left < (is_low ? N_LOW_ROWS : N_ROWS) ? left : is_low ? N_LOW_ROWS : N_ROWS;                            \
+      (is_low ? name##_low : name##_tall)(t, row, n);                                                             \
+    }                                                                                                             \
   }
 RUN(run_packed, PACKED)
 RUN(run_dense, DENSE)
