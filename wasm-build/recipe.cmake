@@ -14,7 +14,7 @@ endif()
 # What a page loads has to be small, and most of it runs once a command or less: that is compiled for size. Kernels stay as the build type says (-O3),
 # and what every op goes through is compiled for speed too.
 set(hot base/alloc base/buffer base/map tensor/shape tensor/strided tensor/tensor
-  ops/elementwise ops/infer_common ops/inplace ops/op ops/optimizer ops/promote
+  ops/elementwise ops/infer_common ops/inplace ops/matrix ops/op ops/optimizer ops/promote
   chain/backward chain/graph chain/head chain/hook chain/local chain/node chain/pointer chain/variable wasm/handles wasm/tensors
   wire/command_run worker/call worker/execute worker/object_store worker/stream worker/worker)
 list(TRANSFORM hot REPLACE "(.+)" "${CMAKE_SOURCE_DIR}/src/\\1.c")

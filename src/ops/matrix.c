@@ -48,6 +48,10 @@ static tt_status matmul_shape(const tt_op *op, const tt_shape *a, const tt_shape
     return tt_fail(error, TT_ERR_SHAPE, "%s: both tensors need at least one dimension, but they have %d and %d", op->name,
                    a->n_dims, b->n_dims);
   }
+  if (a->n_dims == 2 && b->n_dims == 2) {
+    if (a->dims[1] != b->dims[0]) return fail_to_multiply(op, a, b, error);
+    return tt_shape_make((int64_t[]){a->dims[0], b->dims[1]}, 2, out, error);
+  }
   matrix_shape left = matrix_shape_of(a, true), right = matrix_shape_of(b, false);
   if (left.columns != right.rows) return fail_to_multiply(op, a, b, error);
   tt_shape shape;
@@ -104,24 +108,25 @@ tt_status tt_infer_bmm(const tt_op *op, const tt_value *args, tt_meta *results, 
 
 /* ---- kernel ---- */
 
-/* Strides of the matrix in a tensor, a vector being one row on the left, one column on the right. */
-static void matrix_strides(const tt_tensor *tensor, bool is_left, int64_t *row, int64_t *column) {
-  int n_dims = tt_tensor_n_dims(tensor);
-  if (n_dims == 1) {
-    *row = is_left ? 0 : tensor->strides[0];
-    *column = is_left ? tensor->strides[0] : 0;
-  } else {
-    *row = tensor->strides[n_dims - 2];
-    *column = tensor->strides[n_dims - 1];
-  }
+/* Sizes and strides of the matrix in a tensor, a vector being one row on the left, one column on the right. */
+typedef struct matrix {
+  int64_t rows, columns, row, column;
+} matrix;
+
+static matrix matrix_of(const tt_tensor *tensor, bool is_left) {
+  const tt_shape *shape = tt_tensor_shape(tensor);
+  const int64_t *dims = shape->dims + shape->n_dims, *strides = tensor->strides + shape->n_dims;
+  if (shape->n_dims > 1) return (matrix){.rows = dims[-2], .columns = dims[-1], .row = strides[-2], .column = strides[-1]};
+  return is_left ? (matrix){.rows = 1, .columns = dims[-1], .column = strides[-1]}
+                 : (matrix){.rows = dims[-1], .columns = 1, .row = strides[-1]};
 }
 
-/* Strides of a tensor's batch dimensions, aligned with those of the result and 0 where it is broadcast. */
-static void batch_strides(const tt_tensor *tensor, const tt_shape *batch, int64_t *strides) {
+/* Strides of a tensor's batch dimensions, aligned with the n_dims of the result and 0 where it is broadcast. */
+static void batch_strides(const tt_tensor *tensor, int n_dims, int64_t *strides) {
   const tt_shape *shape = tt_tensor_shape(tensor);
   int n_own = shape->n_dims > 2 ? shape->n_dims - 2 : 0;
-  for (int d = 0; d < batch->n_dims; d++) {
-    int own = d - (batch->n_dims - n_own);
+  for (int d = 0; d < n_dims; d++) {
+    int own = d - (n_dims - n_own);
     strides[d] = own < 0 || shape->dims[own] == 1 ? 0 : tensor->strides[own];
   }
 }
@@ -139,30 +144,24 @@ static void fold_batch(tt_matmul *product) {
   product->n_batch_dims = 0;
 }
 
-static tt_tensor *multiply(const tt_op *op, const tt_tensor *a, const tt_tensor *b, tt_error *error) {
-  tt_shape shape;
-  if (matmul_shape(op, tt_tensor_shape(a), tt_tensor_shape(b), &shape, error) != TT_OK) return NULL;
-  tt_tensor *out = tt_tensor_new(tt_tensor_dtype(a), &shape, error);
+/* The product, whose shape has been inferred. */
+static tt_tensor *multiply(const tt_tensor *a, const tt_tensor *b, const tt_shape *shape, tt_error *error) {
+  tt_tensor *out = tt_tensor_new(tt_tensor_dtype(a), shape, error);
   if (!out) return NULL;
-  matrix_shape left = matrix_shape_of(tt_tensor_shape(a), true), right = matrix_shape_of(tt_tensor_shape(b), false);
-  tt_shape batch = shape;
-  batch.n_dims -= (tt_tensor_n_dims(a) > 1) + (tt_tensor_n_dims(b) > 1);
-  tt_matmul product = {.dtype = tt_tensor_dtype(a),
-                       .m = left.rows,
-                       .n = right.columns,
-                       .k = left.columns,
-                       .a = tt_tensor_data(a),
-                       .b = tt_tensor_data(b),
-                       .c = tt_tensor_data(out),
-                       .c_row = right.columns,
-                       .c_block = left.rows * right.columns,
-                       .n_batch_dims = batch.n_dims};
-  matrix_strides(a, true, &product.a_row, &product.a_column);
-  matrix_strides(b, false, &product.b_row, &product.b_column);
-  for (int d = 0; d < batch.n_dims; d++) product.batch_sizes[d] = batch.dims[d];
-  batch_strides(a, &batch, product.a_batch);
-  batch_strides(b, &batch, product.b_batch);
-  if (product.n_batch_dims > 0) fold_batch(&product);
+  matrix left = matrix_of(a, true), right = matrix_of(b, false);
+  tt_matmul product; /* field by field: most of it is for batches, and clearing that takes as long as a small product */
+  product.dtype = tt_tensor_dtype(a);
+  product.m = left.rows, product.n = right.columns, product.k = left.columns;
+  product.a = tt_tensor_data(a), product.b = tt_tensor_data(b), product.c = tt_tensor_data(out);
+  product.a_row = left.row, product.a_column = left.column, product.b_row = right.row, product.b_column = right.column;
+  product.c_row = right.columns, product.c_block = left.rows * right.columns;
+  product.n_batch_dims = shape->n_dims - (tt_tensor_n_dims(a) > 1) - (tt_tensor_n_dims(b) > 1);
+  if (product.n_batch_dims > 0) {
+    for (int d = 0; d < product.n_batch_dims; d++) product.batch_sizes[d] = shape->dims[d];
+    batch_strides(a, product.n_batch_dims, product.a_batch);
+    batch_strides(b, product.n_batch_dims, product.b_batch);
+    fold_batch(&product);
+  }
   if (tt_matmul_run(&product, error) != TT_OK) {
     tt_tensor_unref(out);
     return NULL;
@@ -172,8 +171,8 @@ static tt_tensor *multiply(const tt_op *op, const tt_tensor *a, const tt_tensor 
 
 tt_status tt_kernel_matmul(const tt_op *op, tt_kernel_context *context, const tt_value *args, const tt_meta *metas,
                            tt_tensor **results, size_t *n_results, tt_error *error) {
-  (void)context, (void)metas;
-  tt_tensor *out = multiply(op, tt_arg_tensor(&args[0]), tt_arg_tensor(&args[1]), error);
+  (void)op, (void)context;
+  tt_tensor *out = multiply(tt_arg_tensor(&args[0]), tt_arg_tensor(&args[1]), &metas[0].shape, error);
   if (!out) return TT_ERR_MEMORY;
   results[0] = out;
   *n_results = 1;
@@ -331,7 +330,7 @@ tt_status tt_kernel_addmm(const tt_op *op, tt_kernel_context *context, const tt_
   double alpha, beta;
   TT_TRY(scale_factor(op, &args[ADDMM_ALPHA], metas[0].dtype, &alpha_room, &alpha, error));
   TT_TRY(scale_factor(op, &args[ADDMM_BETA], metas[0].dtype, &beta_room, &beta, error));
-  tt_tensor *product = multiply(op, tt_arg_tensor(&args[ADDMM_MAT1]), tt_arg_tensor(&args[ADDMM_MAT2]), error);
+  tt_tensor *product = multiply(tt_arg_tensor(&args[ADDMM_MAT1]), tt_arg_tensor(&args[ADDMM_MAT2]), &metas[0].shape, error);
   if (!product) return TT_ERR_MEMORY;
   tt_tensor *self = tt_tensor_ref(tt_arg_tensor(&args[0]));
   tt_status status = scale(&product, &alpha_room, alpha, context, error);
@@ -411,7 +410,7 @@ static void add_bias(tt_tensor *product, const tt_tensor *bias) {
 }
 
 KERNEL(linear) {
-  (void)context, (void)metas;
+  (void)op, (void)context;
   tt_tensor across = *tt_arg_tensor(&args[LINEAR_WEIGHT]); /* another look at the same memory, for as long as this call */
   if (tt_tensor_n_dims(&across) == 2) {
     turn_last(&across.operand.meta.shape);
@@ -419,7 +418,7 @@ KERNEL(linear) {
     across.strides[0] = across.strides[1];
     across.strides[1] = row;
   }
-  tt_tensor *out = multiply(op, tt_arg_tensor(&args[0]), &across, error);
+  tt_tensor *out = multiply(tt_arg_tensor(&args[0]), &across, &metas[0].shape, error);
   if (out == NULL) return TT_ERR_MEMORY;
   if (!tt_arg_is_none(&args[LINEAR_BIAS])) add_bias(out, tt_arg_tensor(&args[LINEAR_BIAS]));
   results[0] = out;
