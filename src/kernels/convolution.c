@@ -101,7 +101,7 @@ static uint8_t *place_sweep(sweep *s, uint8_t *memory) {
       int64_t line = s->shares_lines ? down->first + i * down->step - least_tap(down) : i * s->n_band;
       for (int64_t j = 0; j < across->n_taps; j++) {
         int64_t column = s->shares_columns ? across->first + j * across->step - least_tap(across) : j * across->n_out;
-        *at++ = (int32_t)(channel * s->plane + line * s->pitch + column);
+        *at++ = (int32_t)((channel * s->plane + line * s->pitch + column) * s->bytes);
       }
     }
   }
@@ -219,7 +219,7 @@ static group group_of(const tt_convolution *c) {
 }
 
 static tt_status take_memory(const sweep *s, int64_t n_bytes, uint8_t **memory, tt_error *error) {
-  bool is_within = s->n_block * s->plane <= INT32_MAX && (uint64_t)n_bytes <= SIZE_MAX;
+  bool is_within = s->n_block * s->plane <= INT32_MAX / s->bytes && (uint64_t)n_bytes <= SIZE_MAX;
   *memory = is_within ? tt_alloc_aligned((size_t)n_bytes) : NULL;
   return *memory != NULL ? TT_OK : tt_fail(error, TT_ERR_MEMORY, "no memory for the planes of a convolution");
 }

@@ -15,18 +15,18 @@
 
 #include "tensor/dtype.h"
 
-/* Strides and offsets are in elements. */
+/* Strides are in elements, offsets in bytes. */
 typedef struct tt_tile {
   ptrdiff_t k;
   ptrdiff_t n_rows;
-  const void *a;       /* row r begins at a + r * a_row, or at a + a_at[r] where that is not NULL */
-  ptrdiff_t a_row;     /* unused by `packed` */
-  const int32_t *a_at; /* `dense` only */
-  ptrdiff_t n_runs, a_run;         /* `dense` only: the k elements of a row come again n_runs times, a_run further each */
-  const void *b[2];                /* the first elements of both vectors of columns */
-  ptrdiff_t b_step;                /* and from there to those of the next k; unused by `indirect` */
-  const int32_t *b_at;             /* `indirect` only: the offset of each k's elements */
-  void *c[2];                      /* where the first row of both vectors goes */
+  const void *a;           /* row r begins at a + r * a_row, or at a + a_at[r] where that is not NULL */
+  ptrdiff_t a_row;         /* unused by `packed` */
+  const int32_t *a_at;     /* `dense` only */
+  ptrdiff_t n_runs, a_run; /* `dense` only: the k elements of a row come again n_runs times, a_run further each */
+  const void *b[2];        /* the first elements of both vectors of columns */
+  ptrdiff_t b_step;        /* and from there to those of the next k; unused by `indirect` */
+  const int32_t *b_at;     /* `indirect` only: the offset of each k's elements */
+  void *c[2];              /* where the first row of both vectors goes */
   ptrdiff_t c_row;
   ptrdiff_t n_columns[2]; /* of each vector, at most n_lanes */
   bool is_sum;            /* adds to what is in c; otherwise c is filled, from `start` */

@@ -26,16 +26,27 @@ enum {
 /* The number of vectors of `pack`'s that are turned at once, and of elements of each. */
 enum { TURN = 4 };
 
-typedef enum tile_kind { PACKED, DENSE, INDIRECT } tile_kind;
+typedef enum tile_kind { PACKED, DENSE, INDIRECT, INDIRECT_PAIR } tile_kind; /* PAIR: the second vector follows the first */
 
-/* Adds `start` and what is in c to the sums of n_rows rows from `row` on and writes them: a tile of which not all is wanted. */
-static __attribute__((noinline)) void write_part(const tt_tile *t, ptrdiff_t row, ptrdiff_t n_rows, ELEMENT sums[][2][N_LANES]) {
+/* Where one tile of a column begins. */
+typedef struct tile_place {
+  const ELEMENT *a;
+  const int32_t *a_at;  /* of its rows, or NULL */
+  const ELEMENT *start; /* a number for each row */
+  ELEMENT *first, *second;
+  ptrdiff_t n_rows; /* that are wanted */
+} tile_place;
+
+static const ELEMENT zeros[N_ROWS];
+
+/* Writes the sums of a tile of which not all is wanted. */
+static __attribute__((noinline)) void write_part(const tt_tile *t, ELEMENT *first, ELEMENT *second, ptrdiff_t n_rows,
+                                                 ELEMENT sums[][2][N_LANES]) {
   for (ptrdiff_t r = 0; r < n_rows; r++) {
     for (int v = 0; v < 2; v++) {
-      ELEMENT *to = (ELEMENT *)t->c[v] + (row + r) * t->c_row;
+      ELEMENT *to = (v == 0 ? first : second) + r * t->c_row;
       VECTOR sum = *(const VECTOR *)sums[r][v];
       ptrdiff_t n = t->n_columns[v];
-      if (t->start != NULL) sum += ((const ELEMENT *)t->start)[row + r];
       if (n < N_LANES) {
         for (ptrdiff_t i = 0; i < n; i++) to[i] = t->is_sum ? to[i] + sum[i] : sum[i];
         continue;
@@ -45,6 +56,8 @@ static __attribute__((noinline)) void write_part(const tt_tile *t, ptrdiff_t row
     }
   }
 }
+
+#define BYTES_ON(from, n_bytes) ((const ELEMENT *)(const void *)((const char *)(from) + (n_bytes)))
 
 /* One k: the numbers of A that lie `q` steps on, times two vectors of B. */
 #define STEP(q, first_at, second_at)                                                   \
@@ -57,17 +70,19 @@ static __attribute__((noinline)) void write_part(const tt_tile *t, ptrdiff_t row
     }                                                                                  \
   } while (0)
 
-/* One tile: `height` rows from `row` on, of which n_rows are wanted. */
+/* One tile of `height` rows. */
 static inline __attribute__((always_inline)) void run_tile(const tt_tile *t, const tile_kind kind, const int height,
-                                                           ptrdiff_t row, ptrdiff_t n_rows) {
+                                                           tile_place at) {
   VECTOR sums[N_ROWS][2];
   const ELEMENT *a[N_ROWS];
-  TT_UNROLL for (int r = 0; r < height; r++) {
-    ptrdiff_t of = r < n_rows ? row + r : row + n_rows - 1;
-    sums[r][0] = sums[r][1] = (VECTOR){0};
-    a[r] = (const ELEMENT *)t->a + (kind == PACKED ? row * t->k : kind == DENSE && t->a_at != NULL ? t->a_at[of] : of * t->a_row);
+  ptrdiff_t a_row = t->a_row;
+  a[0] = at.a;
+  TT_UNROLL for (int r = 1; r < height; r++) a[r] = kind != PACKED && r < at.n_rows ? a[r - 1] + a_row : a[r - 1];
+  if (kind == DENSE && at.a_at != NULL) {
+    TT_UNROLL for (int r = 0; r < height; r++) a[r] = BYTES_ON(at.a, at.a_at[r < at.n_rows ? r : at.n_rows - 1]);
   }
-  const ELEMENT *b = t->b[0], *second_b = kind == INDIRECT ? t->b[1] : b + N_LANES;
+  TT_UNROLL for (int r = 0; r < height; r++) sums[r][0] = sums[r][1] = at.start[r < at.n_rows ? r : 0] - (VECTOR){0};
+  const ELEMENT *b = t->b[0], *second_b = t->b[1];
   const int32_t *b_at = t->b_at;
   ptrdiff_t k = t->k, b_step = t->b_step;
   for (ptrdiff_t run = kind == DENSE ? t->n_runs : 1; run > 0; run--) {
@@ -75,7 +90,9 @@ static inline __attribute__((always_inline)) void run_tile(const tt_tile *t, con
     for (; p >= TURN; p -= TURN) {
       TT_UNROLL for (int q = 0; q < TURN; q++) {
         if (kind == INDIRECT) {
-          STEP(q, b + b_at[q], second_b + b_at[q]);
+          STEP(q, BYTES_ON(b, b_at[q]), BYTES_ON(second_b, b_at[q]));
+        } else if (kind == INDIRECT_PAIR) {
+          STEP(q, BYTES_ON(b, b_at[q]), BYTES_ON(b, b_at[q]) + N_LANES);
         } else {
           STEP(q, b, b + N_LANES);
           b += b_step;
@@ -86,7 +103,10 @@ static inline __attribute__((always_inline)) void run_tile(const tt_tile *t, con
     }
     for (; p > 0; p--) {
       if (kind == INDIRECT) {
-        STEP(0, b + *b_at, second_b + *b_at);
+        STEP(0, BYTES_ON(b, *b_at), BYTES_ON(second_b, *b_at));
+        b_at++;
+      } else if (kind == INDIRECT_PAIR) {
+        STEP(0, BYTES_ON(b, *b_at), BYTES_ON(b, *b_at) + N_LANES);
         b_at++;
       } else {
         STEP(0, b, b + N_LANES);
@@ -96,29 +116,23 @@ static inline __attribute__((always_inline)) void run_tile(const tt_tile *t, con
     }
     TT_UNROLL for (int r = 0; r < height; r++) a[r] += t->a_run - k;
   }
-  if (n_rows < height || t->n_columns[0] < N_LANES || t->n_columns[1] < N_LANES) {
+  ptrdiff_t c_row = t->c_row;
+  if (at.n_rows < height || t->n_columns[0] < N_LANES || t->n_columns[1] < N_LANES) {
     ELEMENT kept[N_ROWS][2][N_LANES]; /* and not `sums`, which would be in memory from the beginning on */
     TT_UNROLL for (int r = 0; r < height; r++) {
       *(VECTOR *)kept[r][0] = sums[r][0];
       *(VECTOR *)kept[r][1] = sums[r][1];
     }
-    write_part(t, row, n_rows, kept);
-    return;
-  }
-  if (t->start != NULL) {
-    const ELEMENT *start = (const ELEMENT *)t->start + row;
-    TT_UNROLL for (int r = 0; r < height; r++) sums[r][0] += start[r], sums[r][1] += start[r];
-  }
-  ELEMENT *first = (ELEMENT *)t->c[0] + row * t->c_row, *second = (ELEMENT *)t->c[1] + row * t->c_row;
-  if (t->is_sum) {
-    TT_UNROLL for (int r = 0; r < height; r++) {
-      *(VECTOR *)(first + r * t->c_row) += sums[r][0];
-      *(VECTOR *)(second + r * t->c_row) += sums[r][1];
+    write_part(t, at.first, at.second, at.n_rows, kept);
+  } else if (t->is_sum) {
+    TT_UNROLL for (int r = 0; r < height; r++, at.first += c_row, at.second += c_row) {
+      *(VECTOR *)at.first += sums[r][0];
+      *(VECTOR *)at.second += sums[r][1];
     }
   } else {
-    TT_UNROLL for (int r = 0; r < height; r++) {
-      *(VECTOR *)(first + r * t->c_row) = sums[r][0];
-      *(VECTOR *)(second + r * t->c_row) = sums[r][1];
+    TT_UNROLL for (int r = 0; r < height; r++, at.first += c_row, at.second += c_row) {
+      *(VECTOR *)at.first = sums[r][0];
+      *(VECTOR *)at.second = sums[r][1];
     }
   }
 }
@@ -129,25 +143,42 @@ static inline bool goes_low(tile_kind kind, ptrdiff_t n_rows) {
   return kind != PACKED && N_ROWS < 2 * N_LOW_ROWS && n_rows > N_ROWS && n_rows <= 2 * N_LOW_ROWS;
 }
 
-/* A tile is a function of its own, whose loop then has the registers for itself. */
-#define RUN(name, kind)                                                                                           \
-  static __attribute__((noinline)) void name##_tall(const tt_tile *t, ptrdiff_t row, ptrdiff_t n_rows) {          \
-    run_tile(t, kind, N_ROWS, row, n_rows);                                                                       \
-  }                                                                                                               \
-  static __attribute__((noinline)) void name##_low(const tt_tile *t, ptrdiff_t row, ptrdiff_t n_rows) {           \
-    run_tile(t, kind, N_LOW_ROWS, row, n_rows);                                                                   \
-  }                                                                                                               \
-  static void name(const tt_tile *t) {                                                                            \
-    for (ptrdiff_t row = 0, n; row < t->n_rows; row += n) {                                                       \
-      ptrdiff_t left = t->n_rows - row;                                                                           \
-      bool is_low = goes_low(kind, left);                                                                         \
-      n = left < (is_low ? N_LOW_ROWS : N_ROWS) ? left : is_low ? N_LOW_ROWS : N_ROWS;                            \
-      (is_low ? name##_low : name##_tall)(t, row, n);                                                             \
-    }                                                                                                             \
+/* A tile is a function of its own, whose loop then has the registers for itself; so has what it is told. */
+#define PLACE_PARAMETERS \
+  const ELEMENT *a, const ELEMENT *start, ELEMENT *first, ELEMENT *second, ptrdiff_t n_rows, const int32_t *a_at
+#define RUN_TILE(name, kind, height)                                                                                  \
+  static __attribute__((noinline)) void name(const tt_tile *t, PLACE_PARAMETERS) {                                    \
+    run_tile(t, kind, height,                                                                                         \
+             (tile_place){.a = a, .start = start, .first = first, .second = second, .n_rows = n_rows, .a_at = a_at}); \
+  }
+#define RUN(name, kind)                                                                   \
+  RUN_TILE(name##_tall, kind, N_ROWS)                                                     \
+  RUN_TILE(name##_low, kind, N_LOW_ROWS)                                                  \
+  static void name(const tt_tile *t) {                                                    \
+    const ELEMENT *a = t->a, *start = t->start == NULL ? zeros : t->start;                \
+    const int32_t *a_at = t->a_at;                                                        \
+    ELEMENT *first = t->c[0], *second = t->c[1];                                          \
+    ptrdiff_t a_step = kind == PACKED ? t->k : a_at != NULL ? 0 : t->a_row;               \
+    for (ptrdiff_t left = t->n_rows; left > 0;) {                                         \
+      bool is_low = goes_low(kind, left);                                                 \
+      ptrdiff_t height = is_low ? N_LOW_ROWS : N_ROWS, n = left < height ? left : height; \
+      (is_low ? name##_low : name##_tall)(t, a, start, first, second, n, a_at);           \
+      a += height * a_step;                                                               \
+      if (a_at != NULL) a_at += height;                                                   \
+      if (t->start != NULL) start += height;                                              \
+      first += height * t->c_row;                                                         \
+      second += height * t->c_row;                                                        \
+      left -= n;                                                                          \
+    }                                                                                     \
   }
 RUN(run_packed, PACKED)
 RUN(run_dense, DENSE)
-RUN(run_indirect, INDIRECT)
+RUN(run_indirect_apart, INDIRECT)
+RUN(run_indirect_pair, INDIRECT_PAIR)
+
+static void run_indirect(const tt_tile *t) {
+  (t->b[1] == (const ELEMENT *)t->b[0] + N_LANES ? run_indirect_pair : run_indirect_apart)(t);
+}
 
 /* Four vectors of four elements that lie `across` apart become four lines `width` apart. */
 static inline void turn(const ELEMENT *from, ptrdiff_t across, ELEMENT *to, ptrdiff_t width) {

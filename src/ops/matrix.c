@@ -109,16 +109,16 @@ tt_status tt_infer_bmm(const tt_op *op, const tt_value *args, tt_meta *results, 
 /* ---- kernel ---- */
 
 /* Sizes and strides of the matrix in a tensor, a vector being one row on the left, one column on the right. */
-typedef struct matrix {
+typedef struct matrix_view {
   int64_t rows, columns, row, column;
-} matrix;
+} matrix_view;
 
-static matrix matrix_of(const tt_tensor *tensor, bool is_left) {
+static matrix_view matrix_of(const tt_tensor *tensor, bool is_left) {
   const tt_shape *shape = tt_tensor_shape(tensor);
   const int64_t *dims = shape->dims + shape->n_dims, *strides = tensor->strides + shape->n_dims;
-  if (shape->n_dims > 1) return (matrix){.rows = dims[-2], .columns = dims[-1], .row = strides[-2], .column = strides[-1]};
-  return is_left ? (matrix){.rows = 1, .columns = dims[-1], .column = strides[-1]}
-                 : (matrix){.rows = dims[-1], .columns = 1, .row = strides[-1]};
+  if (shape->n_dims > 1) return (matrix_view){.rows = dims[-2], .columns = dims[-1], .row = strides[-2], .column = strides[-1]};
+  return is_left ? (matrix_view){.rows = 1, .columns = dims[-1], .column = strides[-1]}
+                 : (matrix_view){.rows = dims[-1], .columns = 1, .row = strides[-1]};
 }
 
 /* Strides of a tensor's batch dimensions, aligned with the n_dims of the result and 0 where it is broadcast. */
@@ -148,7 +148,7 @@ static void fold_batch(tt_matmul *product) {
 static tt_tensor *multiply(const tt_tensor *a, const tt_tensor *b, const tt_shape *shape, tt_error *error) {
   tt_tensor *out = tt_tensor_new(tt_tensor_dtype(a), shape, error);
   if (!out) return NULL;
-  matrix left = matrix_of(a, true), right = matrix_of(b, false);
+  matrix_view left = matrix_of(a, true), right = matrix_of(b, false);
   tt_matmul product; /* field by field: most of it is for batches, and clearing that takes as long as a small product */
   product.dtype = tt_tensor_dtype(a);
   product.m = left.rows, product.n = right.columns, product.k = left.columns;
