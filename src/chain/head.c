@@ -7,13 +7,12 @@ typedef struct tt_head {
 } tt_head;
 
 tt_node *tt_head_new(tt_node *take_child, tt_error *error) {
-  tt_meta meta = *tt_node_meta(take_child);
-  return tt_node_new(&tt_kind_head, &meta, take_child, error);
+  return tt_node_new(&tt_kind_head, tt_node_meta(take_child), take_child, error);
 }
 
 void tt_head_set_child(tt_node *head, tt_node *take_child) {
   tt_node *old = head->child;
-  head->operand.meta = *tt_node_meta(take_child);
+  tt_meta_copy(&head->operand.meta, tt_node_meta(take_child));
   head->child = take_child;
   tt_node_unref(old);
 }

@@ -11,7 +11,7 @@ tt_node *tt_node_new(const tt_kind *kind, const tt_meta *meta, tt_node *take_chi
     tt_fail(error, TT_ERR_MEMORY, "no memory for a %s", kind->name);
     return NULL;
   }
-  node->operand.meta = *meta;
+  tt_meta_copy(&node->operand.meta, meta);
   node->refs = 1;
   node->kind = kind;
   node->child = take_child;

@@ -24,9 +24,10 @@ static tt_status refuse_dtype(const tt_op *op, tt_dtype dtype, tt_error *error) 
 
 static tt_status broadcast_to(const tt_op *op, const tt_value *args, size_t n, tt_dtype dtype, tt_meta *results,
                               size_t *n_results, tt_error *error) {
-  tt_meta meta = {.dtype = dtype};
-  TT_TRY(tt_broadcast_args(op, args, n, &meta.shape, error));
-  return tt_infer_one(meta, results, n_results);
+  TT_TRY(tt_broadcast_args(op, args, n, &results[0].shape, error));
+  results[0].dtype = dtype;
+  *n_results = 1;
+  return TT_OK;
 }
 
 static tt_dtype arg_dtype(const tt_value *arg) {
@@ -106,9 +107,10 @@ INFER(bitwise) {
 }
 
 static tt_status unary_meta(const tt_value *self, tt_dtype dtype, tt_meta *results, size_t *n_results) {
-  tt_meta meta = *tt_arg_meta(self);
-  meta.dtype = dtype;
-  return tt_infer_one(meta, results, n_results);
+  tt_shape_copy(&results[0].shape, &tt_arg_meta(self)->shape);
+  results[0].dtype = dtype;
+  *n_results = 1;
+  return TT_OK;
 }
 
 INFER(unary_same) {

@@ -3,7 +3,7 @@
 #include <string.h>
 
 tt_status tt_infer_one(tt_meta meta, tt_meta *results, size_t *n_results) {
-  results[0] = meta;
+  tt_meta_copy(&results[0], &meta);
   *n_results = 1;
   return TT_OK;
 }

@@ -44,23 +44,25 @@ tt_dtype tt_promote_args_to_float(const tt_value *args, size_t n) {
 }
 
 tt_status tt_broadcast_args(const tt_op *op, const tt_value *args, size_t n, tt_shape *shape, tt_error *error) {
-  tt_shape made = {.n_dims = 0};
-  const tt_shape *both = NULL;
+  const tt_shape *both = NULL; /* one operand's, or *shape */
   for (size_t i = 0; i < n; i++) {
     if (args[i].type != TT_VALUE_OPERAND) continue;
     const tt_shape *next = &tt_arg_meta(&args[i])->shape;
     if (!tt_shape_is_known(next)) {
-      *shape = *next;
+      tt_shape_copy(shape, next);
       return TT_OK;
     }
     if (both == NULL) {
       both = next;
     } else if (!tt_shape_equal(both, next)) {
-      TT_TRY(tt_shape_broadcast(op->name, both, next, &made, error));
-      both = &made;
+      TT_TRY(tt_shape_broadcast(op->name, both, next, shape, error));
+      both = shape;
     }
   }
-  *shape = both == NULL ? made : *both;
+  if (both == NULL)
+    shape->n_dims = 0;
+  else if (both != shape)
+    tt_shape_copy(shape, both);
   return TT_OK;
 }
 

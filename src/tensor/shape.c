@@ -54,7 +54,8 @@ tt_status tt_shape_broadcast(const char *who, const tt_shape *a, const tt_shape 
   const tt_shape *longer = a->n_dims >= b->n_dims ? a : b;
   const tt_shape *shorter = longer == a ? b : a;
   int lead = longer->n_dims - shorter->n_dims;
-  tt_shape made = {.n_dims = longer->n_dims};
+  tt_shape made;
+  made.n_dims = longer->n_dims;
   for (int i = 0; i < longer->n_dims; i++) {
     int64_t of_longer = longer->dims[i];
     int64_t of_shorter = i < lead ? 1 : shorter->dims[i - lead];
@@ -72,7 +73,7 @@ tt_status tt_shape_broadcast(const char *who, const tt_shape *a, const tt_shape 
   /* Two shapes within the limit may broadcast to one beyond it. */
   tt_status status = tt_shape_check(made.dims, (size_t)made.n_dims, error);
   if (status != TT_OK) return tt_error_prefix(error, "%s", who), status;
-  *out = made;
+  tt_shape_copy(out, &made);
   return TT_OK;
 }
 

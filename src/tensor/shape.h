@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/status.h"
 #include "tensor/dtype.h"
@@ -32,6 +33,17 @@ typedef struct tt_meta {
   tt_dtype dtype;
   tt_shape shape;
 } tt_meta;
+
+/* An assignment of the whole is more than 64 bytes at once, for which compilers to WebAssembly call a function. */
+static inline void tt_shape_copy(tt_shape *to, const tt_shape *from) {
+  to->n_dims = from->n_dims;
+  memcpy(to->dims, from->dims, sizeof to->dims);
+}
+
+static inline void tt_meta_copy(tt_meta *to, const tt_meta *from) {
+  to->dtype = from->dtype;
+  tt_shape_copy(&to->shape, &from->shape);
+}
 
 /*
  * Anything an op may be called on begins with one of these: a tt_tensor at the tail, a tt_node of the chain above it. Shape

@@ -110,7 +110,8 @@ tt_tensor *tt_tensor_new(tt_dtype dtype, const tt_shape *shape, tt_error *error)
     return NULL;
   }
   tensor->refs = 1;
-  tensor->operand.meta = (tt_meta){.dtype = dtype, .shape = *shape};
+  tensor->operand.meta.dtype = dtype;
+  tt_shape_copy(&tensor->operand.meta.shape, shape);
   set_contiguous_strides(tensor);
   return tensor;
 }
@@ -139,7 +140,8 @@ tt_tensor *tt_tensor_view(const tt_tensor *base, const tt_shape *shape, const in
     tt_fail(error, TT_ERR_MEMORY, "there is no memory for a view");
     return NULL;
   }
-  view->operand.meta = (tt_meta){.dtype = tt_tensor_dtype(base), .shape = *shape};
+  view->operand.meta.dtype = tt_tensor_dtype(base);
+  tt_shape_copy(&view->operand.meta.shape, shape);
   view->refs = 1;
   for (int i = 0; i < shape->n_dims; i++) view->strides[i] = strides[i];
   view->offset = offset;
