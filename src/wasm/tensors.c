@@ -119,7 +119,7 @@ void tt_door_end_calls(tt_door *door, bool was_recording) {
 }
 
 int tt_wasm_call(tt_handle worker, uint32_t op_number, uint32_t n_args) {
-  tt_error error = {.status = TT_OK};
+  tt_error error; /* not cleared: every op comes through here */
   tt_door *door = tt_door_get(worker, &error);
   const tt_op *op = tt_op_get(op_number);
   if (door == NULL) return tt_scratch_fail(&error);
