@@ -29,12 +29,17 @@ const code = `
       await compare([m, k, n].join('x') + ' transposed', a.t().contiguous().t().matmul(b.t().contiguous().t()), right, k);
     }
     for (const [channels, filters, size, padding, stride] of [[1, 6, 9, 0, 1], [3, 16, 8, 1, 1], [5, 7, 11, 2, 2], [16, 32, 6, 1, 1]]) {
-      const x = torch.randn(2, channels, size, size), w = torch.randn(filters, channels, 3, 3);
-      const both = [x, w].map((t) => [t.detach().requires_grad_(), t.double().requires_grad_()]);
-      const out = [0, 1].map((i) => nn.functional.conv2d(both[0][i], both[1][i], null, [stride, stride], [padding, padding]));
+      const x = torch.randn(2, channels, size, size), w = torch.randn(filters, channels, 3, 3), bias = torch.randn(filters);
+      const both = [x, w, bias].map((t) => [t.detach().requires_grad_(), t.double().requires_grad_()]);
+      const out = [0, 1].map((i) => nn.functional.conv2d(both[0][i], both[1][i], both[2][i], [stride, stride], [padding, padding]));
       for (const y of out) y.mul(y).sum().backward();
       await compare('conv2d ' + channels, out[0], out[1], 9 * channels);
       for (const [single, double] of both) await compare('conv2d ' + channels + ' gradient', single.grad, double.grad, 2000 * channels);
+    }
+    for (const n of [1, 5, 16, 23, 1000]) {
+      const x = torch.randn(4, n), row = x.narrow(0, 1, 1);
+      row.sub_(200);
+      await compare('softmax ' + n, x.softmax(1), x.double().softmax(1), 1);
     }
     console.log(JSON.stringify({ loaded: loaded.filter((name) => name.endsWith('.wasm')), differences }));
   })();`;
