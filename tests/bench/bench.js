@@ -131,15 +131,16 @@ export class Bench {
    *   unit         ns, us, ms or s for the time of one; anything else is a rate, of `per` in one
    *   n            how often in a sample, when that is not to be found out
    *   tolerance    how far results may be apart, relative to 1 + their size; null when there is nothing to compare
-   *   note         (median of ours) => what else the table says
+   *   bound        one more contestant: it takes part, but nobody has to be faster than it, and its result is another
+   *   note         (median of ours, and as a share of the bound's) => what else the table says
    */
-  async compare({ row, contestants, task, target, unit = 'us', per = 1, n, tolerance = 1e-4, note }) {
+  async compare({ row, contestants, task, target, unit = 'us', per = 1, n, tolerance = 1e-4, bound, note }) {
     const { rounds, sampleMs } = this.#settings;
     const problems = {};
     const samples = {};
     const counts = {};
     let active = [];
-    for (const contestant of contestants) {
+    for (const contestant of bound === undefined ? contestants : [...contestants, bound]) {
       try {
         await contestant.prepare(task);
         counts[contestant.name] = n ?? (await countFor(contestant, sampleMs));
@@ -161,7 +162,7 @@ export class Bench {
           const { ms, result } = await contestant.sample(counts[name]);
           samples[name].push(valueOf(ms, counts[name]));
           if (ms > SLOW_MS && samples[name].length >= SLOW_ROUNDS) active = active.filter((each) => each !== contestant);
-          if (tolerance === null) continue;
+          if (tolerance === null || contestant === bound) continue;
           reference.name ??= name;
           reference.result ??= result;
           const different = difference(result, reference.result, tolerance);
@@ -173,7 +174,7 @@ export class Bench {
         }
       }
     }
-    this.#record({ row, unit, isRate: !isTime, samples, problems, target, note });
+    this.#record({ row, unit, isRate: !isTime, samples, problems, target, bound: bound?.name, note });
   }
 
   /** Records a row whose samples were taken otherwise: { name: [values in the unit] }, one of each a round, ours first. */
@@ -181,7 +182,7 @@ export class Bench {
     this.#record({ row, unit, isRate, samples, problems, target, note });
   }
 
-  #record({ row, unit, isRate, samples, problems, target, note }) {
+  #record({ row, unit, isRate, samples, problems, target, bound, note }) {
     const { id } = this.#case;
     const contestants = Object.fromEntries(Object.entries(samples).map(([name, values]) => [name, { ...summary(values), samples: values }]));
     const ours = Object.keys(samples).find((name) => name.startsWith(OURS));
@@ -194,10 +195,11 @@ export class Bench {
       const nRounds = (peer) => Math.min(samples[peer].length, samples[ours].length);
       const timesOf = (peer) => median(samples[peer].slice(0, nRounds(peer)).map((value, i) => (isRate ? samples[ours][i] / value : value / samples[ours][i])));
       result.times = Object.fromEntries(peers.map((peer) => [peer, timesOf(peer)]));
-      const best = peers.reduce((found, peer) => (found === undefined || result.times[peer] < result.times[found] ? peer : found), undefined);
+      const shareOfBound = result.times[bound];
+      const best = peers.filter((peer) => peer !== bound).reduce((found, peer) => (found === undefined || result.times[peer] < result.times[found] ? peer : found), undefined);
       result.best = target?.against ?? best;
       result.isReached = isReached(target, result, contestants[ours].median);
-      result.note = note?.(contestants[ours].median);
+      result.note = note?.(contestants[ours].median, shareOfBound);
     }
     this.rows.push(result);
     this.#onRow(result);

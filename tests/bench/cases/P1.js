@@ -8,13 +8,15 @@ const OTHERS = [
 
 export async function run(bench) {
   const contestants = await bench.workers(['tabtensor', 'tfjs', 'onnxruntime', 'jax']);
+  const [bound] = await bench.workers(['bound']);
   for (const [m, k, n] of [...SQUARE, ...OTHERS]) {
     await bench.compare({
       row: `${m}x${k}x${n}`,
       contestants,
       task: { op: 'matmul', inputs: [[m, k], [k, n]] },
       target: { times: m < 512 ? 1.3 : 1.15 },
-      note: (us) => `${((2 * m * k * n) / us / 1e3).toFixed(1)} GFLOP/s`,
+      bound,
+      note: (us, share) => `${((2 * m * k * n) / us / 1e3).toFixed(1)} GFLOP/s, ${share?.toFixed(2)} of its multiplications and additions alone`,
     });
   }
 }

@@ -13,10 +13,11 @@ export async function run(bench) {
   await tabs.alice.worker('open', { id: 'alice', url: tabs.url });
   await tabs.alice.worker('meet', { ids: ['bob'] });
   const measure = async (verb) => {
+    const alone = await tabs.alice.worker('bareTrips', { to: 'bare-bob', n: 1, out: OUT, back: BACK });
     const { ms } = await tabs.alice.worker(verb, { to: 'bob', n: N });
     const compute = await tabs.bob.worker('compute', { n: N });
     const trip = await tabs.alice.worker('bareTrips', { to: 'bare-bob', n: 20, out: OUT, back: BACK });
-    return { trips: (ms - compute) / trip, ms, compute, trip };
+    return { trips: (ms - compute) / trip, ms, compute, trip, alone };
   };
   const all = { commands: [], plan: [] };
   const nWarm = 30;
@@ -34,7 +35,7 @@ export async function run(bench) {
       isRate: false,
       samples: { tabtensor: samples.map(({ trips }) => trips) },
       target: { atMost: 2 },
-      note: () => `chain ${medianOf('ms').toFixed(2)} ms, without a worker ${medianOf('compute').toFixed(2)} ms, bare round trip ${medianOf('trip').toFixed(2)} ms`,
+      note: () => `chain ${medianOf('ms').toFixed(2)} ms, without a worker ${medianOf('compute').toFixed(2)} ms, bare round trip ${medianOf('trip').toFixed(2)} ms, a lone one, which has to wake everybody as the chain does, ${medianOf('alone').toFixed(2)} ms`,
     });
   }
 }
