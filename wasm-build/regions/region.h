@@ -1,5 +1,2 @@
-// What begin.c and end.c write into a region. Nobody refers to it, and it stays; the attribute `used` would have it exported, too.
-#define LIES_IN(region, name)       \
-  __asm__(".no_dead_strip " #name); \
-  extern const char name[];         \
-  __attribute__((section(region))) const char name
+// What begin.c and end.c write into a region. Nobody refers to it, and it stays. (Emscripten exports what does: to_web.js takes that out of its script.)
+#define LIES_IN(region, name) __attribute__((section(region), used)) const char name
