@@ -288,6 +288,12 @@ static tt_peer *input_peer(const tt_door *door, tt_error *error) {
   return tt_worker_get_worker(door->worker, tt_scratch_input_string(0), error);
 }
 
+/* A turn may ask for much, such as all steps of an epoch: what fills a frame leaves, as it does after calls. */
+static int end_request(tt_door *door) {
+  tt_worker_flush_full(door->worker);
+  return TT_OK;
+}
+
 int tt_wasm_send(tt_handle worker, tt_handle tensor, uint32_t metadata_offset, uint32_t metadata_bytes, uint32_t token) {
   tt_error error = {.status = TT_OK};
   tt_door *door = tt_door_get(worker, &error);
@@ -300,7 +306,7 @@ int tt_wasm_send(tt_handle worker, tt_handle tensor, uint32_t metadata_offset, u
   status = tt_worker_send(door->worker, head, peer, tt_wasm_area.id, &metadata, on_answer, context_of(token), &tt_wasm_area.id,
                           &error);
   tt_metadata_release(&metadata);
-  return status == TT_OK ? TT_OK : tt_scratch_fail(&error);
+  return status == TT_OK ? end_request(door) : tt_scratch_fail(&error);
 }
 
 int tt_wasm_send_copies(tt_handle worker, tt_handle tensor, uint32_t n_peers, uint32_t metadata_offset, uint32_t metadata_bytes,
@@ -336,7 +342,7 @@ int tt_wasm_move(tt_handle worker, tt_handle tensor, uint32_t token) {
   if (peer == NULL || tt_worker_move(door->worker, head, peer, tt_wasm_area.id, on_answer, context_of(token), &tt_wasm_area.id,
                                      &error) != TT_OK)
     return tt_scratch_fail(&error);
-  return TT_OK;
+  return end_request(door);
 }
 
 typedef tt_status tt_head_request_fn(tt_worker *worker, tt_node *head, tt_answer_fn *done, void *context, uint64_t *request,
@@ -349,7 +355,7 @@ static int request_of_head(tt_head_request_fn *ask, tt_handle worker, tt_handle 
   if (head == NULL || ask(door->worker, head, on_answer, context_of(token), &tt_wasm_area.id, &error) != TT_OK) {
     return tt_scratch_fail(&error);
   }
-  return TT_OK;
+  return end_request(door);
 }
 
 int tt_wasm_get(tt_handle worker, tt_handle tensor, uint32_t token) {
