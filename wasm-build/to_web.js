@@ -28,7 +28,7 @@ const textOf = (file) => execFileSync(wasmDis, ['--all-features', file], { encod
 const split = (...options) => execFileSync(wasmSplit, options, { stdio: 'inherit' });
 
 /** Emscripten's script without the addresses of what marks the regions of data (regions/), which it has as exported (67e4 is one). Nobody asks for them. */
-const scriptOf = (file) => readFileSync(file, 'utf8').replace(/var (_tt_\w+) ?= ?Module\["\1"\] ?= ?\d+;/g, '');
+const scriptOf = (file) => readFileSync(file, 'utf8').replace(/var (_tt_\w+) ?= ?Module\["\1"\] ?= ?[\de]+;/g, '');
 
 /** The functions that a part of the tour calls, which the relaxed core reads too. */
 const tourFile = join(dirname(linked), `${plainName}.called.json`);
