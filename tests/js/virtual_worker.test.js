@@ -476,3 +476,25 @@ test('commands gather: a thousand of them leave in a few frames, and nothing wai
   assert.equal(after.commandsOut - before.commandsOut, 1000);
   assert.ok(after.framesOut - before.framesOut <= 8, `${after.framesOut - before.framesOut} frames`);
 });
+
+test('a turn that asks for much has full frames leave before its end, be it calls, sends, moves or gets', async () => {
+  const [bob, alice] = ['bob', 'alice'].map((id) => start(id));
+  const n = 300;
+  const all = Array.from({ length: n }, (_, i) => tensor([i, i]));
+  const framesOf = async (ask) => {
+    const before = await me.counters();
+    const asked = ask();
+    const { framesOut } = await me.counters(); // counted before anything of the turn's end
+    await asked;
+    return framesOut - before.framesOut;
+  };
+  for (const [what, ask] of [
+    ['sends', () => Promise.all(all.map((x) => x.send(bob).ready()))],
+    ['moves', () => Promise.all(all.map((x) => x.move(alice).ready()))],
+    ['gets', () => Promise.all(all.map((x) => x.get()))],
+  ]) {
+    const nFrames = await framesOf(ask);
+    assert.ok(nFrames >= 1 && nFrames <= 20, `${what}: ${nFrames} frames`);
+  }
+  for (const [i, x] of all.entries()) assert.deepEqual(await x.array(), [i, i]);
+});
