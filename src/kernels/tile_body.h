@@ -28,15 +28,6 @@ enum { TURN = 4 };
 
 typedef enum tile_kind { PACKED, DENSE, INDIRECT, INDIRECT_PAIR } tile_kind; /* PAIR: the second vector follows the first */
 
-/* Where one tile of a column begins. */
-typedef struct tile_place {
-  const ELEMENT *a;
-  const int32_t *a_at;  /* of its rows, or NULL */
-  const ELEMENT *start; /* a number for each row */
-  ELEMENT *first, *second;
-  ptrdiff_t n_rows; /* that are wanted */
-} tile_place;
-
 static const ELEMENT zeros[N_ROWS];
 
 /* Writes the sums of a tile of which not all is wanted. */
@@ -70,18 +61,19 @@ static __attribute__((noinline)) void write_part(const tt_tile *t, ELEMENT *firs
     }                                                                                  \
   } while (0)
 
-/* One tile of `height` rows. */
+/* One tile of `height` rows, of which n_rows are wanted, from `row`, `start` (a number for each) and, unless it is NULL, a_at on. */
 static inline __attribute__((always_inline)) void run_tile(const tt_tile *t, const tile_kind kind, const int height,
-                                                           tile_place at) {
+                                                           const ELEMENT *row, const ELEMENT *start, ELEMENT *first_c,
+                                                           ELEMENT *second_c, ptrdiff_t n_rows, const int32_t *a_at) {
   VECTOR sums[N_ROWS][2];
   const ELEMENT *a[N_ROWS];
   ptrdiff_t a_row = t->a_row;
-  a[0] = at.a;
-  TT_UNROLL for (int r = 1; r < height; r++) a[r] = kind != PACKED && r < at.n_rows ? a[r - 1] + a_row : a[r - 1];
-  if (kind == DENSE && at.a_at != NULL) {
-    TT_UNROLL for (int r = 0; r < height; r++) a[r] = BYTES_ON(at.a, at.a_at[r < at.n_rows ? r : at.n_rows - 1]);
+  a[0] = row;
+  TT_UNROLL for (int r = 1; r < height; r++) a[r] = kind != PACKED && r < n_rows ? a[r - 1] + a_row : a[r - 1];
+  if (kind == DENSE && a_at != NULL) {
+    TT_UNROLL for (int r = 0; r < height; r++) a[r] = BYTES_ON(row, a_at[r < n_rows ? r : n_rows - 1]);
   }
-  TT_UNROLL for (int r = 0; r < height; r++) sums[r][0] = sums[r][1] = at.start[r < at.n_rows ? r : 0] - (VECTOR){0};
+  TT_UNROLL for (int r = 0; r < height; r++) sums[r][0] = sums[r][1] = start[r < n_rows ? r : 0] - (VECTOR){0};
   const ELEMENT *b = t->b[0], *second_b = t->b[1];
   const int32_t *b_at = t->b_at;
   ptrdiff_t k = t->k, b_step = t->b_step;
@@ -117,22 +109,22 @@ static inline __attribute__((always_inline)) void run_tile(const tt_tile *t, con
     TT_UNROLL for (int r = 0; r < height; r++) a[r] += t->a_run - k;
   }
   ptrdiff_t c_row = t->c_row;
-  if (at.n_rows < height || t->n_columns[0] < N_LANES || t->n_columns[1] < N_LANES) {
+  if (n_rows < height || t->n_columns[0] < N_LANES || t->n_columns[1] < N_LANES) {
     ELEMENT kept[N_ROWS][2][N_LANES]; /* and not `sums`, which would be in memory from the beginning on */
     TT_UNROLL for (int r = 0; r < height; r++) {
       *(VECTOR *)kept[r][0] = sums[r][0];
       *(VECTOR *)kept[r][1] = sums[r][1];
     }
-    write_part(t, at.first, at.second, at.n_rows, kept);
+    write_part(t, first_c, second_c, n_rows, kept);
   } else if (t->is_sum) {
-    TT_UNROLL for (int r = 0; r < height; r++, at.first += c_row, at.second += c_row) {
-      *(VECTOR *)at.first += sums[r][0];
-      *(VECTOR *)at.second += sums[r][1];
+    TT_UNROLL for (int r = 0; r < height; r++, first_c += c_row, second_c += c_row) {
+      *(VECTOR *)first_c += sums[r][0];
+      *(VECTOR *)second_c += sums[r][1];
     }
   } else {
-    TT_UNROLL for (int r = 0; r < height; r++, at.first += c_row, at.second += c_row) {
-      *(VECTOR *)at.first = sums[r][0];
-      *(VECTOR *)at.second = sums[r][1];
+    TT_UNROLL for (int r = 0; r < height; r++, first_c += c_row, second_c += c_row) {
+      *(VECTOR *)first_c = sums[r][0];
+      *(VECTOR *)second_c = sums[r][1];
     }
   }
 }
@@ -143,13 +135,11 @@ static inline bool goes_low(tile_kind kind, ptrdiff_t n_rows) {
   return kind != PACKED && N_ROWS < 2 * N_LOW_ROWS && n_rows > N_ROWS && n_rows <= 2 * N_LOW_ROWS;
 }
 
-/* A tile is a function of its own, whose loop then has the registers for itself; so has what it is told. */
-#define PLACE_PARAMETERS \
-  const ELEMENT *a, const ELEMENT *start, ELEMENT *first, ELEMENT *second, ptrdiff_t n_rows, const int32_t *a_at
-#define RUN_TILE(name, kind, height)                                                                                  \
-  static __attribute__((noinline)) void name(const tt_tile *t, PLACE_PARAMETERS) {                                    \
-    run_tile(t, kind, height,                                                                                         \
-             (tile_place){.a = a, .start = start, .first = first, .second = second, .n_rows = n_rows, .a_at = a_at}); \
+/* A tile is a function of its own, whose loop then has the registers for itself, and what differs from tile to tile comes in registers. */
+#define RUN_TILE(name, kind, height)                                                                                       \
+  static __attribute__((noinline)) void name(const tt_tile *t, const ELEMENT *row, const ELEMENT *start, ELEMENT *first_c, \
+                                             ELEMENT *second_c, ptrdiff_t n_rows, const int32_t *a_at) {                   \
+    run_tile(t, kind, height, row, start, first_c, second_c, n_rows, a_at);                                                \
   }
 #define RUN(name, kind)                                                                   \
   RUN_TILE(name##_tall, kind, N_ROWS)                                                     \
