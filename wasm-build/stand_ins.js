@@ -11,12 +11,17 @@ import { CODE, GLOBAL, GLOBALS, IMPORTS, exportsOf, importsOf, nameBytes, number
 
 /** The name by which the global is exported. */
 export const PLACE = 'place';
+/** And the one by which that is which says where the stack is: a part that cannot be loaded ends a call in the middle (web/core.js). */
+export const STACK = 'stack';
 
 /** The text of the first part (as wasm-dis writes it) with imports from a namespace turned into such functions. */
 export function withStandIns(text, namespaces) {
   const types = new Map([...text.matchAll(/^ \(type (\S+) \(func(.*)\)\)$/gm)].map(([, name, signature]) => [signature.trim(), name]));
   const table = /^ \(table (\S+) /m.exec(text)[1];
   const made = [` (global $place (mut i32) (i32.const 0))`, ` (export "${PLACE}" (global $place))`];
+  const changing = [...text.matchAll(/^ \(global (\S+) \(mut i32\)/gm)];
+  if (changing.length > 1) throw new Error('there are globals besides the one that says where the stack is');
+  for (const [, stack] of changing) made.push(` (export "${STACK}" (global ${stack}))`);
   const standIns = new Map();
   let loads = '';
   for (const namespace of namespaces) {

@@ -13,7 +13,7 @@ import { numbered } from './names.js';
 import { referring, regionsOf, withDataMoved } from './regions.js';
 import { renumber } from './relaxed.js';
 import { exportsOf, relieved } from './sections.js';
-import { PLACE, withPlacesTold, withStandIns } from './stand_ins.js';
+import { PLACE, STACK, withPlacesTold, withStandIns } from './stand_ins.js';
 import { takeTour } from './take_tour.js';
 
 const [wasmSplit, wasmDis, wasmAs, wasmOpt, folder, ...rest] = process.argv.slice(2);
@@ -55,7 +55,7 @@ function splitTwice() {
   execFileSync(wasmAs, ['--all-features', text, '-o', first], { stdio: 'inherit' });
   const read = (file) => readFileSync(file);
   const moved = withDataMoved({ first: read(first), more: read(more), later: relieved(read(later)) }, regions);
-  const known = new Set([PLACE, ...exportsOf(whole).map((one) => one.name)]);
+  const known = new Set([PLACE, STACK, ...exportsOf(whole).map((one) => one.name)]);
   numbered(Object.values(moved).map(withPlacesTold), known).forEach((part, i) => writeFileSync(output(written[i]), part));
 }
 

@@ -68,6 +68,19 @@ const host = { random, wantFlush, wantFlushLater, wake: schedulePump, answer, ev
 /** The parts that are loaded later, by the names under which the first asks for them. */
 const PARTS = { placeholder: 'later', more: 'more' };
 
+/** Where the core's stack is before a call into it: at its end, or where that call has come to which one of our functions is called from. */
+let stackBegins;
+
+/** A part that cannot be loaded ends the call into the core, whose functions do not get to giving the stack back. */
+function loadOrEnd(url) {
+  try {
+    loadPart(url, instance.exports);
+  } catch (error) {
+    instance.exports.stack.value = stackBegins;
+    throw error;
+  }
+}
+
 async function load(createCore, name, compiled = compile(name)) {
   const module = await compiled;
   return new Promise((resolve, reject) => {
@@ -75,11 +88,12 @@ async function load(createCore, name, compiled = compile(name)) {
       host,
       instantiateWasm(imports, receive) {
         for (const [namespace, part] of Object.entries(PARTS))
-          imports[namespace] = { load: () => loadPart(coreFile(`${nameHere(name)}_${part}.wasm`), instance.exports) };
+          imports[namespace] = { load: () => loadOrEnd(coreFile(`${nameHere(name)}_${part}.wasm`)) };
         WebAssembly.instantiate(module, imports).then((made) => {
           instance = made;
           watchMemory(imports);
           watchTable();
+          stackBegins = instance.exports.stack?.value;
           receive(instance, module);
         }, reject);
         return {};
@@ -130,9 +144,12 @@ let callbackDepth = 0;
 let thrown;
 
 function callback(number, worker, op, nArgs) {
+  const outside = stackBegins;
+  stackBegins = instance.exports.stack?.value;
   callbackDepth++;
   const { status, error } = runCallback(number, worker, op, nArgs);
   callbackDepth--;
+  stackBegins = outside;
   thrown = error;
   return status;
 }

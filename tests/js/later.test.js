@@ -71,3 +71,18 @@ test('a part that cannot be loaded is an error, and is asked for again', async (
     console.log(String(x.inverse().sum()));`;
   assert.match(await printed(code), /^TensorError connection .*it is not there\ntensor\(10\.\)\ntensor\(0\.7500\)$/);
 });
+
+test('calls that end because a part cannot be loaded leave the stack as it was, however many', async () => {
+  const code = `const { tensor } = await import('../../web/tabtensor.js');
+    const x = tensor([[2, 0], [0, 4]]);
+    let nFailed = 0;
+    const said = new Set();
+    isThere = false;
+    for (let i = 0; i < 300; i++) {
+      try { x.inverse(); } catch { nFailed++; }
+      said.add(String(x.add(1).sum()));
+    }
+    isThere = true;
+    console.log(nFailed, [...said].join(), String(x.inverse().sum()));`;
+  assert.equal(await printed(code), '300 tensor(10.) tensor(0.7500)');
+});
