@@ -19,15 +19,11 @@ function request(url) {
   return isPage ? Uint8Array.from(asked.response, (character) => character.charCodeAt(0)) : asked.response;
 }
 
-function load(url) {
+/** Puts the functions of the part at `url` into the table of the core that lacks them, whose exports are given. A part of another build does not fit them. */
+export function loadPart(url, exports) {
   try {
-    return new WebAssembly.Module(isNode ? readFileSync(url) : request(url));
+    new WebAssembly.Instance(new WebAssembly.Module(isNode ? readFileSync(url) : request(url)), { primary: exports });
   } catch (error) {
     throw new TensorError(`a part of the core that is needed here could not be loaded from ${url}: ${error.message}`, { code: 'connection', cause: error });
   }
-}
-
-/** Puts the functions of the part at `url` into the table of the core that lacks them, whose exports are given. */
-export function loadPart(url, exports) {
-  new WebAssembly.Instance(load(url), { primary: exports });
 }

@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { signedBytes } from '../../wasm-build/instructions.js';
 import { dataIn, referring, regionsOf, withDataMoved } from '../../wasm-build/regions.js';
-import { numberBytes } from '../../wasm-build/sections.js';
+import { GLOBAL, exportsOf, importsOf, numberBytes } from '../../wasm-build/sections.js';
 import { withPlacesTold, withStandIns } from '../../wasm-build/stand_ins.js';
 
 const run = promisify(execFile);
@@ -30,6 +30,20 @@ for (const core of ['tabtensor_core', 'tabtensor_core_relaxed']) {
     assert.deepEqual(pieces(more).filter((piece) => !all.has(piece)), []);
   });
 }
+
+test('a part asks for its own build by name, so that it is refused by the core of another', () => {
+  const own = ['tabtensor_core', 'tabtensor_core_relaxed'].map((core) => {
+    const given = exportsOf(part(core)).map(({ name }) => name);
+    const [asked, ...others] = ['_more', '_later'].map((ending) =>
+      importsOf(part(core + ending)).filter(({ kind, names }) => kind === GLOBAL && names[1] !== 'place').map(({ names }) => names[1]),
+    );
+    assert.deepEqual(others, [asked]);
+    assert.deepEqual(asked.map((name) => name.length), [8]);
+    assert.ok(given.includes(asked[0]));
+    return asked[0];
+  });
+  assert.notEqual(own[0], own[1]);
+});
 
 /** What every page does, then what it is told when it is wrong; `loaded` are the parts that have been. */
 const FIRST_MOMENTS = `
