@@ -18,7 +18,8 @@ enum {
   BLOCK = 512,              /* elements of a dot product summed in their own type */
   SHARED_WORK = 1 << 22,    /* multiplications that are worth more than one thread */
   SHARED_VECTORS = 1 << 20, /* the same of a matrix-vector product, where reading the matrix takes the time */
-  PARTS = 8,                /* of the rows, for each thread: who is slower takes fewer of them */
+  TAKEN_WORK = 1 << 17,     /* multiplications that a thread takes at least, of those */
+  PARTS = 8,                /* of the rows of a matrix-vector product, or of several products, for each thread */
   PACKED_TOGETHER = 4,      /* slivers */
 };
 
@@ -192,9 +193,8 @@ static void tile_product(const tt_matmul *p, const uint8_t *a, const uint8_t *b,
   panel on = {.p = p, .use = plan_of(p)};
   int64_t bytes = on.use.item_bytes, height = on.use.height, width = on.use.width;
   on.packed_b = scratch, on.packed_a = scratch + on.use.packed_b * bytes;
-  int64_t n_tall = (p->m + height - 1) / height, workers = n_workers(p);
-  bool is_shared = workers > 1;
-  int64_t n_tall_together = is_shared ? larger(1, smaller(MC / height, n_tall / (PARTS * workers))) : n_tall;
+  int64_t n_tall = (p->m + height - 1) / height;
+  bool is_shared = n_workers(p) > 1;
   for (int64_t j = 0; j < p->n; j += NC) {
     on.n = smaller(NC, p->n - j);
     on.c = c + j * bytes;
@@ -205,7 +205,7 @@ static void tile_product(const tt_matmul *p, const uint8_t *a, const uint8_t *b,
       on.b = b + (l * p->b_row + j * p->b_column) * bytes;
       int64_t n_wide = (on.n - first_packed(&on) + width - 1) / width;
       tt_parallel_for(n_wide, is_shared ? PACKED_TOGETHER : n_wide, pack_columns, &on);
-      tt_parallel_for(n_tall, n_tall_together, multiply_rows, &on);
+      tt_parallel_for(n_tall, is_shared ? larger(1, TAKEN_WORK / (height * on.k * on.n)) : n_tall, multiply_rows, &on);
     }
   }
 }

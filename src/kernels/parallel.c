@@ -92,12 +92,16 @@ static struct {
   helper helpers[MAX_HELPERS];
 } pool = {.is_busy = ATOMIC_FLAG_INIT, .mutex = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
 
+/* Runs of items are long at first and short in the end, when all are to be done at the same time. */
 static void take_items(int slot) {
-  for (;;) {
-    int64_t begin = atomic_fetch_add_explicit(&pool.next, pool.grain, memory_order_relaxed);
-    if (begin >= pool.n_items) return;
-    int64_t left = pool.n_items - begin;
-    pool.fn(pool.context, begin, begin + (left < pool.grain ? left : pool.grain), slot);
+  int64_t begin = atomic_load_explicit(&pool.next, memory_order_relaxed);
+  while (begin < pool.n_items) {
+    int64_t left = pool.n_items - begin, n = left / (2 * (pool.n_invited + 1));
+    if (n < pool.grain) n = pool.grain < left ? pool.grain : left;
+    if (!atomic_compare_exchange_weak_explicit(&pool.next, &begin, begin + n, memory_order_relaxed, memory_order_relaxed))
+      continue;
+    pool.fn(pool.context, begin, begin + n, slot);
+    begin = atomic_load_explicit(&pool.next, memory_order_relaxed);
   }
 }
 

@@ -26,8 +26,8 @@ enum { TT_MAX_THREADS = 64 };
 typedef void tt_parallel_fn(void *context, int64_t begin, int64_t end, int slot);
 
 /*
- * Runs `fn` over the items 0 to n_items. Who is free takes the next `grain` items (at least 1), which should be some microseconds' work or more; up to
- * `grain` items, and with one thread all of them, are a single call on the calling thread.
+ * Runs `fn` over the items 0 to n_items. Who is free takes a share of those that are left, and `grain` items (at least 1) at least, which should be some
+ * microseconds' work or more; up to `grain` items, and with one thread all of them, are a single call on the calling thread.
  */
 void tt_parallel_for(int64_t n_items, int64_t grain, tt_parallel_fn *fn, void *context);
 
