@@ -44,7 +44,8 @@ tt_dtype tt_promote_args_to_float(const tt_value *args, size_t n) {
 }
 
 tt_status tt_broadcast_args(const tt_op *op, const tt_value *args, size_t n, tt_shape *shape, tt_error *error) {
-  const tt_shape *both = NULL; /* one operand's, or *shape */
+  const tt_shape *both = NULL; /* one operand's, or &made */
+  tt_shape made;
   for (size_t i = 0; i < n; i++) {
     if (args[i].type != TT_VALUE_OPERAND) continue;
     const tt_shape *next = &tt_arg_meta(&args[i])->shape;
@@ -55,13 +56,13 @@ tt_status tt_broadcast_args(const tt_op *op, const tt_value *args, size_t n, tt_
     if (both == NULL) {
       both = next;
     } else if (!tt_shape_equal(both, next)) {
-      TT_TRY(tt_shape_broadcast(op->name, both, next, shape, error));
-      both = shape;
+      TT_TRY(tt_shape_broadcast(op->name, both, next, &made, error));
+      both = &made;
     }
   }
   if (both == NULL)
     shape->n_dims = 0;
-  else if (both != shape)
+  else
     tt_shape_copy(shape, both);
   return TT_OK;
 }
