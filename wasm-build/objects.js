@@ -8,12 +8,11 @@ import { CODE, CUSTOM, DATA, FUNCTION, importsOf, nameBytes, numberBytes, readNu
 const SEGMENT_NAMES = 5;
 const SYMBOLS = 8;
 const SYMBOL = { FUNCTION: 0, DATA: 1, SECTION: 3 };
-const WEAK = 0x01;
 const LOCAL = 0x02;
 const UNDEFINED = 0x10;
 const HAS_NAME = 0x40;
 
-/** By type of relocation: whether an addend follows it, and what its symbol is to what is relocated. */
+// Types of relocations: calls, types of functions, and those that an addend follows.
 const FUNCTION_INDEX = 0;
 const TYPE_INDEX = 6;
 const HAVE_ADDENDS = new Set([3, 4, 5, 8, 9, 11, 14, 15, 16, 17, 21, 22, 23]);
@@ -87,7 +86,7 @@ function readSegments(bytes) {
 function readSymbol(reader, imported) {
   const kind = reader.byte();
   const flags = reader.number();
-  const symbol = { kind, isUndefined: (flags & UNDEFINED) !== 0, isLocal: (flags & LOCAL) !== 0, isWeak: (flags & WEAK) !== 0 };
+  const symbol = { kind, isUndefined: (flags & UNDEFINED) !== 0, isLocal: (flags & LOCAL) !== 0 };
   if (kind === SYMBOL.DATA) {
     symbol.name = reader.text();
     if (!symbol.isUndefined) for (const field of ['segment', 'offset', 'nBytes']) symbol[field] = reader.number();
@@ -99,7 +98,7 @@ function readSymbol(reader, imported) {
 }
 
 /**
- * { bytes, items, symbols, segments, linking } of an object file; undefined if it is none. `items` are its functions and data: { name, isData, isLocal, isWeak,
+ * { bytes, items, symbols, segments, linking } of an object file; undefined if it is none. `items` are its functions and data: { name, isData, isLocal,
  * nBytes, segment, offset, references }, a reference being { symbol, addend, isCall }. `segments` have names and an `isConstant`. `linking` is where their names
  * are written.
  */
