@@ -1,4 +1,4 @@
-// Two cores differ in their float32 tiles alone (wasm-build/recipe.cmake): each gives products around the edges of its tiles, and convolutions, beside
+// Two cores differ in their float32 tiles alone (wasm-build/recipe.cmake): each gives products around the edges of its tiles, convolutions and softmax, beside
 // the same in float64. Node 20 has relaxed SIMD behind a flag; later ones always.
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';

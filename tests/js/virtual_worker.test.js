@@ -490,6 +490,7 @@ test('a turn that asks for much has full frames leave before its end, be it call
   };
   for (const [what, ask] of [
     ['sends', () => Promise.all(all.map((x) => x.send(bob).ready()))],
+    ['calls', () => (all.forEach((x) => x.add_(0)), all.at(-1).ready())],
     ['moves', () => Promise.all(all.map((x) => x.move(alice).ready()))],
     ['gets', () => Promise.all(all.map((x) => x.get()))],
   ]) {
